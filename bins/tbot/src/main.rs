@@ -1,0 +1,3 @@
+//! The Tessera bot: joins, renews, writes artifacts.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The administrator's tool of a Tessera cluster.
+
+fn main() {}

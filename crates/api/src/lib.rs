@@ -1,0 +1,1 @@
+//! Generated messages and method tables, one conversion file per resource, the single error to status mapping.

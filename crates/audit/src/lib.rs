@@ -1,0 +1,1 @@
+//! Every audit event, declared once; journal entries, chain, checkpoints, sinks.

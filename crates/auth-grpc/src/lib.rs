@@ -1,0 +1,1 @@
+//! gRPC front of auth: authenticate the peer, decode, call, encode. No decisions.

@@ -1,0 +1,1 @@
+//! The machine identity program: join, renew, write outputs, run services.

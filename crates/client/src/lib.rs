@@ -1,0 +1,1 @@
+//! The library that our tools, agents and other programs link: dialling, credential loaders, typed calls, watch.

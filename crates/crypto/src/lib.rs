@@ -1,0 +1,1 @@
+//! Keys, suites, signatures, hashing, secrets, randomness, TLS configuration: the one place to audit.

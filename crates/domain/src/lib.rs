@@ -1,0 +1,1 @@
+//! What the system is about: resources with their documents, identities, labels, ids, names, error kinds.

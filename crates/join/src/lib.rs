@@ -1,0 +1,1 @@
+//! Each join method: both halves in one folder, features prove and verify.

@@ -1,0 +1,1 @@
+//! Listeners, framing with limits, connection limits per address.

@@ -1,0 +1,1 @@
+//! The small expression language of roles and rules, and templates: lexer, parser, type check, evaluation.

@@ -1,0 +1,1 @@
+//! Supervised tasks, readiness, drain, soft and hard stop, reload, the diagnostics endpoint.

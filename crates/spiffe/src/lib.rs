@@ -1,0 +1,1 @@
+//! SPIFFE IDs, trust domains, bundles: parse and render only.

@@ -1,0 +1,1 @@
+//! The embedded back end: SQLite, one writer thread with group commit, a reader pool.

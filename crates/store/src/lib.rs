@@ -1,0 +1,1 @@
+//! Typed repositories, written once over storage, and the cache fed by a change source.

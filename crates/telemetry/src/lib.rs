@@ -1,0 +1,1 @@
+//! Logging, spans, the metrics registry (passed in, never global), field names, redaction.

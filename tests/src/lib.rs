@@ -1,0 +1,1 @@
+//! Whole-cluster tests, one file a flow.

@@ -1,0 +1,3 @@
+//! Chores of the repository: codegen, tidy, layers, bench.
+
+fn main() {}
