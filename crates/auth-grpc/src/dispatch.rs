@@ -1,0 +1,202 @@
+//! Finds the table's row for a call, authenticates the peer, and runs the row's handler between decoding and encoding.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
+
+use api::methods::Method;
+use auth::{Auth, Caller, Operation};
+use futures_util::Stream;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tonic::{Request, Response, Status, Streaming, body::Body, codec::CompressionEncoding};
+use tonic_prost::ProstCodec;
+
+use crate::{metadata, peer::Peer};
+
+/// The largest message that a peer may send: a token or role document is a few kB, a batch of audit events some 100 kB.
+///
+/// Without a bound one call could make the server hold any amount of memory.
+pub const MAX_MESSAGE: usize = 4 << 20;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A stream of answers, ended by its first error.
+pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+type Handler = Box<dyn Fn(Context, http::Request<Incoming>) -> BoxFuture<http::Response<Body>> + Send + Sync>;
+
+/// Who may reach a row at all; what they may then do is decided by the operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// A peer without a certificate too: Ping, the CA, joining.
+    Anyone,
+    /// A peer that showed a certificate of ours which is valid now, or that sits on the local administrator's socket.
+    Authenticated,
+}
+
+/// What a handler gets beside its request.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) peer: Arc<Peer>,
+    /// The caller's `version` header.
+    pub(crate) client: metadata::ClientVersion,
+}
+
+/// One RPC: its path, who may call it, the operation that it stands for, and the code between its messages.
+pub struct Row {
+    /// `/package.Service/Method`.
+    pub path: &'static str,
+    /// Who may reach it.
+    pub who: Who,
+    /// What it does, in the terms of `auth`.
+    pub operation: Operation,
+    handler: Handler,
+}
+
+/// A row for a method with one request and one response.
+pub(crate) fn unary<M, F, Fut>(who: Who, operation: Operation, f: F) -> Row
+where
+    M: Method,
+    F: Fn(Context, M::Request) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<M::Response, domain::Error>> + Send + 'static,
+{
+    let handler: Handler = Box::new(move |context, request| {
+        Box::pin(async move {
+            let service = tower_service_fn(move |request: Request<M::Request>| {
+                let answer = f(context.clone(), request.into_inner());
+                async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
+            });
+            grpc::<M>().unary(service, request).await
+        })
+    });
+    Row { path: M::PATH, who, operation, handler }
+}
+
+/// A row for a method that answers with a stream.
+pub(crate) fn server_stream<M, F, Fut>(who: Who, operation: Operation, f: F) -> Row
+where
+    M: Method,
+    F: Fn(Context, M::Request) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answers<M::Response>, domain::Error>> + Send + 'static,
+{
+    let handler: Handler = Box::new(move |context, request| {
+        Box::pin(async move {
+            let service = tower_service_fn(move |request: Request<M::Request>| {
+                let answer = f(context.clone(), request.into_inner());
+                async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
+            });
+            grpc::<M>().server_streaming(service, request).await
+        })
+    });
+    Row { path: M::PATH, who, operation, handler }
+}
+
+/// A row for a method whose both sides are streams.
+pub(crate) fn both_streams<M, F, Fut>(who: Who, operation: Operation, f: F) -> Row
+where
+    M: Method,
+    F: Fn(Context, Streaming<M::Request>) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answers<M::Response>, domain::Error>> + Send + 'static,
+{
+    let handler: Handler = Box::new(move |context, request| {
+        Box::pin(async move {
+            let service = tower_service_fn(move |request: Request<Streaming<M::Request>>| {
+                let answer = f(context.clone(), request.into_inner());
+                async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
+            });
+            grpc::<M>().streaming(service, request).await
+        })
+    });
+    Row { path: M::PATH, who, operation, handler }
+}
+
+fn grpc<M: Method>() -> tonic::server::Grpc<ProstCodec<M::Response, M::Request>> {
+    tonic::server::Grpc::new(ProstCodec::default())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(MAX_MESSAGE)
+}
+
+/// `tower::service_fn` for a closure that is called once for each request.
+fn tower_service_fn<F>(f: F) -> ServiceFn<F> {
+    ServiceFn { f }
+}
+
+#[derive(Clone, Copy)]
+struct ServiceFn<F> {
+    f: F,
+}
+
+impl<F, R, Fut, T> tower_service::Service<R> for ServiceFn<F>
+where
+    F: FnMut(R) -> Fut,
+    Fut: Future<Output = Result<T, Status>>,
+{
+    type Response = T;
+    type Error = Status;
+    type Future = Fut;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Status>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: R) -> Fut {
+        (self.f)(request)
+    }
+}
+
+/// All rows by path, and the paths that are known by name but not built.
+pub struct Dispatcher {
+    auth: Arc<Auth>,
+    rows: HashMap<&'static str, Row>,
+}
+
+impl Dispatcher {
+    /// Serves `rows` with `auth`.
+    pub fn new(auth: Arc<Auth>, rows: Vec<Row>) -> Self {
+        Self { auth, rows: rows.into_iter().map(|row| (row.path, row)).collect() }
+    }
+
+    /// Answers one call of `peer`; every failure is a gRPC status.
+    pub async fn call(&self, peer: Arc<Peer>, request: http::Request<Incoming>) -> http::Response<Body> {
+        let now = self.auth.clock().now();
+        let mut response = match self.route(peer, request).await {
+            Ok(response) => response,
+            Err(status) => status.into_http(),
+        };
+        metadata::stamp(response.headers_mut(), now);
+        response
+    }
+
+    async fn route(&self, peer: Arc<Peer>, request: http::Request<Incoming>) -> Result<http::Response<Body>, Status> {
+        let Some(row) = self.rows.get(request.uri().path()) else {
+            let path = request.uri().path().to_owned();
+            discard(request).await;
+            return Err(Status::unimplemented(format!("{path} is not supported yet")));
+        };
+        let caller = match (peer.caller(&self.auth), row.who) {
+            (Ok(caller), _) => caller,
+            (Err(_), Who::Anyone) => peer.anonymous(),
+            (Err(error), Who::Authenticated) => return Err(api::status::to_status(&error)),
+        };
+        if row.who == Who::Authenticated && caller.is_anonymous() {
+            return Err(Status::permission_denied("access denied: this call needs a client certificate of the cluster"));
+        }
+        let client = metadata::ClientVersion::read(request.headers());
+        let context = Context { auth: Arc::clone(&self.auth), caller, peer, client };
+        Ok((row.handler)(context, request).await)
+    }
+}
+
+/// Reads a short request to its end, so that the peer sees the answer instead of a reset stream.
+async fn discard(request: http::Request<Incoming>) {
+    let mut left = 64 * 1024_usize;
+    let mut body = request.into_body();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else { continue };
+        match left.checked_sub(data.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
