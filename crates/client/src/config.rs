@@ -1,0 +1,116 @@
+//! What a client needs to know before it dials.
+
+use std::time::Duration;
+
+use clock::Clock;
+use crypto::{Random, x509::Certificate};
+
+use crate::{Credentials, SERVER_NAME};
+
+/// Everything that [`crate::Client::connect`] needs.
+#[derive(Clone)]
+pub struct Config {
+    /// `host:port` of auth servers, tried in order.
+    pub addresses: Vec<String>,
+    /// Who we are, and the authorities that came with it.
+    pub credentials: Credentials,
+    /// What makes us believe the server.
+    pub trust: Trust,
+    /// The cluster's name, when known: offered as ALPN `teleport-auth@…`, so that a proxy forwards the bytes unread.
+    pub cluster: Option<String>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// Source of time.
+    pub clock: Clock,
+    /// Source of jitter.
+    pub random: Random,
+}
+
+impl Config {
+    /// Dials `addresses` with `credentials`, trusting the authorities that these carry.
+    pub fn new(
+        addresses: impl IntoIterator<Item = impl Into<String>>,
+        credentials: Credentials,
+        clock: Clock,
+        random: Random,
+    ) -> Self {
+        Self {
+            addresses: addresses.into_iter().map(Into::into).collect(),
+            credentials,
+            trust: Trust::Credentials,
+            cluster: None,
+            timeouts: Timeouts::default(),
+            clock,
+            random,
+        }
+    }
+
+    /// The same, with another reason to believe the server.
+    #[must_use]
+    pub fn with_trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// The ALPN values that we offer, in order.
+    pub(crate) fn alpn(&self) -> Vec<Vec<u8>> {
+        let auth = self.cluster.as_ref().map(|cluster| format!("teleport-auth@{}.{SERVER_NAME}", hex(cluster)));
+        auth.map(String::into_bytes).into_iter().chain([b"h2".to_vec()]).collect()
+    }
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What makes us believe that the other end is our cluster.
+#[derive(Debug, Clone, Default)]
+pub enum Trust {
+    /// The authorities in the credentials. The normal case.
+    #[default]
+    Credentials,
+    /// These authorities.
+    Authorities(Vec<Certificate>),
+    /// An authority whose public key has one of these pins (`sha256:<hex>`): for the first connection of a bot.
+    /// A server that shows another one is left before anything secret is sent.
+    Pins(Vec<String>),
+    /// Anything at all. Whoever sits on the wire reads the join token and chooses our authorities.
+    DangerAnything,
+}
+
+/// How long the parts of a call may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// One connection attempt: TCP, TLS, HTTP/2.
+    pub dial: Duration,
+    /// One call, dialling not included.
+    pub call: Duration,
+    /// Between two pings on a quiet connection.
+    pub keep_alive: Duration,
+    /// How long an unanswered ping keeps the connection alive.
+    pub keep_alive_timeout: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            dial: Duration::from_secs(15),
+            call: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cluster_name_is_offered_in_hex_before_h2() {
+        let mut config = Config::new(["a:1"], Credentials::none(), Clock::system(), Random::seeded(1));
+        assert_eq!(config.alpn(), [b"h2".to_vec()]);
+        config.cluster = Some("a.b".into());
+        assert_eq!(config.alpn(), [b"teleport-auth@612e62.teleport.cluster.local".to_vec(), b"h2".to_vec()]);
+    }
+}

@@ -1,0 +1,154 @@
+//! One HTTP/2 connection, made when it is needed, made again when it is lost.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Request, Response, Uri, header::USER_AGENT};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use tonic::body::Body;
+use tower_service::Service;
+
+use crate::{API_VERSION, Config, ConnectError, Skew, dial, skew::SERVER_TIME};
+
+/// How much of one answer may wait unread: a bot must stay small.
+const WINDOW: u32 = 256 * 1024;
+
+/// The connection behind a client; clones share it.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    tls: Arc<ClientConfig>,
+    live: tokio::sync::Mutex<Option<Live>>,
+    skew: Mutex<Option<Skew>>,
+}
+
+/// A connection that is up, and where to.
+#[derive(Clone)]
+struct Live {
+    address: String,
+    sender: http2::SendRequest<Body>,
+}
+
+impl Connection {
+    pub(crate) fn new(config: Config) -> Result<Self, ConnectError> {
+        if config.addresses.is_empty() {
+            return Err(ConnectError::NoAddress);
+        }
+        let tls = dial::tls_config(&config)?;
+        let (live, skew) = (tokio::sync::Mutex::new(None), Mutex::new(None));
+        Ok(Self { shared: Arc::new(Shared { config, tls, live, skew }) })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The last measured difference between our clock and the server's.
+    pub(crate) fn skew(&self) -> Option<Skew> {
+        *self.shared.skew.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes sure that there is a connection.
+    pub(crate) async fn ready(&self) -> Result<(), ConnectError> {
+        self.live().await.map(|_| ())
+    }
+
+    /// Drops the connection; the next call dials again.
+    pub(crate) async fn close(&self) {
+        *self.shared.live.lock().await = None;
+    }
+
+    async fn live(&self) -> Result<Live, ConnectError> {
+        let mut slot = self.shared.live.lock().await;
+        if let Some(live) = slot.as_ref().filter(|live| !live.sender.is_closed()) {
+            return Ok(live.clone());
+        }
+        let mut last = ConnectError::NoAddress;
+        for address in &self.shared.config.addresses {
+            match self.shared.open(address).await {
+                Ok(live) => return Ok(slot.insert(live).clone()),
+                // Somebody we do not trust, or who refuses us: another address of the same cluster will not differ,
+                // but another entry of the list may.
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn send(self, mut request: Request<Body>) -> Result<Response<Incoming>, ConnectError> {
+        let mut live = self.live().await?;
+        let headers = request.headers_mut();
+        headers.insert("version", HeaderValue::from_static(API_VERSION));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("tessera/", env!("CARGO_PKG_VERSION"))));
+        match live.sender.send_request(request).await {
+            Ok(response) => {
+                self.observe(&response);
+                Ok(response)
+            }
+            Err(error) => Err(ConnectError::from_io(&live.address, &error)),
+        }
+    }
+
+    /// Remembers how far our clock is off, and says so when that changes.
+    fn observe(&self, response: &Response<Incoming>) {
+        let header = response.headers().get(SERVER_TIME).and_then(|value| value.to_str().ok());
+        let Some(header) = header else { return };
+        let measured = Skew::measure(header, self.shared.config.clock.now());
+        let mut slot = self.shared.skew.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(skew), None) = (measured, *slot) {
+            tracing::warn!(%skew, "this machine and the auth service disagree about the time");
+        }
+        *slot = measured;
+    }
+}
+
+impl Shared {
+    async fn open(&self, address: &str) -> Result<Live, ConnectError> {
+        let timeouts = self.config.timeouts;
+        let stream = dial::dial(address, &self.tls, timeouts.dial, &self.config.clock).await?;
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(timeouts.keep_alive)
+            .keep_alive_timeout(timeouts.keep_alive_timeout)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_frame_size(16 * 1024)
+            .handshake::<_, Body>(TokioIo::new(stream));
+        let (sender, driver) = handshake.await.map_err(|error| ConnectError::from_io(address, &error))?;
+        hyper::rt::Executor::execute(&TokioExecutor::new(), async move {
+            // The error reaches the calls that were under way; a quiet connection that ends is no news.
+            let _ = driver.await;
+        });
+        Ok(Live { address: address.to_owned(), sender })
+    }
+}
+
+impl Service<Request<Body>> for Connection {
+    type Response = Response<Incoming>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.clone().send(request))
+    }
+}
+
+/// `:authority` is the server's name, whatever was dialled.
+pub(crate) fn origin() -> Uri {
+    Uri::from_static("https://teleport.cluster.local")
+}

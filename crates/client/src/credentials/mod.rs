@@ -1,0 +1,159 @@
+//! Where a client's identity comes from: an identity file, a key pair, memory, or nowhere.
+//!
+//! Besides `daemon`, `bot` and `cli` this is the only place that reads paths it was not handed open.
+
+mod identity_file;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clock::Timestamp;
+use crypto::{KeyPair, SecretBytes, x509::Certificate};
+
+pub use identity_file::IdentityFile;
+
+/// An identity for TLS and the authorities that came with it.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    identity: Option<TlsIdentity>,
+    authorities: Vec<Certificate>,
+}
+
+/// A certificate chain and its private key.
+#[derive(Clone)]
+pub(crate) struct TlsIdentity {
+    pub(crate) chain: Vec<Certificate>,
+    pub(crate) key: SecretBytes,
+}
+
+/// Why credentials could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The text is not what it should be.
+    #[error("{what}: {reason}")]
+    Malformed {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Private key and certificate belong to different keys.
+    #[error("the private key does not belong to the {what}")]
+    Mismatch {
+        /// Which certificate.
+        what: &'static str,
+    },
+    /// There is no SSH certificate, which official tools insist on.
+    #[error("could not find SSH cert in the identity file")]
+    NoSshCertificate,
+}
+
+impl CredentialsError {
+    fn malformed(what: &'static str, reason: impl ToString) -> Self {
+        Self::Malformed { what, reason: reason.to_string() }
+    }
+}
+
+impl Credentials {
+    /// No identity and no authority: for the first connection.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// From parts in memory: a chain (leaf first), its key, and the authorities to trust.
+    ///
+    /// # Errors
+    /// [`CredentialsError::Mismatch`] when the key is not the leaf's, [`CredentialsError::Malformed`] without a leaf.
+    pub fn in_memory(
+        chain: Vec<Certificate>,
+        key: &KeyPair,
+        authorities: Vec<Certificate>,
+    ) -> Result<Self, CredentialsError> {
+        let leaf = chain.first().ok_or_else(|| CredentialsError::malformed("TLS certificate", "there is none"))?;
+        if leaf.public_key() != key.public() {
+            return Err(CredentialsError::Mismatch { what: "TLS certificate" });
+        }
+        Ok(Self { identity: Some(TlsIdentity { chain, key: key.to_pkcs8_der() }), authorities })
+    }
+
+    /// From three PEM texts: certificate (chain), private key, authorities.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_pem(certificate: &str, key: &str, authorities: &str) -> Result<Self, CredentialsError> {
+        let key = KeyPair::from_pem(key).map_err(|error| CredentialsError::malformed("private key", error))?;
+        let trusted = certificates("TLS authorities", authorities)?;
+        if trusted.is_empty() {
+            return Err(CredentialsError::malformed("TLS authorities", "there is no certificate in it"));
+        }
+        Self::in_memory(certificates("TLS certificate", certificate)?, &key, trusted)
+    }
+
+    /// From three PEM files: certificate (chain), private key, authorities.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_key_pair(certificate: &Path, key: &Path, authorities: &Path) -> Result<Self, CredentialsError> {
+        Self::from_pem(&read(certificate)?, &read(key)?, &read(authorities)?)
+    }
+
+    /// From an identity file, as `tctl auth sign` and the bot's `identity` output write it.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_identity_file(path: &Path) -> Result<Self, CredentialsError> {
+        Self::from_identity(&IdentityFile::read(path)?)
+    }
+
+    /// From an identity file that was read already.
+    ///
+    /// # Errors
+    /// See [`CredentialsError`].
+    pub fn from_identity(file: &IdentityFile) -> Result<Self, CredentialsError> {
+        Self::from_pem(&file.tls_certificate, file.key.expose(), &file.tls_authorities.concat())
+    }
+
+    /// The same identity, trusting other authorities.
+    #[must_use]
+    pub fn with_authorities(mut self, authorities: Vec<Certificate>) -> Self {
+        self.authorities = authorities;
+        self
+    }
+
+    /// The client certificate, if there is one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.identity.as_ref()?.chain.first()
+    }
+
+    /// The authorities that came with the identity.
+    pub fn authorities(&self) -> &[Certificate] {
+        &self.authorities
+    }
+
+    /// When the client certificate ends.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.certificate().map(Certificate::not_after)
+    }
+
+    pub(crate) fn identity(&self) -> Option<&TlsIdentity> {
+        self.identity.as_ref()
+    }
+}
+
+fn certificates(what: &'static str, text: &str) -> Result<Vec<Certificate>, CredentialsError> {
+    Certificate::many_from_pem(text).map_err(|error| CredentialsError::malformed(what, error))
+}
+
+fn read(path: &Path) -> Result<String, CredentialsError> {
+    fs::read_to_string(path).map_err(|source| CredentialsError::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,176 @@
+//! Why there is no connection, in words for the person who has to do something about it.
+
+use std::{error::Error as StdError, io, time::Duration};
+
+use domain::error::{Error, Kind};
+
+/// Why no connection to the auth service could be made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectError {
+    /// No address to dial.
+    #[error("no address of an auth server is configured")]
+    NoAddress,
+    /// The credentials cannot be used for TLS.
+    #[error("the credentials cannot be used: {reason}")]
+    Credentials {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// Nobody answers there, or not in our language.
+    #[error("cannot reach the auth service at {address}: {reason}")]
+    Unreachable {
+        /// The address that was dialled.
+        address: String,
+        /// The operating system's or the protocol's reason.
+        reason: String,
+    },
+    /// The server's certificate is not one we trust.
+    #[error("the server at {address} is not trusted: {reason}")]
+    Untrusted {
+        /// The address that was dialled.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The server refused our certificate during the handshake.
+    #[error("auth API: access denied: the server at {address} refused our certificate: {reason}")]
+    Refused {
+        /// The address that was dialled.
+        address: String,
+        /// The alert that it sent.
+        reason: String,
+    },
+}
+
+impl ConnectError {
+    /// The kind that this is in the closed list.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoAddress | Self::Credentials { .. } => Kind::Invalid,
+            Self::Unreachable { .. } => Kind::Unavailable,
+            Self::Untrusted { .. } | Self::Refused { .. } => Kind::Denied,
+        }
+    }
+
+    /// Sorts what the operating system, TLS or HTTP/2 said.
+    pub(crate) fn from_io(address: &str, error: &(dyn StdError + 'static)) -> Self {
+        let (address, text) = (address.to_owned(), chain(error));
+        if let Some(tls) = find_tls(error) {
+            return match tls {
+                rustls::Error::AlertReceived(alert) => Self::Refused { address, reason: describe_alert(*alert) },
+                rustls::Error::InvalidCertificate(problem) => {
+                    Self::Untrusted { address, reason: describe_certificate(problem) }
+                }
+                rustls::Error::General(reason) => Self::Untrusted { address, reason: reason.clone() },
+                _ => Self::Unreachable { address, reason: text },
+            };
+        }
+        // HTTP/2 keeps only the words of an I/O error, so an alert that arrives after the handshake is read from them.
+        match text.split_once("received fatal alert: ") {
+            Some((_, alert)) => Self::Refused { address, reason: describe_alert_name(alert) },
+            None => Self::Unreachable { address, reason: text },
+        }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        let (kind, text) = (error.kind(), error.to_string());
+        match kind {
+            Kind::Invalid => Self::invalid(text),
+            Kind::Denied => Self::denied(text),
+            _ => Self::unavailable(text),
+        }
+    }
+}
+
+/// The sentence that a call which took too long ends in.
+pub(crate) fn late(what: &str, span: Duration) -> Error {
+    Error::unavailable(format!("{what} was not answered within {} s", span.as_secs()))
+}
+
+fn find_tls<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// The whole chain on one line, each part once.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = error.source();
+    }
+    text
+}
+
+fn describe_alert(alert: rustls::AlertDescription) -> String {
+    describe_alert_name(&format!("{alert:?}"))
+}
+
+fn describe_alert_name(name: &str) -> String {
+    let name = name.split([' ', ':', '"']).next().unwrap_or(name);
+    let meaning = match name {
+        "CertificateExpired" => "the identity has expired",
+        "UnknownCA" => "it was issued by another cluster, or its authority is no longer trusted",
+        "CertificateRevoked" | "AccessDenied" => "it is locked or revoked",
+        "BadCertificate" | "CertificateUnknown" => "tls: bad certificate; it has expired or belongs to another cluster",
+        "NoApplicationProtocol" => "it does not speak this protocol; is this the address of the auth service?",
+        _ => "the handshake was ended",
+    };
+    format!("{meaning} (alert {name})")
+}
+
+fn describe_certificate(problem: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as Problem;
+    match problem {
+        Problem::UnknownIssuer => {
+            "its certificate was issued by an authority that we do not know; check the CA pin or the CA path".into()
+        }
+        Problem::NotValidYet | Problem::NotValidYetContext { .. } => {
+            "its certificate is not valid yet; is your clock behind?".into()
+        }
+        Problem::Expired | Problem::ExpiredContext { .. } => "its certificate has expired; is your clock ahead?".into(),
+        Problem::NotValidForName | Problem::NotValidForNameContext { .. } => {
+            "its certificate is not that of an auth server; is this the address of the auth service?".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tls_says_is_sorted_into_what_a_person_can_do() {
+        let io = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let refused = ConnectError::from_io(
+            "a:1",
+            &io(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired)),
+        );
+        assert_eq!(refused.kind(), Kind::Denied);
+        assert!(refused.to_string().contains("expired"), "{refused}");
+        let untrusted =
+            ConnectError::from_io("a:1", &io(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)));
+        assert!(matches!(untrusted, ConnectError::Untrusted { .. }), "{untrusted:?}");
+        let gone = ConnectError::from_io("a:1", &io::Error::from(io::ErrorKind::ConnectionRefused));
+        assert_eq!(gone.kind(), Kind::Unavailable);
+        let late_alert = ConnectError::from_io("a:1", &io::Error::other("x: received fatal alert: UnknownCA"));
+        assert!(matches!(late_alert, ConnectError::Refused { .. }), "{late_alert:?}");
+    }
+}
