@@ -1,0 +1,139 @@
+//! The configuration of a server: found, read, checked, and turned into types that nothing has to question again.
+//!
+//! The file is the documented `teleport.yaml`, version 3. Every key of it is known here: parts that are not built
+//! yet may stand in a file as long as they are switched off.
+
+mod address;
+mod duration;
+mod effective;
+mod fields;
+mod files;
+mod nearest;
+mod node;
+mod problem;
+mod schema;
+mod sections;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use address::Address;
+pub use files::{Found, find};
+pub use problem::{Invalid, Problem};
+pub use sections::{
+    auth_service::{AuthService, SessionRecording, StaticToken},
+    authentication::{Authentication, LockingMode, SecondFactor, Suite},
+    log::{Log, LogFormat, LogOutput, Severity},
+    storage::{AuditSink, Storage, StorageType},
+    teleport::Common,
+};
+
+use fields::Fields;
+use node::{Node, Place};
+use problem::Problems;
+
+/// What a server needs to know before it starts; made only by [`Config::from_text`] and [`Config::embedded`].
+#[derive(Clone, Debug, Serialize)]
+pub struct Config {
+    /// The version of the file's schema.
+    pub version: Version,
+    /// What all services share.
+    pub teleport: Common,
+    /// The auth service.
+    pub auth_service: AuthService,
+    /// Accepted, but worth a word at the start: one sentence each.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+/// The version of the file's schema.
+///
+/// It decides the default ports of the proxy and nothing of what exists today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// Separate ports for everything.
+    V1,
+    /// One port for everything.
+    V2,
+    /// As v2, with `auth_server` and `proxy_server` instead of `auth_servers`.
+    #[default]
+    V3,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("configuration file {} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not YAML.
+    #[error("{name} is not valid YAML")]
+    Yaml {
+        /// The file.
+        name: String,
+        /// Where and why, with a snippet.
+        source: Box<serde_saphyr::Error>,
+    },
+    /// It is YAML, but not a configuration.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        Self::from_text(&text, &path.display().to_string())
+    }
+
+    /// Reads and checks a document; `name` stands for its file in errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn from_text(text: &str, name: &str) -> Result<Self, Error> {
+        let node = Node::parse(text)
+            .map_err(|source| Error::Yaml { name: name.to_owned(), source: Box::new(source) })?;
+        let problems = Problems::default();
+        let mut config = sections::read(&node, &problems);
+        if problems.errors.borrow().is_empty() && !config.auth_service.enabled {
+            let problem = Problem::at(Place { line: 1, column: 1 }, 1, "auth_service", "no service is enabled");
+            problems.error(problem.hint("add \"auth_service: {enabled: yes}\""));
+        }
+        let mut found = problems.errors.into_inner();
+        if found.is_empty() {
+            let warning = |p: Problem| format!("{name}:{}: {} {}", p.line, p.path, p.message);
+            config.warnings.extend(problems.warnings.into_inner().into_iter().map(warning));
+            return Ok(config);
+        }
+        found.sort_by_key(|problem| (problem.line, problem.column));
+        Err(Invalid { source: name.to_owned(), text: text.to_owned(), problems: found }.into())
+    }
+
+    /// What runs without any file: the auth service, with SQLite in the default data directory.
+    pub fn embedded() -> Self {
+        sections::read(&Node::empty(), &Problems::default())
+    }
+
+    /// The name under which the cluster is made when there is none yet.
+    pub fn cluster_name(&self) -> &str {
+        self.auth_service.cluster_name.as_deref().unwrap_or(&self.teleport.nodename)
+    }
+
+    /// The whole configuration with all defaults, as a file that reads back to the same; secrets are masked.
+    pub fn effective(&self) -> String {
+        effective::render(self)
+    }
+}
