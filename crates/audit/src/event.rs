@@ -24,12 +24,24 @@ pub struct Declared {
 
 /// The type of a part that many events share; JSON-wise its fields lie flat in the event.
 macro_rules! part {
-    (user) => { $crate::parts::UserMetadata };
-    (resource) => { $crate::parts::ResourceMetadata };
-    (connection) => { $crate::parts::ConnectionMetadata };
-    (status) => { $crate::parts::Status };
-    (app) => { $crate::parts::AppMetadata };
-    (client) => { $crate::parts::ClientMetadata };
+    (user) => {
+        $crate::parts::UserMetadata
+    };
+    (resource) => {
+        $crate::parts::ResourceMetadata
+    };
+    (connection) => {
+        $crate::parts::ConnectionMetadata
+    };
+    (status) => {
+        $crate::parts::Status
+    };
+    (app) => {
+        $crate::parts::AppMetadata
+    };
+    (client) => {
+        $crate::parts::ClientMetadata
+    };
 }
 
 /// Declares events: `Name = "type" [codes] (shared parts) { own fields }`.
