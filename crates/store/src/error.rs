@@ -1,0 +1,49 @@
+//! From what a back end says to what a person reads. Keys stay out of it: the name of a token is a secret.
+
+use domain::{Error, Kind};
+
+/// What a person may read as the name of a resource.
+pub(crate) fn shown(kind: Kind, name: &str) -> String {
+    if kind != Kind::Token {
+        return format!("{kind} {name:?}");
+    }
+    // The name of a secret token is the secret; a quarter of it is enough to recognise one's own.
+    let visible: String = name.chars().take(name.chars().count() / 4).collect();
+    let hidden = "*".repeat(name.chars().count() - visible.chars().count());
+    format!("{kind} {:?}", visible + &hidden)
+}
+
+pub(crate) fn not_found(kind: Kind, name: &str) -> Error {
+    Error::not_found(format!("{} does not exist", shown(kind, name)))
+}
+
+pub(crate) fn already_exists(kind: Kind, name: &str) -> Error {
+    Error::already_exists(format!("{} already exists", shown(kind, name)))
+}
+
+pub(crate) fn conflict(kind: Kind, name: &str) -> Error {
+    Error::conflict(format!("{} was changed by somebody else meanwhile: read it again and repeat", shown(kind, name)))
+}
+
+/// What is left once conditions have been told apart.
+pub(crate) fn from_storage(error: storage::Error) -> Error {
+    match error {
+        storage::Error::Condition { .. } => Error::conflict("what this depends on was changed meanwhile: repeat"),
+        storage::Error::TooLarge { what, actual, limit } => {
+            Error::limit(format!("the change is too large: {actual} {what}, at most {limit} are allowed"))
+        }
+        storage::Error::DuplicateKey { .. } => Error::internal("a change writes one item twice"),
+        storage::Error::OutcomeUnknown { reason } => {
+            tracing::error!(reason, "outcome of a change is unknown");
+            Error::unavailable("storage did not confirm the change: ask again")
+        }
+        storage::Error::Unavailable { reason } => {
+            tracing::warn!(reason, "storage is unavailable");
+            Error::unavailable(format!("storage is unavailable: {reason}"))
+        }
+        storage::Error::Corrupt { what } => {
+            tracing::error!(what, "storage is corrupt");
+            Error::internal("storage holds something that cannot be read; see the server's log")
+        }
+    }
+}
