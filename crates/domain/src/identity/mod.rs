@@ -1,0 +1,202 @@
+//! Everything a certificate says about its holder, and how it says it: in an X.509 subject, and in SSH extensions.
+
+pub mod oid;
+mod ssh;
+mod subject;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+pub use ssh::{INTERNAL_JOIN_PRINCIPAL, NOLOGIN_PRINCIPAL_PREFIX, ssh_principals};
+
+use crate::{resources::bot_instance::JoinAttrs, role::SystemRole};
+
+/// What a user is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum UserType {
+    /// Certificates of older versions do not say.
+    #[default]
+    Unknown,
+    /// A local user.
+    Local,
+    /// From an identity provider.
+    Sso,
+    /// A machine.
+    Bot,
+}
+
+impl UserType {
+    /// The word in the certificate.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Local => "local",
+            Self::Sso => "sso",
+            Self::Bot => "bot",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "local" => Self::Local,
+            "sso" => Self::Sso,
+            "bot" => Self::Bot,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The application that a certificate leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct RouteToApp {
+    pub session_id: String,
+    pub cluster_name: String,
+    pub public_addr: String,
+    pub name: String,
+    pub aws_role_arn: String,
+    pub azure_identity: String,
+    pub gcp_service_account: String,
+}
+
+/// The database that a certificate leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct RouteToDatabase {
+    pub service_name: String,
+    pub protocol: String,
+    pub username: String,
+    pub database: String,
+    pub roles: Vec<String>,
+}
+
+/// Everything a certificate says about its holder.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Identity {
+    /// The user; of a host `<host id>.<cluster>`.
+    pub username: String,
+    /// The one impersonating `username`.
+    pub impersonator: String,
+    /// The roles; of a host its one system role.
+    pub roles: Vec<String>,
+    /// What else an `Instance` certificate is good for.
+    pub system_roles: Vec<SystemRole>,
+    /// Logins. Empty for none: the marker principals belong to the certificate, not to the identity.
+    pub principals: Vec<String>,
+    /// Traits of the user.
+    pub traits: BTreeMap<String, Vec<String>>,
+    /// What the certificate may be used for; empty for everything.
+    pub usage: Vec<String>,
+    /// The cluster that the certificate leads to.
+    pub route_to_cluster: String,
+    /// The cluster that made it.
+    pub teleport_cluster: String,
+    /// Groups of Kubernetes.
+    pub kubernetes_groups: Vec<String>,
+    /// Users of Kubernetes.
+    pub kubernetes_users: Vec<String>,
+    /// The Kubernetes cluster that the certificate leads to.
+    pub kubernetes_cluster: String,
+    /// The application that the certificate leads to.
+    pub route_to_app: RouteToApp,
+    /// The database that the certificate leads to.
+    pub route_to_database: RouteToDatabase,
+    /// Database names that may be used.
+    pub database_names: Vec<String>,
+    /// Database users that may be used.
+    pub database_users: Vec<String>,
+    /// Roles at AWS that may be taken.
+    pub aws_role_arns: Vec<String>,
+    /// Identities at Azure that may be taken.
+    pub azure_identities: Vec<String>,
+    /// Accounts at Google Cloud that may be taken.
+    pub gcp_service_accounts: Vec<String>,
+    /// The second factor with which the certificate was got.
+    pub mfa_verified: String,
+    /// When the certificate ended that this one was got with.
+    pub previous_identity_expires: Option<Timestamp>,
+    /// The address that the user logged in from.
+    pub login_ip: String,
+    /// The only address that the certificate is good for.
+    pub pinned_ip: String,
+    /// Whether it may renew itself.
+    pub renewable: bool,
+    /// How often it has been renewed; see the generation rule.
+    pub generation: u64,
+    /// How the private key is kept.
+    pub private_key_policy: String,
+    /// Who the user is.
+    pub user_type: UserType,
+    /// Approved access requests.
+    pub active_requests: Vec<String>,
+    /// Whether it may not be used to get another certificate.
+    pub disallow_reissue: bool,
+    /// The only resources that it may reach, as the reference writes them.
+    pub allowed_resource_ids: String,
+    /// Of a connection test.
+    pub connection_diagnostic_id: String,
+    /// The bot.
+    pub bot_name: String,
+    /// The instance of the bot.
+    pub bot_instance_id: String,
+    /// What the join proved.
+    pub join_attributes: Option<JoinAttrs>,
+    /// Trusted device.
+    pub device_id: String,
+    /// Its tag.
+    pub device_asset_tag: String,
+    /// Its credential.
+    pub device_credential_id: String,
+    /// Extensions that roles put into SSH certificates.
+    pub cert_extensions: Vec<(String, String)>,
+    /// What the roles permit in SSH sessions.
+    pub ssh_permits: SshPermits,
+    /// The end of the certificate; not part of the subject.
+    pub expires: Option<Timestamp>,
+}
+
+/// What an SSH certificate permits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct SshPermits {
+    pub x11_forwarding: bool,
+    pub agent_forwarding: bool,
+    pub port_forwarding: bool,
+}
+
+impl Identity {
+    /// Whether the holder is a bot.
+    #[must_use]
+    pub fn is_bot(&self) -> bool {
+        !self.bot_name.is_empty()
+    }
+
+    /// The system role, when the holder is a host.
+    #[must_use]
+    pub fn system_role(&self) -> Option<SystemRole> {
+        match self.roles.as_slice() {
+            [role] => SystemRole::ALL.iter().copied().find(|known| known.as_str() == role && self.is_host_name()),
+            _ => None,
+        }
+    }
+
+    /// The host id, when the holder is a host.
+    #[must_use]
+    pub fn host_id(&self) -> Option<&str> {
+        self.system_role()?;
+        self.username.strip_suffix(&self.teleport_cluster)?.strip_suffix('.')
+    }
+
+    /// Host certificates are named `<host id>.<cluster>`; no user can be called so and have a system role as role, since
+    /// no role resource may have the name of a system role.
+    fn is_host_name(&self) -> bool {
+        !self.teleport_cluster.is_empty()
+            && self.username.strip_suffix(&self.teleport_cluster).is_some_and(|host| host.len() > 1 && host.ends_with('.'))
+    }
+}
