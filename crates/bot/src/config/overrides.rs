@@ -1,0 +1,99 @@
+//! What the command line and the environment say; it wins over the file.
+
+use std::{path::PathBuf, time::Duration};
+
+use crypto::SecretString;
+
+use super::{Config, Destination, Service, onboarding::check_method};
+
+/// Values from flags and environment variables; absent ones change nothing.
+#[derive(Debug, Clone, Default)]
+#[allow(missing_docs, reason = "each is the key of the same name of the file")]
+pub struct Overrides {
+    pub debug: Option<bool>,
+    pub fips: Option<bool>,
+    pub insecure: Option<bool>,
+    pub oneshot: Option<bool>,
+    pub scoped: Option<bool>,
+    pub auth_server: Option<String>,
+    pub proxy_server: Option<String>,
+    pub token: Option<String>,
+    pub ca_pins: Vec<String>,
+    pub join_method: Option<String>,
+    pub join_uri: Option<String>,
+    pub credential_ttl: Option<Duration>,
+    pub renewal_interval: Option<Duration>,
+    pub storage: Option<String>,
+    pub diag_addr: Option<String>,
+    pub pid_file: Option<PathBuf>,
+    pub registration_secret: Option<String>,
+    pub registration_secret_path: Option<String>,
+    pub static_key_path: Option<String>,
+    /// A service that the sub-command adds; it replaces nothing.
+    pub service: Option<Service>,
+}
+
+impl Overrides {
+    pub(crate) fn apply(self, config: &mut Config) -> Result<(), String> {
+        set(&mut config.debug, self.debug);
+        set(&mut config.fips, self.fips);
+        set(&mut config.insecure, self.insecure);
+        set(&mut config.oneshot, self.oneshot);
+        set(&mut config.scoped, self.scoped);
+        if self.auth_server.is_some() && self.proxy_server.is_some() {
+            return Err("--auth-server and --proxy-server exclude each other; keep one".into());
+        }
+        // A flag for the one address replaces the other address of the file.
+        if let Some(address) = self.auth_server {
+            (config.auth_server, config.proxy_server) = (Some(address), None);
+        }
+        if let Some(address) = self.proxy_server {
+            (config.proxy_server, config.auth_server) = (Some(address), None);
+        }
+        if let Some(token) = self.token {
+            config.onboarding.token = Some(SecretString::new(token));
+        }
+        if !self.ca_pins.is_empty() {
+            config.onboarding.ca_pins = self.ca_pins;
+        }
+        if let Some(method) = self.join_method {
+            check_method(&method).map_err(|message| format!("--join-method: {message}"))?;
+            config.onboarding.join_method = Some(method);
+        }
+        if let Some(uri) = self.storage {
+            config.storage = Destination::from_uri(&uri).map_err(|message| format!("--storage: {message}"))?;
+        }
+        set_some(&mut config.join_uri, self.join_uri);
+        set_some(&mut config.credential_ttl, self.credential_ttl);
+        set_some(&mut config.renewal_interval, self.renewal_interval);
+        set_some(&mut config.diag_addr, self.diag_addr);
+        set_some(&mut config.pid_file, self.pid_file);
+        if self.registration_secret.is_some() && self.registration_secret_path.is_some() {
+            return Err("--registration-secret and --registration-secret-path exclude each other".into());
+        }
+        let keypair = [
+            ("registration_secret", self.registration_secret),
+            ("registration_secret_path", self.registration_secret_path),
+            ("static_key_path", self.static_key_path),
+        ];
+        for (key, value) in keypair {
+            let Some(value) = value else { continue };
+            let block = config.onboarding.methods.entry("bound_keypair").or_insert_with(|| serde_json::json!({}));
+            block[key] = value.into();
+        }
+        config.services.extend(self.service);
+        Ok(())
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+fn set_some<T>(slot: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *slot = value;
+    }
+}
