@@ -1,1 +1,17 @@
-//! Listeners, framing with limits, connection limits per address.
+//! Listeners with limits: what a stranger can make us hold while nobody knows who they are.
+//!
+//! [`Acceptor`] takes TCP connections, lets them wait their turn fairly per address ([`Gate`]), does the TLS handshake
+//! within one deadline and hands the stream on. Limits delay, they never ban, and they end once the peer has shown a
+//! certificate of ours: ten thousand bots behind one address come back after an outage.
+//!
+//! This crate must never know which service listens, nor what is spoken inside TLS.
+
+pub mod acceptor;
+pub mod fair;
+pub mod gate;
+pub mod listener;
+pub mod tls;
+
+pub use acceptor::{Accepted, Acceptor, Limits};
+pub use gate::{Gate, Pass};
+pub use listener::{Listener, ListenerOptions};

@@ -1,0 +1,59 @@
+use clock::{ManualClock, Timestamp};
+use crypto::tls::{ClientAuth, server_config};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::{ListenerOptions, tls::Fixed};
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl ResolvesServerCert for NoCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        None
+    }
+}
+
+/// An acceptor that runs, its address and its end.
+fn start(limits: Limits, clock: &ManualClock) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), ListenerOptions::default()).unwrap();
+    let config = server_config(Arc::new(NoCertificate), ClientAuth::None, &[], &clock.clock()).unwrap();
+    let acceptor = Acceptor::new(listener, Fixed(config), limits, clock.clock());
+    let (address, stop) = (acceptor.local_addr().unwrap(), CancellationToken::new());
+    let task = tokio::spawn(acceptor.run(stop.clone(), |_| async {}));
+    (address, stop, task)
+}
+
+#[tokio::test]
+async fn a_peer_that_dribbles_loses_its_place_at_the_deadline() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let limits = Limits { handshakes: 1, ..Limits::default() };
+    let (address, stop, task) = start(limits, &clock);
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(&[22]).await.unwrap();
+    clock.parked(1).await;
+    let mut next = TcpStream::connect(address).await.unwrap();
+    clock.parked(2).await;
+    clock.advance(Duration::from_secs(9));
+    slow.write_all(&[3]).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(slow.read(&mut [0; 8]).await.unwrap_or(0), 0, "closed at the deadline, not one byte later");
+    // The one that waited has its turn now, and is told what it did wrong.
+    next.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    next.read(&mut [0; 8]).await.ok();
+    stop.cancel();
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_closes_the_port_and_drops_those_who_wait() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let (address, stop, task) = start(Limits::default(), &clock);
+    let mut waiting = TcpStream::connect(address).await.unwrap();
+    clock.parked(1).await;
+    stop.cancel();
+    task.await.unwrap();
+    assert_eq!(waiting.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    assert!(TcpStream::connect(address).await.is_err());
+}
