@@ -1,0 +1,73 @@
+//! The command line: what holds for every command. Each command's own flags stand beside its code.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+use crate::commands::Command;
+
+/// The administrator's tool of a Tessera cluster.
+#[derive(Debug, Parser)]
+#[command(name = "tctl", version, propagate_version = false, after_help = cli::exit::HELP, disable_version_flag = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Globals {
+    /// Log what happens to standard error.
+    #[arg(short, long, global = true)]
+    pub(crate) debug: bool,
+    /// Configuration file of the server on this host [default: $TELEPORT_CONFIG_FILE, /etc/tessera.yaml,
+    /// /etc/teleport.yaml].
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address of the auth service, with an identity file [default: 127.0.0.1:3025].
+    #[arg(long, global = true, value_name = "HOST:PORT", env = "TELEPORT_AUTH_SERVER", value_delimiter = ',')]
+    pub(crate) auth_server: Vec<String>,
+    /// Identity file, from `tctl auth sign`, or a bot's identity output.
+    #[arg(short, long, global = true, value_name = "FILE", env = "TELEPORT_IDENTITY_FILE")]
+    pub(crate) identity: Option<PathBuf>,
+    /// Believe any server. Only for tests: whoever sits on the wire can read and change everything.
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+}
+
+/// The shape of a list: a table, or something for programs.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Shape {
+    /// How the result is shown.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: cli::Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &Command, path: &str, missing: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|sub| check(sub, &path, missing));
+            } else if !command.get_after_help().is_some_and(|help| help.to_string().contains("tctl ")) {
+                missing.push(path);
+            }
+        }
+        let mut missing = Vec::new();
+        check(&Cli::command(), "", &mut missing);
+        assert!(missing.is_empty(), "no example in: {missing:#?}");
+    }
+}

@@ -1,0 +1,123 @@
+//! `tctl lock`: shuts somebody out, at once, wherever they are connected.
+
+use anyhow::{Context, bail};
+use domain::{
+    Timestamp,
+    form::{duration, time},
+    resources::{
+        Lock,
+        lock::{LockSpec, LockTarget},
+    },
+};
+
+use crate::{cluster::{self, Remote}, session::Session};
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tctl lock --user=alice --message=\"laptop stolen\" --ttl=24h\n  \
+                        tctl lock --bot-instance-id=6c4ed8b9-5b0c-4d1f-9b0a-3f1a2f6d8d11\n\n\
+                        End a lock with: tctl rm lock/NAME")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// What the locked one is told.
+    #[arg(long, default_value = "")]
+    message: String,
+    /// How long the lock holds [default: for ever].
+    #[arg(long, conflicts_with = "expires")]
+    ttl: Option<String>,
+    /// When the lock ends, RFC 3339.
+    #[arg(long)]
+    expires: Option<String>,
+}
+
+/// Whom it hits: whoever matches any of the flags given.
+#[derive(Debug, Default, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Target {
+    /// Name of a user; `bot-NAME` for a bot.
+    #[arg(long)]
+    user: Option<String>,
+    /// Name of a role.
+    #[arg(long)]
+    role: Option<String>,
+    /// A login on hosts.
+    #[arg(long)]
+    login: Option<String>,
+    /// UUID of a second factor.
+    #[arg(long)]
+    mfa_device: Option<String>,
+    /// UUID of a trusted device.
+    #[arg(long)]
+    device: Option<String>,
+    /// UUID of a server.
+    #[arg(long)]
+    server_id: Option<String>,
+    /// Name of a Windows desktop.
+    #[arg(long)]
+    windows_desktop: Option<String>,
+    /// UUID of an access request.
+    #[arg(long)]
+    access_request: Option<String>,
+    /// UUID of a bot instance.
+    #[arg(long)]
+    bot_instance_id: Option<String>,
+    /// Name of a join token.
+    #[arg(long)]
+    join_token: Option<String>,
+}
+
+impl From<Target> for LockTarget {
+    fn from(target: Target) -> Self {
+        Self {
+            user: target.user.unwrap_or_default(),
+            role: target.role.unwrap_or_default(),
+            login: target.login.unwrap_or_default(),
+            mfa_device: target.mfa_device.unwrap_or_default(),
+            device: target.device.unwrap_or_default(),
+            server_id: target.server_id.unwrap_or_default(),
+            windows_desktop: target.windows_desktop.unwrap_or_default(),
+            access_request: target.access_request.unwrap_or_default(),
+            bot_instance_id: target.bot_instance_id.unwrap_or_default(),
+            join_token: target.join_token.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
+    let now = session.clock.now();
+    let expires = until(args.ttl.as_deref(), args.expires.as_deref(), now)?;
+    let name = create(session, args.target.into(), args.message, expires).await?;
+    session.out.line(format_args!("Created a lock with name \"{name}\"."))
+}
+
+/// Makes a lock and returns its name.
+pub(crate) async fn create(
+    session: &mut Session,
+    target: LockTarget,
+    message: String,
+    expires: Option<Timestamp>,
+) -> anyhow::Result<String> {
+    let name = session.random.uuid().to_string();
+    let mut lock = Lock::new(name.clone(), LockSpec { target, message, expires, ..LockSpec::default() });
+    lock.metadata.expires = expires;
+    let client = session.client().await?;
+    cluster::check(&mut lock)?;
+    Lock::upsert(&client, lock).await?;
+    Ok(name)
+}
+
+/// The end that `--ttl` or `--expires` asks for.
+pub(crate) fn until(ttl: Option<&str>, expires: Option<&str>, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
+    if let Some(text) = ttl {
+        let span = duration::parse(text).map_err(domain::Error::invalid).context("--ttl")?;
+        return Ok((!span.is_zero()).then(|| now.checked_add(span)).transpose()?);
+    }
+    let Some(text) = expires else { return Ok(None) };
+    let end = time::parse(text).map_err(domain::Error::invalid).context("--expires")?;
+    if end.is_some_and(|end| end <= now) {
+        bail!(domain::Error::invalid(format!("--expires: {text} is in the past")));
+    }
+    Ok(end)
+}

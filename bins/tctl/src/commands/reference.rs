@@ -1,0 +1,70 @@
+//! How resources are named on the command line: `roles`, `role/ci`, `cert_authority/user`, `users,roles`, `all`.
+
+use anyhow::bail;
+use domain::Kind;
+
+/// A kind, and perhaps one resource of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    pub(crate) kind: Kind,
+    pub(crate) name: Option<String>,
+}
+
+/// The kinds that `all` stands for: those that can be created again from their documents.
+const ALL: [Kind; 10] = [
+    Kind::AuthPreference,
+    Kind::NetworkingConfig,
+    Kind::SessionRecordingConfig,
+    Kind::CertAuthority,
+    Kind::Role,
+    Kind::User,
+    Kind::Bot,
+    Kind::Token,
+    Kind::Lock,
+    Kind::App,
+];
+
+/// Reads a comma separated list of references.
+///
+/// # Errors
+/// A kind that does not exist, or whose part of the program does not.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Reference>> {
+    if text == "all" {
+        return Ok(ALL.into_iter().map(|kind| Reference { kind, name: None }).collect());
+    }
+    text.split(',').filter(|part| !part.is_empty()).map(one).collect()
+}
+
+fn one(text: &str) -> anyhow::Result<Reference> {
+    let (word, name) = text.split_once('/').map_or((text, None), |(word, name)| (word, Some(name.to_owned())));
+    let Some(kind) = Kind::parse(word) else {
+        let known: Vec<&str> = Kind::ALL.iter().filter(|kind| kind.is_supported()).map(|kind| kind.as_str()).collect();
+        bail!(domain::Error::invalid(format!("\"{word}\" is no kind of resource; there are {}", known.join(", "))));
+    };
+    if !kind.is_supported() {
+        bail!(domain::Error::unsupported(format!("resources of kind \"{kind}\" are not supported yet")));
+    }
+    Ok(Reference { kind, name: name.filter(|name| !name.is_empty()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_of_every_shape() {
+        let name = |kind, name: Option<&str>| Reference { kind, name: name.map(str::to_owned) };
+        for (text, expected) in [
+            ("roles", vec![name(Kind::Role, None)]),
+            ("role/ci", vec![name(Kind::Role, Some("ci"))]),
+            ("cap", vec![name(Kind::AuthPreference, None)]),
+            ("cert_authority/user/example.com", vec![name(Kind::CertAuthority, Some("user/example.com"))]),
+            ("user/a,lock", vec![name(Kind::User, Some("a")), name(Kind::Lock, None)]),
+        ] {
+            assert_eq!(parse(text).unwrap(), expected, "{text}");
+        }
+        assert_eq!(parse("all").unwrap().len(), ALL.len());
+        assert!(parse("rolls").unwrap_err().to_string().contains("is no kind of resource"));
+        assert!(parse("node/x").unwrap_err().to_string().contains("not supported yet"));
+    }
+}

@@ -1,0 +1,118 @@
+//! `tctl tokens add`: a token with which agents join.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::bail;
+use cli::Format;
+use domain::{
+    resources::{Token, token::TokenSpec},
+    role::SystemRole,
+};
+use serde::Serialize;
+
+use crate::{
+    args::Shape,
+    cluster::{self, Remote},
+    commands::traits::{self, words},
+    session::Session,
+};
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tctl tokens add --type=node,app --ttl=1h\n  tctl tokens add --type=proxy --format=json\n\n\
+                        Tokens for bots come from: tctl bots add, tctl bots instances add")]
+pub(crate) struct Args {
+    /// What may join: proxy, auth, node, db, kube, app, windowsdesktop, discovery.
+    #[arg(long = "type", value_name = "TYPES")]
+    types: String,
+    /// How long the token can be used.
+    #[arg(long, value_parser = traits::duration, default_value = "30m")]
+    ttl: Duration,
+    /// The token itself [default: random].
+    #[arg(long)]
+    value: Option<String>,
+    /// Labels of the token, `key=value,…`.
+    #[arg(long)]
+    labels: Option<String>,
+    /// Name of the application, for the join command that is shown.
+    #[arg(long)]
+    app_name: Option<String>,
+    /// Address of the application, for the join command that is shown.
+    #[arg(long)]
+    app_uri: Option<String>,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+#[derive(Serialize)]
+struct Made {
+    token: String,
+    roles: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<domain::Timestamp>,
+}
+
+pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
+    let roles = roles(&args.types)?;
+    let name = args.value.clone().unwrap_or_else(|| session.random.hex(16));
+    let mut token = Token::new(name.clone(), TokenSpec { roles: cluster::system_roles(&roles), ..TokenSpec::default() });
+    token.metadata.labels = labels(args.labels.as_deref().unwrap_or_default())?;
+    token.metadata.expires = Some(session.clock.now().checked_add(args.ttl)?);
+    cluster::check(&mut token)?;
+    let expires = token.metadata.expires;
+    let client = session.client().await?;
+    Token::create(&client, token).await?;
+    if args.shape.format != Format::Text {
+        let roles = roles.iter().map(|role| role.as_str().to_owned()).collect();
+        return session.out.value(args.shape.format, &Made { token: name, roles, expires });
+    }
+    let words: Vec<String> = roles.iter().map(|role| role.as_str().to_lowercase()).collect();
+    let pins = cluster::ca_pins(&client).await?;
+    let address = cluster::auth_address(session).await?;
+    let app = match (&args.app_name, &args.app_uri) {
+        (Some(name), Some(uri)) => format!(" \\\n   --app-name={name} --app-uri={uri}"),
+        _ => String::new(),
+    };
+    session.out.text(format_args!(
+        "The invite token: {name}
+This token will expire in {minutes} minutes.
+
+Run this on the new machine to join the cluster:
+
+> tessera start \\
+   --roles={roles} \\
+   --token={name} \\
+   --ca-pin={pins} \\
+   --auth-server={address}{app}
+",
+        minutes = args.ttl.as_secs().div_ceil(60),
+        roles = words.join(","),
+        pins = pins.join(","),
+    ))
+}
+
+fn roles(text: &str) -> anyhow::Result<Vec<SystemRole>> {
+    let mut roles = Vec::new();
+    for word in words(text) {
+        match SystemRole::parse(&word) {
+            Some(SystemRole::Bot) => bail!(domain::Error::invalid(
+                "a token for a bot names the bot: use tctl bots add, or tctl bots instances add"
+            )),
+            Some(role) => roles.push(role),
+            None => bail!(domain::Error::invalid(format!(
+                "--type: \"{word}\" cannot join; there are proxy, auth, node, db, kube, app, windowsdesktop, discovery"
+            ))),
+        }
+    }
+    Ok(roles)
+}
+
+fn labels(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    words(text)
+        .iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => bail!(domain::Error::invalid(format!("--labels: write key=value, found \"{pair}\""))),
+        })
+        .collect()
+}
