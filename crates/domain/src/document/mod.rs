@@ -1,6 +1,17 @@
 //! Reads documents, and says where they are wrong.
 
+mod error;
+mod node;
+mod read;
 pub(crate) mod store;
+#[cfg(test)]
+mod tests;
+
+use node::{Node, Value};
+use read::{Fault, Unknown, from_node, suggest};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy};
+
+pub use error::DocumentError;
 
 use crate::resources::{
     App, AppServer, AuditConfig, AuthPreference, Bot, BotInstance, CertAuthority, ClusterName, Lock, NetworkingConfig, Role,
@@ -8,33 +19,14 @@ use crate::resources::{
 };
 use crate::{Error, Kind, Metadata, Resource};
 
-/// The largest text that is read as documents.
-pub const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// The largest text that is read as documents: a few thousand roles. What a stranger can make us hold is bounded.
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// A document that cannot be read: where, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentError {
-    /// The file, or what stands for it.
-    pub source: String,
-    /// Line and column, from 1.
-    pub position: Option<(usize, usize)>,
-    /// The path of keys, such as `spec.allow.rules[0].verbs`.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub help: String,
-    /// The line of the source.
-    pub line: String,
-}
+/// The deepest nesting. The deepest document of the reference has ten levels.
+const MAX_DEPTH: usize = 64;
 
-impl std::fmt::Display for DocumentError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for DocumentError {}
+/// How many values all documents of a text may have, aliases written out: a "billion laughs" ends here.
+const MAX_NODES: usize = 500_000;
 
 macro_rules! any {
     ($($variant:ident($type:ty)),+ $(,)?) => {
@@ -73,6 +65,15 @@ macro_rules! any {
                 match self { $(Self::$variant(resource) => resource.sub_kind()),+ }
             }
 
+            /// Reads the resource of this kind.
+            fn from_node(kind: Kind, node: &Node) -> Result<Option<Self>, Fault> {
+                $(if kind == <$type as Resource>::KIND {
+                    check_version(node, <$type as Resource>::VERSION, <$type as Resource>::VERSIONS)?;
+                    return from_node::<$type>(node, &Unknown::Refuse).map(|resource| Some(Self::$variant(resource)));
+                })+
+                Ok(None)
+            }
+
             /// Fills what was left out.
             pub fn set_defaults(&mut self) {
                 match self { $(Self::$variant(resource) => resource.set_defaults()),+ }
@@ -101,11 +102,138 @@ any! {
     SessionRecordingConfig(SessionRecordingConfig), AuditConfig(AuditConfig), App(App), AppServer(AppServer),
 }
 
-/// Reads all documents of a text, YAML or JSON. Defaults are not filled in; `source_name` is what errors call the text.
+/// Reads all documents of a text, YAML or JSON. Defaults are not filled in and nothing is validated; `source_name` is what
+/// errors call the text.
 ///
 /// # Errors
 /// When the text is no YAML, a document is of no known kind, has an unknown key, or a value of the wrong shape.
 pub fn read_documents(text: &str, source_name: &str) -> Result<Vec<AnyResource>, DocumentError> {
-    let _ = text;
-    Err(DocumentError { source: source_name.to_owned(), position: None, path: String::new(), message: "reading documents is not supported yet".into(), help: String::new(), line: String::new() })
+    read_nodes(text, source_name)?.iter().map(|node| read_node(node, text, source_name)).collect()
+}
+
+/// The same, with defaults filled in and each resource validated; what is not valid is shown where it is written.
+///
+/// # Errors
+/// As [`read_documents`], and when a resource is not valid.
+pub fn read_valid_documents(text: &str, source_name: &str) -> Result<Vec<AnyResource>, DocumentError> {
+    let validate = |node: &Node| {
+        let mut resource = read_node(node, text, source_name)?;
+        resource.set_defaults();
+        resource.validate().map_err(|why| invalid(&why, node, text, source_name))?;
+        Ok(resource)
+    };
+    read_nodes(text, source_name)?.iter().map(validate).collect()
+}
+
+/// The roots of all documents; the elements of a list are documents too, as `get` writes them.
+fn read_nodes(text: &str, source_name: &str) -> Result<Vec<Node>, DocumentError> {
+    let refuse = |message: String| DocumentError::new(source_name, text, None, message);
+    if text.len() > MAX_BYTES {
+        return Err(refuse(format!("the text has {} bytes, at most {MAX_BYTES} are read: split it", text.len())));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_total_scalar_bytes: 2 * MAX_BYTES },
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        merge_keys: MergeKeyPolicy::Merge,
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    let nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options).map_err(|why| {
+        let at = why.location().filter(|at| at.line() > 0);
+        let at = at.and_then(|at| Some((usize::try_from(at.line()).ok()?, usize::try_from(at.column().max(1)).ok()?)));
+        DocumentError::new(source_name, text, at, plain(&why))
+    })?;
+    let mut documents = Vec::new();
+    for node in nodes {
+        match node.value {
+            Value::Null => {}
+            Value::List(elements) => documents.extend(elements),
+            _ => documents.push(node),
+        }
+    }
+    if documents.is_empty() {
+        return Err(refuse("there is no document in it".to_owned()));
+    }
+    Ok(documents)
+}
+
+/// The parser's own words, without its own place.
+fn plain(why: &serde_saphyr::Error) -> String {
+    let text = why.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let cut = first.find(" at line ").unwrap_or(first.len());
+    first[..cut].trim_end_matches([',', ':']).trim_start_matches("error: ").to_owned()
+}
+
+fn read_node(node: &Node, text: &str, source_name: &str) -> Result<AnyResource, DocumentError> {
+    read_kind(node).map_err(|fault| DocumentError {
+        subject: subject(node),
+        path: fault.path.unwrap_or_default(),
+        help: fault.help,
+        ..DocumentError::new(source_name, text, fault.at.or(node.at), fault.message)
+    })
+}
+
+/// The header first: the kind says of which type the rest is.
+fn read_kind(node: &Node) -> Result<AnyResource, Fault> {
+    if !matches!(node.value, Value::Map(_)) {
+        return Err(Fault::new(format!("a document must be a mapping with kind, version, metadata and spec, found {}", node.describe())));
+    }
+    let kind = node.get("kind").ok_or_else(|| Fault {
+        help: "write for example \"kind: role\"".to_owned(),
+        ..Fault::new("the key \"kind\" is missing")
+    })?;
+    let at = |message: String| Fault { at: kind.at, path: Some("kind".to_owned()), ..Fault::new(message) };
+    let word = kind.text().ok_or_else(|| at(format!("must be a string, found {}", kind.describe())))?;
+    let known = Kind::ALL.iter().copied().find(|known| known.as_str() == word);
+    let Some(known) = known else {
+        let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        return Err(Fault { help: suggest(word, &words), ..at(format!("there is no kind {word:?}")) });
+    };
+    AnyResource::from_node(known, node)?.ok_or_else(|| at(format!("resources of kind {known} are not supported yet")))
+}
+
+fn check_version(node: &Node, default: &str, known: &[&str]) -> Result<(), Fault> {
+    let Some(version) = node.get("version") else {
+        return Err(Fault { help: format!("write \"version: {default}\""), ..Fault::new("the key \"version\" is missing") });
+    };
+    match version.text() {
+        Some(word) if known.contains(&word) => Ok(()),
+        _ => Err(Fault {
+            at: version.at,
+            path: Some("version".to_owned()),
+            ..Fault::new(format!("must be one of {}, found {}", known.join(", "), version.text().unwrap_or(version.describe())))
+        }),
+    }
+}
+
+/// What the document is about, as far as it can be read.
+fn subject(node: &Node) -> String {
+    let kind = node.get("kind").and_then(Node::text).unwrap_or_default();
+    let name = node.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::text);
+    match name {
+        // The name of a token may be its secret.
+        Some(name) if kind != "token" && name.len() <= 64 && Kind::parse(kind).is_some() => format!("{kind} {name:?}"),
+        _ => String::new(),
+    }
+}
+
+/// A finding of `validate`, shown at the deepest part of its path that is written.
+fn invalid(why: &Error, node: &Node, text: &str, source_name: &str) -> DocumentError {
+    let (path, message) = match why.message.split_once(": ") {
+        Some((path, message)) if path.starts_with("spec") || path.starts_with("metadata") || path.starts_with("status") => (path, message),
+        _ => ("", why.message.as_str()),
+    };
+    let mut place = node;
+    for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+        let next = match (step.strip_suffix(']').and_then(|index| index.parse::<usize>().ok()), &place.value) {
+            (Some(index), Value::List(elements)) => elements.get(index),
+            _ => place.get(step),
+        };
+        match next {
+            Some(next) => place = next,
+            None => break,
+        }
+    }
+    DocumentError { subject: subject(node), path: path.to_owned(), ..DocumentError::new(source_name, text, place.at, message) }
 }

@@ -1,0 +1,112 @@
+use super::*;
+
+fn fault(text: &str) -> String {
+    read_valid_documents(text, "ci.yaml").expect_err("must be refused").to_string()
+}
+
+#[test]
+fn a_fault_is_shown_where_it_is_written() {
+    let text = "kind: role\nversion: v7\nmetadata:\n  name: ci\nspec:\n  allow:\n    app_labels:\n      environment: 3\n";
+    assert_eq!(
+        fault(text),
+        "role \"ci\": spec.allow.app_labels.environment: must be a string or a list of strings, found a number\n  \
+         --> ci.yaml:8:20\n   |\n 8 |       environment: 3\n   |                    ^ write \"3\""
+    );
+}
+
+#[test]
+fn a_typo_names_the_nearest_key() {
+    let cases = [
+        ("kind: role\nversion: v7\nmetadata: {name: ci}\nspec: {alow: {}}\n", "spec.alow: there is no such key", "ci.yaml:4:8", "did you mean \"allow\"?"),
+        ("kind: bot\nversion: v1\nmetadata:\n  nmae: x\n", "metadata.nmae: there is no such key", "ci.yaml:4:3", "did you mean \"name\"?"),
+        ("kind: rol\nversion: v7\n", "kind: there is no kind \"rol\"", "ci.yaml:1:7", "did you mean \"role\"?"),
+        ("kind: role\nversion: v9\n", "version: must be one of v3, v4", "ci.yaml:2:10", ""),
+        ("kind: role\n", "the key \"version\" is missing", "ci.yaml:1:1", "write \"version: v7\""),
+        ("version: v7\n", "the key \"kind\" is missing", "ci.yaml:1:1", "kind: role"),
+        ("kind: node\nversion: v2\n", "resources of kind node are not supported yet", "ci.yaml:1:7", ""),
+        ("kind: role\nversion: v7\nmetadata: {name: a/b}\n", "the name of a role must not contain '/'", "ci.yaml", ""),
+        ("kind: role\nversion: v7\nmetadata: {name: ci}\nspec:\n  options: {max_session_ttl: 3600}\n", "must be a duration like", "ci.yaml:5:30", ""),
+        ("kind: role\nversion: v7\nmetadata: {name: ci}\nspec:\n  options: {max_session_ttl: -1h}\n", "must not be negative", "ci.yaml:5:30", ""),
+        ("kind: role\nkind: bot\n", "duplicate", "ci.yaml:2:1", ""),
+        ("kind: role\nversion: v7\nmetadata: [a]\n", "metadata: must be a mapping, found a list", "ci.yaml:3:11", ""),
+        ("- 3\n", "a document must be a mapping", "ci.yaml:1:3", ""),
+        ("", "there is no document in it", "ci.yaml", ""),
+        ("a: [", "", "ci.yaml", ""),
+    ];
+    for (text, message, place, help) in cases {
+        let shown = fault(text);
+        for part in [message, place, help] {
+            assert!(shown.to_lowercase().contains(&part.to_lowercase()), "{text:?}\nshows\n{shown}\nwithout {part:?}");
+        }
+    }
+}
+
+#[test]
+fn several_documents_and_lists_and_json_are_read() {
+    let yaml = "kind: bot\nversion: v1\nmetadata: {name: a}\n---\n---\nkind: user\nversion: v2\nmetadata: {name: b}\n";
+    let kinds = |text| read_documents(text, "-").unwrap().iter().map(AnyResource::kind).collect::<Vec<_>>();
+    assert_eq!(kinds(yaml), [Kind::Bot, Kind::User]);
+    let json = r#"[{"kind": "bot", "version": "v1", "metadata": {"name": "\ud83d\ude00"}}, {"kind":"user","version":"v2","metadata":{"name":"b","namespace":"default"}}]"#;
+    assert_eq!(kinds(json), [Kind::Bot, Kind::User]);
+}
+
+#[test]
+fn bombs_are_refused_quickly() {
+    let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..9 {
+        let alias = format!("*a{}", level - 1);
+        laughs += &format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(", "));
+    }
+    let deep = format!("kind: {}x{}", "[".repeat(10_000), "]".repeat(10_000));
+    let huge = format!("kind: {}", "x".repeat(MAX_BYTES));
+    for (bomb, message) in [(laughs, ""), (deep, ""), (huge, "at most 4194304 are read")] {
+        let started = std::time::Instant::now();
+        let shown = read_documents(&bomb, "bomb").expect_err("must be refused").to_string();
+        assert!(shown.contains(message), "{shown}");
+        assert!(shown.len() < 2_000, "{}", shown.len());
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn the_name_of_a_token_is_not_shown() {
+    let shown = fault("kind: token\nversion: v2\nmetadata:\n  name: secret-value\nspec:\n  role: [Bot]\n");
+    assert!(!shown.contains("secret-value"), "{shown}");
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_kept() {
+    use crate::{Stored, resources::Role};
+    let stored = r#"{"kind":"role","version":"v7","metadata":{"name":"ci","owner":"x"},"spec":{"allow":{"rules":[{"resources":["user"],"verbs":["list"],"weight":3}],"new":{"deep":[1]}},"later":{"a":1}},"schema":1,"top":true}"#;
+    let mut role = Stored::<Role>::decode(stored.as_bytes()).unwrap();
+    role.value.metadata.description = "changed".into();
+    let json: serde_json::Value = serde_json::from_slice(&role.encode().unwrap()).unwrap();
+    assert_eq!(json["metadata"]["owner"], "x");
+    assert_eq!(json["metadata"]["description"], "changed");
+    assert_eq!(json["spec"]["allow"]["rules"][0]["weight"], 3);
+    assert_eq!(json["spec"]["allow"]["new"]["deep"][0], 1);
+    assert_eq!(json["spec"]["later"]["a"], 1);
+    assert_eq!(json["top"], true);
+    assert_eq!(json["schema"], 1);
+    role.value.spec.allow.rules.clear();
+    let json: serde_json::Value = serde_json::from_slice(&role.encode().unwrap()).unwrap();
+    assert!(json["spec"]["allow"].get("rules").is_none());
+    assert!(Stored::<Role>::decode(stored.replace("\"schema\":1", "\"schema\":2").as_bytes()).is_err());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn random_text_never_panics(text in "\\PC{0,200}") {
+        let _ = read_valid_documents(&text, "random").map_err(|why| why.to_string());
+    }
+
+    #[test]
+    fn random_yaml_never_panics(text in "((kind|version|metadata|spec|allow|role|v7|name|rules|token|bot|&a|\\*a|<<|\"|'|true|3|~|: |:\n|\n|  |- |\\[|\\]|\\{|\\}|,|#|---\n)){0,40}") {
+        let head = format!("kind: role\nversion: v7\n{text}");
+        for text in [text.as_str(), head.as_str()] {
+            let _ = read_valid_documents(text, "random").map_err(|why| why.to_string());
+        }
+    }
+}
