@@ -123,8 +123,7 @@ fn options(options: &[(String, String)]) -> Vec<u8> {
 }
 
 fn lint(body: &[u8], template: &Template, signer: &StoredKey, serial: u64) -> Result<(), Error> {
-    let found =
-        Certificate::from_unsigned(body).map_err(|_| Error::Lint { what: WHAT, field: "the encoding" })?;
+    let found = Certificate::from_unsigned(body).map_err(|_| Error::Lint { what: WHAT, field: "the encoding" })?;
     let same = |found: &[(String, String)], wanted: &[(String, String)]| {
         let mut wanted = wanted.to_vec();
         wanted.sort();

@@ -40,11 +40,15 @@ pub enum KeyUse {
 impl fmt::Display for KeyUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Authority(ca, kind) => write!(f, "{ca}-ca-{}", match kind {
-                KeyKind::Ssh => "ssh",
-                KeyKind::Tls => "tls",
-                KeyKind::Jwt => "jwt",
-            }),
+            Self::Authority(ca, kind) => write!(
+                f,
+                "{ca}-ca-{}",
+                match kind {
+                    KeyKind::Ssh => "ssh",
+                    KeyKind::Tls => "tls",
+                    KeyKind::Jwt => "jwt",
+                }
+            ),
             Self::AuditCheckpoints => f.write_str("audit-checkpoints"),
         }
     }

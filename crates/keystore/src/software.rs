@@ -48,13 +48,11 @@ impl SoftwareKeyStore {
             return Ok(key);
         }
         let key_use = stored.key_use;
-        let envelope: Envelope =
-            serde_json::from_slice(stored.sealed.expose()).map_err(|_| Error::Damaged(key_use))?;
-        let sealing_key =
-            self.sealing_keys.iter().find(|key| key.id() == envelope.key_id).ok_or_else(|| {
-                let known: Vec<&str> = self.sealing_keys.iter().map(SealingKey::id).collect();
-                Error::UnknownSealingKey { key_use, key_id: envelope.key_id.clone(), known: known.join(", ") }
-            })?;
+        let envelope: Envelope = serde_json::from_slice(stored.sealed.expose()).map_err(|_| Error::Damaged(key_use))?;
+        let sealing_key = self.sealing_keys.iter().find(|key| key.id() == envelope.key_id).ok_or_else(|| {
+            let known: Vec<&str> = self.sealing_keys.iter().map(SealingKey::id).collect();
+            Error::UnknownSealingKey { key_use, key_id: envelope.key_id.clone(), known: known.join(", ") }
+        })?;
         let private = sealing_key.open(&envelope, key_use, &stored.public)?;
         let key = KeyPair::from_pkcs8_der(private.expose()).map_err(|error| Error::Key(key_use, error))?;
         if *key.public() != stored.public {
