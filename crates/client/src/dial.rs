@@ -2,53 +2,33 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clock::{Clock, Timestamp};
-use crypto::x509::Certificate;
-use rustls::{
-    ClientConfig, RootCertStore,
-    client::danger::ServerCertVerifier,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
-    time_provider::TimeProvider,
-};
+use clock::Clock;
+use crypto::tls::{self, ClientOptions};
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{Config, ConnectError, SERVER_NAME, Trust, first_connect};
+use crate::{Config, ConnectError, SERVER_NAME, Trust, error::chain};
 
 /// Builds the TLS half of a client, once for each [`crate::Client`].
 pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectError> {
-    let verifier: Arc<dyn ServerCertVerifier> = match &config.trust {
-        Trust::Credentials => by_authorities(config.credentials.authorities())?,
-        Trust::Authorities(authorities) => by_authorities(authorities)?,
-        Trust::Pins(pins) => Arc::new(first_connect::PinVerifier::new(pins)?),
-        Trust::DangerAnything => Arc::new(first_connect::DangerAcceptAnything::new()),
+    let trust = match &config.trust {
+        Trust::Credentials => roots(config.credentials.authorities())?,
+        Trust::Authorities(authorities) => roots(authorities)?,
+        Trust::Pins(pins) => tls::Trust::Pins(pins.clone()),
+        Trust::DangerAnything => tls::Trust::DangerAnyServer,
     };
-    with_verifier(config, verifier)
+    let options = ClientOptions { trust, certificate: config.credentials.chain(), alpn: config.alpn() };
+    tls::client_config(options, &config.clock)
+        .map_err(|error| ConnectError::Credentials { reason: chain(&error) })
 }
 
-/// The same with a verifier of the caller's choice.
-pub(crate) fn with_verifier(
-    config: &Config,
-    verifier: Arc<dyn ServerCertVerifier>,
-) -> Result<Arc<ClientConfig>, ConnectError> {
-    let unusable = |error: rustls::Error| ConnectError::Credentials { reason: error.to_string() };
-    let builder = ClientConfig::builder_with_details(crypto::tls::provider(), Arc::new(OurTime(config.clock.clone())))
-        .with_protocol_versions(rustls::ALL_VERSIONS)
-        .map_err(unusable)?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    let mut tls = match config.credentials.identity() {
-        None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let chain = identity.chain.iter().map(to_der).collect();
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.expose().clone()));
-            builder.with_client_auth_cert(chain, key).map_err(unusable)?
-        }
-    };
-    tls.alpn_protocols = config.alpn();
-    // A resumed session would survive a removed authority.
-    tls.resumption = rustls::client::Resumption::disabled();
-    Ok(Arc::new(tls))
+fn roots(authorities: &[crypto::x509::Certificate]) -> Result<tls::Trust, ConnectError> {
+    if authorities.is_empty() {
+        let reason = "there is no authority to trust; give a CA pin or a CA path".to_owned();
+        return Err(ConnectError::Credentials { reason });
+    }
+    Ok(tls::Trust::Roots(authorities.to_vec()))
 }
 
 /// Opens a connection to one address.
@@ -81,23 +61,6 @@ pub(crate) fn server_name() -> ServerName<'static> {
     ServerName::try_from(SERVER_NAME).expect("a DNS name")
 }
 
-/// Verifies against a list of authorities, as usual.
-fn by_authorities(authorities: &[Certificate]) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
-    let unusable = |reason: String| ConnectError::Credentials { reason };
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(to_der(authority)).map_err(|error| unusable(error.to_string()))?;
-    }
-    rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crypto::tls::provider())
-        .build()
-        .map(|verifier| verifier as Arc<dyn ServerCertVerifier>)
-        .map_err(|_| unusable("there is no authority to trust; give a CA pin or a CA path".into()))
-}
-
-pub(crate) fn to_der(certificate: &Certificate) -> CertificateDer<'static> {
-    CertificateDer::from(certificate.der().to_vec())
-}
-
 /// Official tools tolerate a scheme before the address; the default port is the auth service's.
 fn host_and_port(address: &str) -> String {
     let bare = ["tcp://", "https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
@@ -114,20 +77,6 @@ fn host_and_port(address: &str) -> String {
 
 /// Where an auth service listens unless told otherwise.
 const AUTH_PORT: u16 = 3025;
-
-/// Certificates are judged by the injected clock.
-#[derive(Debug)]
-struct OurTime(Clock);
-
-impl TimeProvider for OurTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(unix_time(self.0.now()))
-    }
-}
-
-fn unix_time(now: Timestamp) -> UnixTime {
-    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0)))
-}
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clock::Timestamp;
-use crypto::{KeyPair, SecretBytes, x509::Certificate};
+use crypto::{KeyPair, tls::CertificateChain, x509::Certificate};
 
 pub use identity_file::IdentityFile;
 
@@ -21,11 +21,11 @@ pub struct Credentials {
     authorities: Vec<Certificate>,
 }
 
-/// A certificate chain and its private key.
+/// A certificate chain with its private key, and the leaf to look at.
 #[derive(Clone)]
-pub(crate) struct TlsIdentity {
-    pub(crate) chain: Vec<Certificate>,
-    pub(crate) key: SecretBytes,
+struct TlsIdentity {
+    chain: CertificateChain,
+    leaf: Certificate,
 }
 
 /// Why credentials could not be loaded.
@@ -80,10 +80,11 @@ impl Credentials {
         authorities: Vec<Certificate>,
     ) -> Result<Self, CredentialsError> {
         let leaf = chain.first().ok_or_else(|| CredentialsError::malformed("TLS certificate", "there is none"))?;
-        if leaf.public_key() != key.public() {
-            return Err(CredentialsError::Mismatch { what: "TLS certificate" });
-        }
-        Ok(Self { identity: Some(TlsIdentity { chain, key: key.to_pkcs8_der() }), authorities })
+        let chain = CertificateChain::new(&chain, key).map_err(|error| match error {
+            crypto::tls::Error::Mismatch => CredentialsError::Mismatch { what: "TLS certificate" },
+            other => CredentialsError::malformed("TLS identity", other),
+        });
+        Ok(Self { identity: Some(TlsIdentity { leaf: leaf.clone(), chain: chain? }), authorities })
     }
 
     /// From three PEM texts: certificate (chain), private key, authorities.
@@ -132,7 +133,7 @@ impl Credentials {
 
     /// The client certificate, if there is one.
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.identity.as_ref()?.chain.first()
+        self.identity.as_ref().map(|identity| &identity.leaf)
     }
 
     /// The authorities that came with the identity.
@@ -142,11 +143,11 @@ impl Credentials {
 
     /// When the client certificate ends.
     pub fn expires(&self) -> Option<Timestamp> {
-        self.certificate().map(Certificate::not_after)
+        self.certificate().map(|certificate| certificate.not_after())
     }
 
-    pub(crate) fn identity(&self) -> Option<&TlsIdentity> {
-        self.identity.as_ref()
+    pub(crate) fn chain(&self) -> Option<CertificateChain> {
+        self.identity.as_ref().map(|identity| identity.chain.clone())
     }
 }
 

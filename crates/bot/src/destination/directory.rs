@@ -1,0 +1,214 @@
+//! A directory: whole files only, through temporary ones; symbolic links and access lists as configured.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crypto::SecretBytes;
+use rustix::{
+    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, ResolveFlags},
+    io::Errno,
+};
+
+use super::{DestinationError, acl, acl::AccessList};
+use crate::config::{Acls, Directory, Symlinks};
+
+/// More than any artifact has; a file of ours that is larger is not ours.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// Files are for their owner only, unless an access list says more.
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// An open directory.
+pub struct DirectorySink {
+    path: PathBuf,
+    handle: OwnedFd,
+    symlinks: Symlinks,
+    acls: Acls,
+    readers: Option<AccessList>,
+    attempt: AtomicU64,
+}
+
+impl DirectorySink {
+    pub(super) fn open(config: &Directory) -> Result<Self, DestinationError> {
+        let path = config.path.clone();
+        let handle = open_directory(&path, config.symlinks)?;
+        let readers = match (config.acls, config.readers.as_slice()) {
+            (Acls::Off, _) | (_, []) => None,
+            (_, readers) => Some(AccessList::for_readers(readers)?),
+        };
+        let sink = Self { path, handle, symlinks: config.symlinks, acls: config.acls, readers, attempt: AtomicU64::new(0) };
+        sink.let_readers_in()?;
+        Ok(sink)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the directory for this process; the lock goes with the returned file.
+    pub(crate) fn lock(&self) -> Result<OwnedFd, DestinationError> {
+        let path = self.path.join("lock");
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = fs::openat(&self.handle, "lock", flags, FILE_MODE)
+            .map_err(|error| DestinationError::io("open", &path, error))?;
+        match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(Errno::WOULDBLOCK) => Err(DestinationError::Locked { path: self.path.clone() }),
+            Err(error) => Err(DestinationError::io("lock", path, error)),
+        }
+    }
+
+    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), DestinationError> {
+        let (handle, name) = self.locate(name)?;
+        let handle = handle.as_ref().unwrap_or(&self.handle);
+        let number = self.attempt.fetch_add(1, Ordering::Relaxed);
+        let temporary = format!(".{name}.{}.{number}.tmp", std::process::id());
+        let done = self.write_through(handle, &temporary, &name, content);
+        if done.is_err() {
+            // What was being written may be a private key; the error of the write is the one to report.
+            let _ = fs::unlinkat(handle, temporary.as_str(), AtFlags::empty());
+        }
+        done
+    }
+
+    fn write_through(
+        &self,
+        handle: &OwnedFd,
+        temporary: &str,
+        name: &str,
+        content: &[u8],
+    ) -> Result<(), DestinationError> {
+        let path = self.path.join(name);
+        let failed = |action: &'static str| move |error: Errno| (action, io::Error::from(error));
+        let attempt = || -> Result<(), (&'static str, io::Error)> {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file = fs::openat(handle, temporary, flags, FILE_MODE).map_err(failed("create a file for"))?;
+            let mut file = File::from(file);
+            file.write_all(content).map_err(|error| ("write", error))?;
+            fs::fchmod(&file, FILE_MODE).map_err(failed("set the mode of"))?;
+            self.keep_access(handle, &file, name).map_err(|error| ("keep the access list of", error))?;
+            file.sync_all().map_err(|error| ("flush", error))?;
+            fs::renameat(handle, temporary, handle, name).map_err(failed("replace"))?;
+            fs::fsync(handle).map_err(failed("flush the directory of"))
+        };
+        attempt().map_err(|(action, source)| DestinationError::Io { action, path, source })
+    }
+
+    /// Gives the new file the access that the old one had, or that the configured readers need.
+    fn keep_access(&self, handle: &OwnedFd, file: &File, name: &str) -> io::Result<()> {
+        if self.acls == Acls::Off {
+            return Ok(());
+        }
+        let wanted = match &self.readers {
+            Some(readers) => Some(readers.clone()),
+            None => inherited(handle, name)?,
+        };
+        let Some(wanted) = wanted else { return Ok(()) };
+        match acl::set(file, acl::ACCESS, &wanted).and_then(|()| acl::verify(file, &wanted)) {
+            Err(error) if self.acls == Acls::Try => {
+                tracing::warn!(file = %self.path.join(name).display(), %error, "cannot keep the access list");
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Lets the configured readers through the directory itself.
+    fn let_readers_in(&self) -> Result<(), DestinationError> {
+        let Some(readers) = &self.readers else { return Ok(()) };
+        let wanted = readers.for_directory();
+        match acl::set(&self.handle, acl::ACCESS, &wanted) {
+            Err(error) if self.acls == Acls::Try => {
+                tracing::warn!(directory = %self.path.display(), %error, "cannot keep the access list");
+                Ok(())
+            }
+            done => done.map_err(|error| DestinationError::Acl { path: self.path.clone(), reason: error.to_string() }),
+        }
+    }
+
+    pub(super) fn read(&self, name: &str) -> Result<Option<SecretBytes>, DestinationError> {
+        let path = self.path.join(name);
+        let (handle, name) = self.locate(name)?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match fs::openat(handle.as_ref().unwrap_or(&self.handle), name.as_str(), flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(DestinationError::Symlink { path }),
+            Err(error) => return Err(DestinationError::io("open", path, error)),
+        };
+        let mut content = Vec::new();
+        file.take(MAX_FILE).read_to_end(&mut content).map_err(|error| DestinationError::io("read", path, error))?;
+        Ok(Some(SecretBytes::new(content)))
+    }
+
+    pub(super) fn remove(&self, name: &str) -> Result<(), DestinationError> {
+        match fs::unlinkat(&self.handle, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {
+                fs::fsync(&self.handle).map_err(|error| DestinationError::io("flush", &self.path, error))
+            }
+            Err(error) => Err(DestinationError::io("remove", self.path.join(name), error)),
+        }
+    }
+
+    /// Where a file really is: with `insecure` the link's target, whose directory is opened too.
+    fn locate(&self, name: &str) -> Result<(Option<OwnedFd>, String), DestinationError> {
+        if self.symlinks != Symlinks::Insecure {
+            return Ok((None, name.to_owned()));
+        }
+        let path = self.path.join(name);
+        let Ok(target) = path.canonicalize() else { return Ok((None, name.to_owned())) };
+        let (Some(parent), Some(file)) = (target.parent(), target.file_name().and_then(|file| file.to_str())) else {
+            return Ok((None, name.to_owned()));
+        };
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let handle = fs::openat(CWD, parent, flags, Mode::empty());
+        let handle = handle.map_err(|error| DestinationError::io("open", parent, error))?;
+        Ok((Some(handle), file.to_owned()))
+    }
+}
+
+/// The access list of the file that is about to be replaced, with its owner in it when that is somebody else.
+fn inherited(handle: &OwnedFd, name: &str) -> io::Result<Option<AccessList>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let Ok(old) = fs::openat(handle, name, flags, Mode::empty()) else { return Ok(None) };
+    let Ok(Some(mut list)) = acl::get(&old, acl::ACCESS) else { return Ok(None) };
+    let owner = fs::fstat(&old)?.st_uid;
+    if owner != rustix::process::geteuid().as_raw() {
+        list.allow_user(owner, acl::READ);
+    }
+    Ok(Some(list))
+}
+
+/// Opens a directory that may have to be made; no link is followed unless that is wanted.
+pub(super) fn open_directory(path: &Path, symlinks: Symlinks) -> Result<OwnedFd, DestinationError> {
+    if !path.exists() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .create(path)
+            .map_err(|error| DestinationError::io("create the directory", path, error))?;
+        fs::chmod(path, Mode::RWXU).map_err(|error| DestinationError::io("set the mode of", path, error))?;
+    }
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+    let plain = || {
+        fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|error| DestinationError::io("open the directory", path, error))
+    };
+    if symlinks == Symlinks::Insecure {
+        return plain();
+    }
+    match fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        Ok(handle) => Ok(handle),
+        Err(Errno::LOOP) => Err(DestinationError::Symlink { path: path.to_owned() }),
+        // A kernel before 5.6, or a sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) if symlinks == Symlinks::TrySecure => {
+            tracing::warn!(directory = %path.display(), "this kernel cannot refuse symbolic links; they are followed");
+            plain()
+        }
+        Err(error) => Err(DestinationError::io("open the directory", path, error)),
+    }
+}

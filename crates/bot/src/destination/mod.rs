@@ -1,0 +1,159 @@
+//! Places that files are written to: a directory, or memory. A reader sees the old file or the new one, never a half.
+
+mod acl;
+mod directory;
+mod init;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+use crypto::SecretBytes;
+
+pub use self::{
+    directory::DirectorySink,
+    init::{InitRequest, init},
+};
+use crate::config::Destination;
+
+/// Why a file cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// The operating system said no.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A symbolic link stands in the path and is not to be followed.
+    #[error(
+        "{} goes through a symbolic link; use the real path, or symlinks: insecure when the link is yours", path.display()
+    )]
+    Symlink {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Access lists are required and cannot be kept.
+    #[error("cannot keep access lists on {}: {reason}; use a file system that has them, or acls: off", path.display())]
+    Acl {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A user or group is not known here.
+    #[error("{what} {name:?} does not exist here")]
+    UnknownName {
+        /// User or group.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Another process holds the directory.
+    #[error(
+        "another tbot uses {}: give each tbot its own storage directory (--storage), or stop the other one", path.display()
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// This build cannot write there.
+    #[error("destination {0} is not supported yet")]
+    Unsupported(String),
+    /// Something that the caller asked for makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl DestinationError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
+        Self::Io { action, path: path.into(), source: error.into() }
+    }
+}
+
+/// A place for files, opened.
+pub enum Sink {
+    /// A directory.
+    Directory(DirectorySink),
+    /// Nothing persists.
+    Memory(Mutex<BTreeMap<String, SecretBytes>>),
+}
+
+impl Sink {
+    /// Opens a place and creates a directory that is missing, readable by its owner only.
+    ///
+    /// # Errors
+    /// See [`DestinationError`].
+    pub fn open(destination: &Destination) -> Result<Self, DestinationError> {
+        match destination {
+            Destination::Directory(directory) => DirectorySink::open(directory).map(Self::Directory),
+            Destination::Memory => Ok(Self::Memory(Mutex::default())),
+            Destination::KubernetesSecret(_) => Err(DestinationError::Unsupported(destination.describe())),
+        }
+    }
+
+    /// Replaces a file. When this returns, the new content is on the disk.
+    ///
+    /// # Errors
+    /// See [`DestinationError`]; the old content stands then.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), DestinationError> {
+        match self {
+            Self::Directory(directory) => directory.write(name, content),
+            Self::Memory(files) => {
+                files
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(name.to_owned(), SecretBytes::from(content));
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads a file; nothing when there is none.
+    ///
+    /// # Errors
+    /// See [`DestinationError`].
+    pub fn read(&self, name: &str) -> Result<Option<SecretBytes>, DestinationError> {
+        match self {
+            Self::Directory(directory) => directory.read(name),
+            Self::Memory(files) => Ok(files.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()),
+        }
+    }
+
+    /// Removes a file; one that is not there is as good.
+    ///
+    /// # Errors
+    /// See [`DestinationError`].
+    pub fn remove(&self, name: &str) -> Result<(), DestinationError> {
+        match self {
+            Self::Directory(directory) => directory.remove(name),
+            Self::Memory(files) => {
+                files.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether what is written survives the process.
+    pub fn is_durable(&self) -> bool {
+        matches!(self, Self::Directory(_))
+    }
+
+    /// How it is called in messages.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Directory(directory) => format!("directory: {}", directory.path().display()),
+            Self::Memory(_) => "memory".into(),
+        }
+    }
+}

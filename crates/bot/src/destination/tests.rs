@@ -1,0 +1,139 @@
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use super::*;
+use crate::config::{Acls, Directory, Reader, Symlinks};
+
+fn directory(path: impl Into<PathBuf>) -> Directory {
+    Directory { path: path.into(), symlinks: Symlinks::TrySecure, acls: Acls::Off, readers: Vec::new() }
+}
+
+fn home() -> (tempfile::TempDir, PathBuf) {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().canonicalize().expect("exists");
+    (home, path)
+}
+
+#[test]
+fn a_reader_sees_the_old_or_the_new_file_and_never_a_half() {
+    let (_home, path) = home();
+    let sink = Sink::open(&Destination::Directory(directory(&path))).expect("open");
+    let (old, new) = (vec![b'a'; 200_000], vec![b'b'; 200_000]);
+    sink.write("key", &old).expect("written");
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (stop, file, old, new) = (Arc::clone(&stop), path.join("key"), old.clone(), new.clone());
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let seen = fs::read(&file).expect("always there");
+                assert!(seen == old || seen == new, "a half file of {} bytes", seen.len());
+            }
+        })
+    };
+    for round in 0..100 {
+        sink.write("key", if round % 2 == 0 { &new } else { &old }).expect("written");
+    }
+    stop.store(true, Ordering::Relaxed);
+    reader.join().expect("no half file");
+    assert_eq!(fs::read_dir(&path).expect("listed").count(), 1, "nothing temporary is left");
+}
+
+#[test]
+fn files_and_new_directories_are_for_their_owner_only() {
+    let (_home, path) = home();
+    let inner = path.join("a/b");
+    let sink = Sink::open(&Destination::Directory(directory(&inner))).expect("made");
+    sink.write("key", b"x").expect("written");
+    let mode = |path: PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(inner.clone()), mode(inner.join("key"))), (0o700, 0o600));
+    fs::set_permissions(inner.join("key"), fs::Permissions::from_mode(0o644)).expect("widened");
+    sink.write("key", b"y").expect("written");
+    assert_eq!(mode(inner.join("key")), 0o600, "a mode that somebody widened does not stay");
+}
+
+#[test]
+fn links_are_refused_unless_they_are_wanted() {
+    let (_home, path) = home();
+    fs::create_dir(path.join("real")).expect("made");
+    symlink(path.join("real"), path.join("link")).expect("linked");
+    let mut through = directory(path.join("link"));
+    assert!(matches!(DirectorySink::open(&through), Err(DestinationError::Symlink { .. })));
+    through.symlinks = Symlinks::Insecure;
+    DirectorySink::open(&through).expect("followed").write("key", b"x").expect("written");
+    assert!(path.join("real/key").exists());
+
+    let (target, real) = (path.join("target"), path.join("real"));
+    fs::write(&target, b"theirs").expect("written");
+    symlink(&target, real.join("planted")).expect("linked");
+    let sink = DirectorySink::open(&directory(&real)).expect("open");
+    assert!(matches!(sink.read("planted"), Err(DestinationError::Symlink { .. })));
+    sink.write("planted", b"ours").expect("the link itself is replaced");
+    assert_eq!(fs::read(&target).expect("there"), b"theirs");
+
+    symlink(&target, real.join("wanted")).expect("linked");
+    through.path = real.clone();
+    let sink = DirectorySink::open(&through).expect("open");
+    sink.write("wanted", b"ours").expect("written through the link");
+    assert_eq!(fs::read(&target).expect("there"), b"ours");
+    assert!(fs::symlink_metadata(real.join("wanted")).expect("there").is_symlink());
+}
+
+#[test]
+fn one_process_holds_a_directory() {
+    let (_home, path) = home();
+    let (first, second) = (DirectorySink::open(&directory(&path)), DirectorySink::open(&directory(&path)));
+    let (first, second) = (first.expect("open"), second.expect("open"));
+    let held = first.lock().expect("free");
+    assert!(matches!(second.lock(), Err(DestinationError::Locked { .. })));
+    drop(held);
+    second.lock().expect("free again");
+}
+
+#[test]
+fn readers_get_an_access_list_that_survives_rewriting() {
+    let (_home, path) = home();
+    let mut config = directory(&path);
+    (config.acls, config.readers) = (Acls::Required, vec![Reader::User("12345".into())]);
+    let sink = match DirectorySink::open(&config) {
+        Ok(sink) => sink,
+        // A file system without access lists: required must say so, and try must not fail.
+        Err(DestinationError::Acl { .. }) => {
+            config.acls = Acls::Try;
+            DirectorySink::open(&config).expect("tried").write("key", b"x").expect("written");
+            return;
+        }
+        Err(other) => panic!("{other}"),
+    };
+    for _ in 0..2 {
+        sink.write("key", b"x").expect("written");
+        let file = fs::File::open(path.join("key")).expect("there");
+        let list = acl::get(&file, acl::ACCESS).expect("readable").expect("a list");
+        assert_eq!(list, acl::AccessList::for_readers(&config.readers).expect("a number"));
+    }
+}
+
+#[test]
+fn init_prepares_the_files_and_names_the_others() {
+    let (_home, path) = home();
+    fs::write(path.join("stray"), b"x").expect("written");
+    let config = directory(&path);
+    let notes = init(&config, &["key", "tlscert"], &InitRequest::default()).expect("prepared");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("stray"), "{notes:?}");
+    let key = fs::metadata(path.join("key")).expect("made");
+    assert_eq!((key.len(), key.permissions().mode() & 0o777), (0, 0o600));
+    let clean = InitRequest { clean: true, ..InitRequest::default() };
+    init(&config, &["key", "tlscert"], &clean).expect("prepared");
+    assert!(!path.join("stray").exists());
+    let half = InitRequest { bot_user: Some("1".into()), ..InitRequest::default() };
+    let with_acls = Directory { acls: Acls::Required, ..config };
+    assert!(matches!(init(&with_acls, &["key"], &half), Err(DestinationError::Invalid(_))));
+    assert_eq!(key.uid(), rustix::process::geteuid().as_raw());
+}
