@@ -5,14 +5,24 @@
 //!
 //! This crate must never know who may read the log, nor gRPC: `auth` decides, `auth-grpc` encodes.
 
+pub mod chain;
 pub mod events;
+pub mod failed_joins;
+pub mod parts;
+pub mod search;
+pub mod sinks;
 
 mod entry;
 mod event;
-pub mod parts;
 mod time;
 
+pub use chain::{Chainer, Checkpoint, Signer};
 pub use entry::{Entry, ReadError, Recorder};
 pub use event::{Declared, Event};
 pub use events::{AnyEvent, CATALOGUE};
+pub use failed_joins::{FailedJoins, Joiner};
 pub use parts::{AppMetadata, ClientMetadata, ConnectionMetadata, ResourceMetadata, Status, UserKind, UserMetadata};
+pub use search::{Found, JournalStore, Order, Query, Store};
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ pub(crate) mod optional {
 
     pub(crate) fn serialize<S: Serializer>(time: &Option<Timestamp>, out: S) -> Result<S::Ok, S::Error> {
         match time {
-            Some(time) => super::millis::serialize(time, out),
+            Some(time) => millis::serialize(time, out),
             None => out.serialize_str(NEVER),
         }
     }

@@ -1,0 +1,302 @@
+//! Checks a journal against its chain and its checkpoints, and names everything that does not fit.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crypto::PublicKey;
+use serde::Serialize;
+use storage::{Backend, JournalPosition, Prefix};
+use uuid::Uuid;
+
+use super::{BASES, BLOCKS, Block, Checkpoint, Hash, Head, beginning, link_hash, read_all, record_hash};
+
+/// The most findings and names that a report lists; the counts are complete.
+const LISTED: usize = 100;
+
+/// One thing that does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finding {
+    /// A record was changed, or its link was.
+    Edited {
+        /// The record.
+        entry: Uuid,
+        /// The writer of its link.
+        writer: Uuid,
+        /// The link's place.
+        seq: u64,
+    },
+    /// A record is gone though it is linked.
+    Missing {
+        /// The record.
+        entry: Uuid,
+        /// The writer of its link.
+        writer: Uuid,
+        /// The link's place.
+        seq: u64,
+    },
+    /// A record lies elsewhere in the journal than in the chain, or is there twice.
+    Reordered {
+        /// The record.
+        entry: Uuid,
+    },
+    /// Links are gone.
+    Gap {
+        /// The writer.
+        writer: Uuid,
+        /// The place where the next link was expected.
+        expected: u64,
+        /// The place where it goes on.
+        found: u64,
+    },
+    /// The chain ends before a place that somebody vouches for, or has another link there.
+    Truncated {
+        /// The writer.
+        writer: Uuid,
+        /// The place that should exist.
+        seq: u64,
+        /// Who says so: `checkpoint`, `writer <id>`.
+        witness: String,
+    },
+    /// A record that lies before linked ones has no link: it was put in afterwards.
+    Inserted {
+        /// The record.
+        entry: Uuid,
+    },
+    /// A checkpoint proves nothing.
+    Checkpoint {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Records that are linked and fit.
+    pub linked: u64,
+    /// How many things do not fit.
+    pub problems: u64,
+    /// What does not fit, at most the first hundred.
+    pub findings: Vec<Finding>,
+    /// Records not linked yet, at most the first hundred: nothing proves them.
+    pub unlinked: Vec<Uuid>,
+    /// How many records are not linked yet.
+    pub unlinked_count: u64,
+    /// Links newer than every checkpoint given: whoever owns the machine could have laid them anew.
+    pub unproved: u64,
+    /// Records that were linked only by the writer after theirs.
+    pub late: u64,
+}
+
+impl Report {
+    /// Whether everything that can be checked fits.
+    pub fn is_intact(&self) -> bool {
+        self.problems == 0
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.problems += 1;
+        if self.findings.len() < LISTED {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Is fed the records in journal order, then told the blocks, then asked.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    records: HashMap<Uuid, (u64, Hash)>,
+    count: u64,
+    report: Report,
+}
+
+impl Verifier {
+    /// Nothing read yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The next record of the journal.
+    pub fn record(&mut self, entry: Uuid, json: &[u8]) {
+        self.count += 1;
+        if self.records.insert(entry, (self.count, record_hash(json))).is_some() {
+            self.report.add(Finding::Reordered { entry });
+        }
+    }
+
+    /// Checks everything. `bases` are the links before which retention has dropped all; `checkpoints` have been
+    /// checked for their signatures by [`Checkpoint::check`].
+    pub fn finish(mut self, blocks: Vec<Block>, bases: &[Head], checkpoints: &[Checkpoint]) -> Report {
+        let mut writers: BTreeMap<Uuid, Vec<Block>> = BTreeMap::new();
+        for block in blocks {
+            writers.entry(block.writer).or_default().push(block);
+        }
+        let mut witnesses: Vec<(Head, String)> = Vec::new();
+        for (head, time) in checkpoints.iter().flat_map(|one| one.heads.iter().map(move |head| (head, one.time))) {
+            witnesses.push((head.clone(), format!("checkpoint of {time:.0}")));
+        }
+        let vouched: HashMap<Uuid, u64> = witnesses.iter().fold(HashMap::new(), |mut vouched, (head, _)| {
+            let seq = vouched.entry(head.writer).or_default();
+            *seq = head.seq.max(*seq);
+            vouched
+        });
+        let mut chains: HashMap<Uuid, Chain> = HashMap::new();
+        for (writer, mut blocks) in writers {
+            blocks.sort_by_key(|block| block.first);
+            for head in blocks.iter().flat_map(|block| &block.heads) {
+                witnesses.push((head.clone(), format!("writer {writer}")));
+            }
+            let base = bases.iter().find(|base| base.writer == writer);
+            let chain = self.chain(writer, &blocks, base);
+            chains.insert(writer, chain);
+        }
+        self.heads(&witnesses, &chains, bases);
+        self.order(&mut chains, &vouched, &witnesses);
+        self.report
+    }
+
+    /// Checks one writer's links against each other and the records.
+    fn chain(&mut self, writer: Uuid, blocks: &[Block], base: Option<&Head>) -> Chain {
+        let mut chain = Chain::default();
+        let (mut expected, mut previous) = match (base, blocks.first()) {
+            (Some(base), _) => (base.seq + 1, base.hash),
+            (None, Some(block)) => (1, beginning(writer, &block.heads)),
+            (None, None) => return chain,
+        };
+        for block in blocks {
+            if block.first != expected {
+                self.report.add(Finding::Gap { writer, expected, found: block.first });
+                previous = block.previous;
+            } else if block.previous != previous {
+                self.report.add(Finding::Truncated { writer, seq: expected, witness: format!("writer {writer}") });
+                previous = block.previous;
+            }
+            for (seq, link) in (block.first..).zip(&block.links) {
+                match self.records.remove(&link.entry) {
+                    None => self.report.add(Finding::Missing { entry: link.entry, writer, seq }),
+                    Some((ordinal, record)) => {
+                        if link_hash(writer, seq, block.late, link.entry, &record, &previous) == link.hash {
+                            self.report.linked += 1;
+                        } else {
+                            self.report.add(Finding::Edited { entry: link.entry, writer, seq });
+                        }
+                        chain.records.push((ordinal, link.entry));
+                    }
+                }
+                chain.links.insert(seq, link.hash);
+                previous = link.hash;
+                self.report.late += u64::from(block.late);
+            }
+            expected = block.first + block.links.len() as u64;
+        }
+        chain
+    }
+
+    /// Checks the ends that checkpoints and later writers vouch for.
+    fn heads(&mut self, witnesses: &[(Head, String)], chains: &HashMap<Uuid, Chain>, bases: &[Head]) {
+        for (head, witness) in witnesses {
+            let dropped = bases.iter().find(|base| base.writer == head.writer).filter(|base| base.seq >= head.seq);
+            let fits = match (dropped, chains.get(&head.writer).and_then(|chain| chain.links.get(&head.seq))) {
+                (Some(base), None) => base.seq > head.seq || base.hash == head.hash,
+                (_, Some(hash)) => *hash == head.hash,
+                (None, None) => false,
+            };
+            if !fits {
+                let (writer, seq, witness) = (head.writer, head.seq, witness.clone());
+                self.report.add(Finding::Truncated { writer, seq, witness });
+            }
+        }
+    }
+
+    /// Checks that the chain has the records in the journal's order, and finds those without a link.
+    fn order(&mut self, chains: &mut HashMap<Uuid, Chain>, vouched: &HashMap<Uuid, u64>, witnesses: &[(Head, String)]) {
+        let mut last_linked = 0;
+        for (writer, chain) in chains.iter() {
+            let mut before = 0;
+            for (ordinal, entry) in &chain.records {
+                if *ordinal < before {
+                    self.report.add(Finding::Reordered { entry: *entry });
+                }
+                before = before.max(*ordinal);
+            }
+            last_linked = last_linked.max(before);
+            let proved = proved_to(*writer, vouched, witnesses, chains);
+            self.report.unproved += chain.links.keys().filter(|seq| **seq > proved).count() as u64;
+        }
+        let mut rest: Vec<_> = self.records.drain().map(|(entry, (ordinal, _))| (ordinal, entry)).collect();
+        rest.sort_unstable();
+        for (ordinal, entry) in rest {
+            if ordinal < last_linked {
+                self.report.add(Finding::Inserted { entry });
+                continue;
+            }
+            self.report.unlinked_count += 1;
+            if self.report.unlinked.len() < LISTED {
+                self.report.unlinked.push(entry);
+            }
+        }
+    }
+}
+
+/// What was found of one writer.
+#[derive(Debug, Default)]
+struct Chain {
+    links: BTreeMap<u64, Hash>,
+    records: Vec<(u64, Uuid)>,
+}
+
+/// How far checkpoints prove a writer's chain: directly, or because a proved writer named its head.
+fn proved_to(
+    writer: Uuid,
+    vouched: &HashMap<Uuid, u64>,
+    witnesses: &[(Head, String)],
+    chains: &HashMap<Uuid, Chain>,
+) -> u64 {
+    let direct = vouched.get(&writer).copied().unwrap_or(0);
+    let named = witnesses.iter().filter(|(head, witness)| {
+        head.writer == writer
+            && chains.keys().any(|other| vouched.contains_key(other) && *witness == format!("writer {other}"))
+    });
+    named.map(|(head, _)| head.seq).fold(direct, u64::max)
+}
+
+/// Verifies the log in a store: its own last checkpoint counts, and those given (kept elsewhere).
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn verify_store(
+    backend: &dyn Backend,
+    key: &PublicKey,
+    kept: Vec<Checkpoint>,
+) -> Result<Report, storage::Error> {
+    // Checkpoint, blocks, records, in this order: what is added meanwhile then counts as not yet proved or linked,
+    // never as missing.
+    let stored = super::last_checkpoint(backend).await?;
+    let bases = unkeyed(read_all::<Head>(backend, &Prefix::kind(BASES)).await?);
+    let blocks = unkeyed(read_all::<Block>(backend, &Prefix::kind(BLOCKS)).await?);
+    let mut verifier = Verifier::new();
+    // Retention deletes links before it deletes their records.
+    let mut after = bases.iter().map(|base| JournalPosition(base.position)).max();
+    loop {
+        let page = backend.journal_read(after, storage::MAX_PAGE_ITEMS).await?;
+        for record in &page.records {
+            verifier.record(record.entry.id, &record.entry.value);
+        }
+        after = page.records.last().map(|record| record.position).or(after);
+        if !page.more || page.records.is_empty() {
+            break;
+        }
+    }
+    let mut checkpoints = Vec::new();
+    for checkpoint in stored.into_iter().chain(kept) {
+        match checkpoint.check(key) {
+            Ok(()) => checkpoints.push(checkpoint),
+            Err(error) => verifier.report.add(Finding::Checkpoint { reason: error.to_string() }),
+        }
+    }
+    Ok(verifier.finish(blocks, &bases, &checkpoints))
+}
+
+fn unkeyed<T>(items: Vec<(storage::Key, storage::Revision, T)>) -> Vec<T> {
+    items.into_iter().map(|(_, _, item)| item).collect()
+}
