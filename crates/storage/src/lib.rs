@@ -62,7 +62,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Journal entries after a position (from the oldest one that was not trimmed, without one), in commit order.
     async fn journal_read(&self, after: Option<JournalPosition>, limit: usize) -> Result<JournalPage>;
 
-    /// Says that the journal up to and including `to` has been taken over by everybody who reads it.
+    /// Forgets the journal up to and including `to`: readers no longer see it, and it is deleted, in chunks.
     async fn journal_trim(&self, to: JournalPosition) -> Result<()>;
 
     /// Whether items survive the end of the process; `Some` names the reason when they do not, for a warning at start.

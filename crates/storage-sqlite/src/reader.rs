@@ -1,0 +1,203 @@
+//! The readers: a few threads with a connection each, so that a slow disk never blocks the runtime.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use clock::Timestamp;
+use rusqlite::{Connection, params};
+use storage::{
+    Cursor, Item, JournalEntry, JournalPage, JournalPosition, JournalRecord, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, Page,
+    Result,
+};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::error::{OpenError, refused, stopped};
+use crate::{rows, schema};
+
+type Job = Box<dyn FnOnce(&mut Reader) + Send>;
+
+/// The threads, and the queue before them.
+pub(crate) struct Readers {
+    jobs: Option<Sender<Job>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Readers {
+    pub(crate) fn start(path: &Path, count: usize, incarnation: u64) -> std::result::Result<Self, OpenError> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        let mut threads = Vec::new();
+        for number in 0..count.max(1) {
+            let connection = schema::open_reader(path).map_err(|source| OpenError::sqlite(path, source))?;
+            let (reader, queue) = (Reader { connection, incarnation }, queue.clone());
+            let thread = thread::Builder::new().name(format!("sqlite-read-{number}"));
+            let thread = thread.spawn(move || serve(reader, &queue)).map_err(|source| OpenError::io(path, source))?;
+            threads.push(thread);
+        }
+        Ok(Self { jobs: Some(jobs), threads })
+    }
+
+    /// Runs `job` on the next free reader.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Reader) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |reader| {
+            // Nobody waiting any more is no failure.
+            let _ = reply.send(job(reader));
+        });
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+fn serve(mut reader: Reader, queue: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        job(&mut reader);
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.jobs = None;
+        for thread in self.threads.drain(..) {
+            // A panic of a reader was seen by whoever asked it.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Readers({})", self.threads.len())
+    }
+}
+
+/// One connection.
+pub(crate) struct Reader {
+    connection: Connection,
+    incarnation: u64,
+}
+
+impl Reader {
+    pub(crate) fn get(&mut self, key: &[u8], now: Timestamp) -> Result<Option<Item>> {
+        const SQL: &str = "SELECT key, value, expires, position, salt FROM items
+            WHERE key = ?1 AND (expires IS NULL OR expires > ?2)";
+        let mut items = self.items(SQL, params![key, now.as_microsecond()], usize::MAX)?;
+        Ok(items.pop())
+    }
+
+    pub(crate) fn range(&mut self, start: &[u8], end: &[u8], now: Timestamp, limit: usize) -> Result<Page> {
+        const SQL: &str = "SELECT key, value, expires, position, salt FROM items
+            WHERE key >= ?1 AND key < ?2 AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4";
+        let limit = limit.clamp(1, MAX_PAGE_ITEMS);
+        // One transaction, so that the items and the cursor are of the same snapshot.
+        let transaction = Transaction::begin(&self.connection)?;
+        let position = rows::head(&self.connection).map_err(|error| refused(&error))?.position;
+        // One more than asked for tells whether there are more.
+        let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let mut items = self.items(SQL, params![start, end, now.as_microsecond(), wanted], MAX_PAGE_BYTES)?;
+        drop(transaction);
+        let cut = items.cut || items.len() > limit;
+        items.truncate(limit);
+        Ok(Page { items: items.items, cursor: Cursor::new(self.incarnation, position), more: cut })
+    }
+
+    pub(crate) fn expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Item>> {
+        const SQL: &str = "SELECT key, value, expires, position, salt FROM items
+            WHERE expires <= ?1 ORDER BY expires LIMIT ?2";
+        let limit = i64::try_from(limit.min(MAX_PAGE_ITEMS)).unwrap_or(i64::MAX);
+        Ok(self.items(SQL, params![now.as_microsecond(), limit], MAX_PAGE_BYTES)?.items)
+    }
+
+    pub(crate) fn journal(&mut self, after: Option<JournalPosition>, limit: usize) -> Result<JournalPage> {
+        const SQL: &str = "SELECT position, id, time, value FROM journal
+            WHERE position > max(?1, (SELECT trimmed FROM head)) ORDER BY position LIMIT ?2";
+        let limit = limit.clamp(1, MAX_PAGE_ITEMS);
+        let after = after.map_or(0, |JournalPosition(after)| i64::try_from(after).unwrap_or(i64::MAX));
+        let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        let mut records = self.records(SQL, params![after, wanted])?;
+        let more = records.len() > limit;
+        records.truncate(limit);
+        Ok(JournalPage { records, more })
+    }
+
+    pub(crate) fn records(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<JournalRecord>> {
+        let failed = |error| refused(&error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut found = statement.query(params).map_err(failed)?;
+        let mut records = Vec::new();
+        while let Some(row) = found.next().map_err(failed)? {
+            let position = JournalPosition(row.get::<_, i64>(0).map_err(failed)?.cast_unsigned());
+            let id = row.get::<_, [u8; 16]>(1).map_err(failed)?;
+            let time = rows::time(row.get(2).map_err(failed)?)?;
+            let value = Bytes::from(row.get::<_, Vec<u8>>(3).map_err(failed)?);
+            records.push(JournalRecord { position, entry: JournalEntry { id: Uuid::from_bytes(id), time, value } });
+        }
+        Ok(records)
+    }
+
+    fn items(&self, sql: &str, params: impl rusqlite::Params, bytes: usize) -> Result<Found> {
+        let failed = |error| refused(&error);
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
+        let mut found = Found { items: Vec::new(), cut: false };
+        let mut size = 0;
+        while let Some(row) = rows.next().map_err(failed)? {
+            if size > bytes {
+                found.cut = true;
+                break;
+            }
+            let item = rows::item(row, self.incarnation)?;
+            size += item.value.len();
+            found.items.push(item);
+        }
+        Ok(found)
+    }
+}
+
+/// Items, and whether the limit of bytes kept some away.
+struct Found {
+    items: Vec<Item>,
+    cut: bool,
+}
+
+impl std::ops::Deref for Found {
+    type Target = Vec<Item>;
+
+    fn deref(&self) -> &Vec<Item> {
+        &self.items
+    }
+}
+
+impl std::ops::DerefMut for Found {
+    fn deref_mut(&mut self) -> &mut Vec<Item> {
+        &mut self.items
+    }
+}
+
+/// A read transaction that ends when it goes out of scope.
+struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    fn begin(connection: &'a Connection) -> Result<Self> {
+        let mut begin = connection.prepare_cached("BEGIN").map_err(|error| refused(&error))?;
+        begin.execute([]).map_err(|error| refused(&error))?;
+        Ok(Self(connection))
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // It has only read: if this fails, the next statement says why.
+        let _ = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    }
+}
