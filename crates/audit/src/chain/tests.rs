@@ -1,1 +1,306 @@
+use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use clock::{ManualClock, Timestamp};
+use crypto::{Algorithm, KeyPair, PublicKey, Random};
+use proptest::prelude::*;
+use storage::{Batch, JournalEntry, JournalPosition, memory::Memory};
+
+use super::*;
+
+struct Key(KeyPair);
+
+#[async_trait]
+impl Signer for Key {
+    fn public_key(&self) -> PublicKey {
+        self.0.public().clone()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(self.0.sign(message)?)
+    }
+}
+
+/// A cluster's store, with processes that come and go.
+struct World {
+    clock: ManualClock,
+    random: Random,
+    backend: Arc<Memory>,
+    signer: Arc<Key>,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let random = Random::seeded(3);
+        let backend = Arc::new(Memory::new(clock.clock(), &random));
+        let signer = Arc::new(Key(KeyPair::generate(Algorithm::Ed25519).unwrap()));
+        Self { clock, random, backend, signer, directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn head_file(&self) -> std::path::PathBuf {
+        self.directory.path().join("audit-head")
+    }
+
+    async fn chainer(&self) -> Chainer {
+        let setup = Setup {
+            backend: Arc::clone(&self.backend) as Arc<dyn Backend>,
+            cluster: "example.com".into(),
+            clock: self.clock.clock(),
+            random: self.random.clone(),
+            signer: Arc::clone(&self.signer) as Arc<dyn Signer>,
+            sinks: vec![Box::new(crate::sinks::FileSink::new(self.directory.path().join("log"), self.clock.clock()))],
+            head_file: Some(self.head_file()),
+        };
+        Chainer::open(setup).await.unwrap()
+    }
+
+    async fn commit(&self, count: usize) {
+        for _ in 0..count {
+            let time = self.clock.clock().now();
+            let id = self.random.uuid_v7(time);
+            let entry = JournalEntry { id, time, value: Bytes::from(format!("record {id}")) };
+            self.backend.batch(Batch::new().journal(entry)).await.unwrap();
+        }
+    }
+
+    async fn verify(&self, kept: Vec<Checkpoint>) -> Report {
+        verify_store(&*self.backend, self.signer.0.public(), kept).await.unwrap()
+    }
+
+    async fn blocks(&self) -> Vec<Block> {
+        let found = read_all::<Block>(&*self.backend, &Prefix::kind(BLOCKS)).await.unwrap();
+        found.into_iter().map(|(_, _, block)| block).collect()
+    }
+
+    async fn records(&self) -> Vec<(Uuid, Bytes)> {
+        let page = self.backend.journal_read(None, 1000).await.unwrap();
+        page.records.into_iter().map(|record| (record.entry.id, record.entry.value)).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_is_committed_is_linked_by_this_writer_or_the_next() {
+    let world = World::new();
+    let mut first = world.chainer().await;
+    world.commit(3).await;
+    assert_eq!(first.link(false).await.unwrap(), 3);
+    world.commit(2).await;
+    let report = world.verify(vec![]).await;
+    assert_eq!((report.linked, report.unlinked_count, report.problems, report.unproved), (3, 2, 0, 3));
+    // The process dies here, its last two records unlinked; the next one finds them.
+    drop(first);
+    let mut second = world.chainer().await;
+    world.commit(1).await;
+    second.link(false).await.unwrap();
+    second.checkpoint().await.unwrap();
+    let report = world.verify(vec![]).await;
+    assert_eq!(report, Report { linked: 6, late: 2, ..Report::default() });
+}
+
+#[tokio::test]
+async fn many_records_span_many_blocks() {
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    world.commit(BLOCK_LINKS + 10).await;
+    assert_eq!(chainer.link(false).await.unwrap(), BLOCK_LINKS + 10);
+    assert_eq!(world.blocks().await.len(), 2);
+    assert!(world.verify(vec![]).await.is_intact());
+}
+
+#[tokio::test]
+async fn a_cut_off_end_is_found_by_a_checkpoint_kept_elsewhere() {
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    world.commit(2).await;
+    chainer.link(false).await.unwrap();
+    let kept = chainer.checkpoint().await.unwrap();
+    assert_eq!(audit_head::read(&world.head_file()).unwrap(), Some(kept.clone()));
+
+    // Somebody lays the whole chain anew over fewer records, with the stored checkpoint removed.
+    let forged = World { signer: Arc::clone(&world.signer), ..World::new() };
+    forged.commit(1).await;
+    forged.chainer().await.link(false).await.unwrap();
+    assert!(forged.verify(vec![]).await.is_intact());
+    let report = forged.verify(vec![kept.clone()]).await;
+    assert!(matches!(report.findings[..], [Finding::Truncated { .. }]), "{report:?}");
+
+    // And a checkpoint that somebody wrote himself convinces nobody.
+    let liar = Key(KeyPair::generate(Algorithm::Ed25519).unwrap());
+    let lie = Checkpoint::sign("example.com", kept.time, kept.heads.clone(), &liar).await.unwrap();
+    assert!(matches!(lie.check(world.signer.0.public()), Err(BadCheckpoint::ForeignKey)));
+    let edited = Checkpoint { heads: vec![], ..kept };
+    assert!(matches!(edited.check(world.signer.0.public()), Err(BadCheckpoint::Signature)));
+}
+
+#[tokio::test]
+async fn the_file_beside_the_store_shows_an_older_store() {
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    let old = chainer.checkpoint().await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    let new = chainer.checkpoint().await.unwrap();
+    assert_eq!(older_store(Some(&new), Some(&new)), None);
+    assert_eq!(older_store(Some(&old), Some(&new)), None);
+    assert_eq!(older_store(None, Some(&new)), None);
+    assert_eq!(older_store(Some(&new), Some(&old)), Some((Some(old.time), new.time)));
+    assert_eq!(older_store(Some(&new), None), Some((None, new.time)));
+    assert_eq!(last_checkpoint(&*world.backend).await.unwrap(), Some(new));
+}
+
+#[tokio::test]
+async fn the_task_links_within_a_second_and_signs_at_the_end() {
+    let world = World::new();
+    let chainer = world.chainer().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let task = tokio::spawn(chainer.run(stop.clone()));
+    world.clock.parked(1).await;
+    world.commit(2).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.clock.parked(1).await;
+    assert_eq!(world.verify(vec![]).await.unproved, 2);
+    stop.cancel();
+    task.await.unwrap().unwrap();
+    assert_eq!(world.verify(vec![]).await, Report { linked: 2, ..Report::default() });
+    let lines = std::fs::read_to_string(world.directory.path().join("log/events.log")).unwrap();
+    assert_eq!(lines.lines().filter(|line| line.starts_with("record ")).count(), 2);
+    let last = Checkpoint::parse(lines.lines().last().unwrap().as_bytes()).unwrap();
+    last.check(world.signer.0.public()).unwrap();
+}
+
+#[tokio::test]
+async fn retention_drops_whole_blocks_that_a_checkpoint_covers() {
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    for _ in 0..3 {
+        world.commit(2).await;
+        chainer.link(false).await.unwrap();
+        world.clock.advance(Duration::from_secs(3600));
+    }
+    let everything = Timestamp::MAX;
+    assert_eq!(drop_before(&*world.backend, everything).await.unwrap(), 0, "nothing is covered yet");
+    let kept = chainer.checkpoint().await.unwrap();
+    let cut = "2026-01-01T01:30:00Z".parse().unwrap();
+    assert_eq!(drop_before(&*world.backend, cut).await.unwrap(), 4);
+    assert_eq!(world.records().await.len(), 2);
+    world.commit(1).await;
+    chainer.link(false).await.unwrap();
+    let report = world.verify(vec![kept.clone()]).await;
+    assert_eq!(report, Report { linked: 3, unproved: 1, ..Report::default() });
+    assert_eq!(drop_before(&*world.backend, everything).await.unwrap(), 2);
+    assert!(world.verify(vec![kept]).await.is_intact());
+}
+
+/// One thing that somebody does to the records or the links.
+#[derive(Clone, Debug)]
+enum Attack {
+    EditRecord(usize),
+    RemoveRecord(usize),
+    SwapRecords(usize, usize),
+    InsertRecord(usize),
+    RemoveBlock(usize),
+    EditLink(usize, usize),
+    RemoveLink(usize, usize),
+    SwapLinks(usize, usize, usize),
+}
+
+fn attack() -> impl Strategy<Value = Attack> {
+    let at = || 0usize..1000;
+    prop_oneof![
+        at().prop_map(Attack::EditRecord),
+        at().prop_map(Attack::RemoveRecord),
+        (at(), at()).prop_map(|(a, b)| Attack::SwapRecords(a, b)),
+        at().prop_map(Attack::InsertRecord),
+        at().prop_map(Attack::RemoveBlock),
+        (at(), at()).prop_map(|(a, b)| Attack::EditLink(a, b)),
+        (at(), at()).prop_map(|(a, b)| Attack::RemoveLink(a, b)),
+        (at(), at(), at()).prop_map(|(a, b, c)| Attack::SwapLinks(a, b, c)),
+    ]
+}
+
+impl Attack {
+    /// Does it; whether anything has changed.
+    fn strike(&self, records: &mut Vec<(Uuid, Bytes)>, blocks: &mut Vec<Block>) -> bool {
+        let (records_before, blocks_before) = (records.clone(), blocks.clone());
+        let (record, block) = (records.len(), blocks.len());
+        match *self {
+            Self::EditRecord(at) => records[at % record].1 = Bytes::from_static(b"forged"),
+            Self::RemoveRecord(at) => drop(records.remove(at % record)),
+            Self::SwapRecords(a, b) => records.swap(a % record, b % record),
+            Self::InsertRecord(at) => records.insert(at % record, (Uuid::nil(), Bytes::from_static(b"forged"))),
+            Self::RemoveBlock(at) => drop(blocks.remove(at % block)),
+            Self::EditLink(at, link) => {
+                let links = &mut blocks[at % block].links;
+                let link = link % links.len();
+                links[link].hash.0[0] ^= 1;
+            }
+            Self::RemoveLink(at, link) => {
+                let links = &mut blocks[at % block].links;
+                let link = link % links.len();
+                links.remove(link);
+            }
+            Self::SwapLinks(at, a, b) => {
+                let links = &mut blocks[at % block].links;
+                let (a, b) = (a % links.len(), b % links.len());
+                links.swap(a, b);
+            }
+        }
+        *records != records_before || *blocks != blocks_before
+    }
+}
+
+/// The records, blocks and checkpoint of a log by two writers.
+fn log() -> (Vec<(Uuid, Bytes)>, Vec<Block>, Checkpoint) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let world = World::new();
+        for _ in 0..2 {
+            let mut chainer = world.chainer().await;
+            for count in [3, 1, 2] {
+                world.commit(count).await;
+                chainer.link(false).await.unwrap();
+            }
+            // Left for the next writer.
+            world.commit(1).await;
+        }
+        let mut last = world.chainer().await;
+        let checkpoint = last.checkpoint().await.unwrap();
+        (world.records().await, world.blocks().await, checkpoint)
+    })
+}
+
+fn report(records: &[(Uuid, Bytes)], blocks: Vec<Block>, checkpoint: &Checkpoint) -> Report {
+    let mut verifier = Verifier::new();
+    for (entry, json) in records {
+        verifier.record(*entry, json);
+    }
+    verifier.finish(blocks, &[], std::slice::from_ref(checkpoint))
+}
+
+#[test]
+fn any_single_change_is_found() {
+    let (records, blocks, checkpoint) = log();
+    let untouched = report(&records, blocks.clone(), &checkpoint);
+    assert!(untouched.is_intact() && untouched.unlinked_count == 0 && untouched.unproved == 0, "{untouched:?}");
+    assert_eq!((untouched.linked, untouched.late), (14, 2));
+    proptest!(|(attack in attack())| {
+        let (mut struck_records, mut struck_blocks) = (records.clone(), blocks.clone());
+        if attack.strike(&mut struck_records, &mut struck_blocks) {
+            let found = report(&struck_records, struck_blocks, &checkpoint);
+            prop_assert!(!found.is_intact(), "{:?} was not found", attack);
+        }
+    });
+}
+
+#[tokio::test]
+async fn trimming_an_unlinked_journal_is_not_ours_to_do() {
+    // Guards the reading order of retention: records whose links are gone are skipped, all others are looked at.
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    world.commit(2).await;
+    chainer.link(false).await.unwrap();
+    chainer.checkpoint().await.unwrap();
+    world.backend.journal_trim(JournalPosition(1)).await.unwrap();
+    assert!(!world.verify(vec![]).await.is_intact());
+}

@@ -1,6 +1,9 @@
 //! Checks a journal against its chain and its checkpoints, and names everything that does not fit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use crypto::PublicKey;
 use serde::Serialize;
@@ -131,27 +134,23 @@ impl Verifier {
         for block in blocks {
             writers.entry(block.writer).or_default().push(block);
         }
-        let mut witnesses: Vec<(Head, String)> = Vec::new();
-        for (head, time) in checkpoints.iter().flat_map(|one| one.heads.iter().map(move |head| (head, one.time))) {
-            witnesses.push((head.clone(), format!("checkpoint of {time:.0}")));
+        let mut witnesses: Vec<Witness> = Vec::new();
+        for checkpoint in checkpoints {
+            witnesses.extend(checkpoint.heads.iter().map(|head| Witness { head: head.clone(), by: By::Checkpoint }));
         }
-        let vouched: HashMap<Uuid, u64> = witnesses.iter().fold(HashMap::new(), |mut vouched, (head, _)| {
-            let seq = vouched.entry(head.writer).or_default();
-            *seq = head.seq.max(*seq);
-            vouched
-        });
-        let mut chains: HashMap<Uuid, Chain> = HashMap::new();
+        let mut chains = HashMap::new();
         for (writer, mut blocks) in writers {
             blocks.sort_by_key(|block| block.first);
             for head in blocks.iter().flat_map(|block| &block.heads) {
-                witnesses.push((head.clone(), format!("writer {writer}")));
+                witnesses.push(Witness { head: head.clone(), by: By::Writer(writer) });
             }
             let base = bases.iter().find(|base| base.writer == writer);
             let chain = self.chain(writer, &blocks, base);
             chains.insert(writer, chain);
         }
         self.heads(&witnesses, &chains, bases);
-        self.order(&mut chains, &vouched, &witnesses);
+        self.unproved(&chains, &witnesses);
+        self.order(&chains);
         self.report
     }
 
@@ -193,8 +192,8 @@ impl Verifier {
     }
 
     /// Checks the ends that checkpoints and later writers vouch for.
-    fn heads(&mut self, witnesses: &[(Head, String)], chains: &HashMap<Uuid, Chain>, bases: &[Head]) {
-        for (head, witness) in witnesses {
+    fn heads(&mut self, witnesses: &[Witness], chains: &HashMap<Uuid, Chain>, bases: &[Head]) {
+        for Witness { head, by } in witnesses {
             let dropped = bases.iter().find(|base| base.writer == head.writer).filter(|base| base.seq >= head.seq);
             let fits = match (dropped, chains.get(&head.writer).and_then(|chain| chain.links.get(&head.seq))) {
                 (Some(base), None) => base.seq > head.seq || base.hash == head.hash,
@@ -202,16 +201,40 @@ impl Verifier {
                 (None, None) => false,
             };
             if !fits {
-                let (writer, seq, witness) = (head.writer, head.seq, witness.clone());
-                self.report.add(Finding::Truncated { writer, seq, witness });
+                self.report.add(Finding::Truncated { writer: head.writer, seq: head.seq, witness: by.to_string() });
             }
         }
     }
 
+    /// Counts the links that no checkpoint proves: directly, or because a proved writer began with their head.
+    fn unproved(&mut self, chains: &HashMap<Uuid, Chain>, witnesses: &[Witness]) {
+        let mut proved: HashMap<Uuid, u64> = HashMap::new();
+        loop {
+            let before = proved.clone();
+            for Witness { head, by } in witnesses {
+                let counts = match by {
+                    By::Checkpoint => true,
+                    By::Writer(writer) => proved.contains_key(writer),
+                };
+                if counts {
+                    let seq = proved.entry(head.writer).or_default();
+                    *seq = head.seq.max(*seq);
+                }
+            }
+            if proved == before {
+                break;
+            }
+        }
+        for (writer, chain) in chains {
+            let proved = proved.get(writer).copied().unwrap_or(0);
+            self.report.unproved += chain.links.keys().filter(|seq| **seq > proved).count() as u64;
+        }
+    }
+
     /// Checks that the chain has the records in the journal's order, and finds those without a link.
-    fn order(&mut self, chains: &mut HashMap<Uuid, Chain>, vouched: &HashMap<Uuid, u64>, witnesses: &[(Head, String)]) {
+    fn order(&mut self, chains: &HashMap<Uuid, Chain>) {
         let mut last_linked = 0;
-        for (writer, chain) in chains.iter() {
+        for chain in chains.values() {
             let mut before = 0;
             for (ordinal, entry) in &chain.records {
                 if *ordinal < before {
@@ -220,8 +243,6 @@ impl Verifier {
                 before = before.max(*ordinal);
             }
             last_linked = last_linked.max(before);
-            let proved = proved_to(*writer, vouched, witnesses, chains);
-            self.report.unproved += chain.links.keys().filter(|seq| **seq > proved).count() as u64;
         }
         let mut rest: Vec<_> = self.records.drain().map(|(entry, (ordinal, _))| (ordinal, entry)).collect();
         rest.sort_unstable();
@@ -245,19 +266,26 @@ struct Chain {
     records: Vec<(u64, Uuid)>,
 }
 
-/// How far checkpoints prove a writer's chain: directly, or because a proved writer named its head.
-fn proved_to(
-    writer: Uuid,
-    vouched: &HashMap<Uuid, u64>,
-    witnesses: &[(Head, String)],
-    chains: &HashMap<Uuid, Chain>,
-) -> u64 {
-    let direct = vouched.get(&writer).copied().unwrap_or(0);
-    let named = witnesses.iter().filter(|(head, witness)| {
-        head.writer == writer
-            && chains.keys().any(|other| vouched.contains_key(other) && *witness == format!("writer {other}"))
-    });
-    named.map(|(head, _)| head.seq).fold(direct, u64::max)
+/// Somebody who says where a chain ended.
+#[derive(Debug)]
+struct Witness {
+    head: Head,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    Checkpoint,
+    Writer(Uuid),
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checkpoint => out.write_str("checkpoint"),
+            Self::Writer(writer) => write!(out, "writer {writer}"),
+        }
+    }
 }
 
 /// Verifies the log in a store: its own last checkpoint counts, and those given (kept elsewhere).
