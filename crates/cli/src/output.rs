@@ -49,6 +49,14 @@ impl Output {
         Ok(write!(self.writer, "{text}")?)
     }
 
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// As [`Output::line`].
+    pub fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.writer.write_all(bytes)?)
+    }
+
     /// Writes one value: pretty JSON, or YAML also for [`Format::Text`].
     ///
     /// # Errors

@@ -1,0 +1,18 @@
+//! `tctl access`: who may do what, and why.
+
+mod explain;
+
+use crate::session::Session;
+
+/// What can be asked.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Say which rule of which role decides.
+    Explain(explain::Args),
+}
+
+pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Result<()> {
+    match command {
+        Command::Explain(args) => explain::run(args, session).await,
+    }
+}

@@ -1,0 +1,192 @@
+//! `tctl auth export`: what others need to trust an authority.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use crypto::{PublicKey, x509::Certificate};
+use domain::{ca::CaType, resources::CertAuthority};
+
+use super::sign::write_file;
+use crate::{cluster, session::Session};
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tctl auth export --type=user | sed 's/^cert-authority //' > /etc/ssh/user_ca.pub\n  \
+                        tctl auth export --type=host >> ~/.ssh/known_hosts\n  tctl auth export --type=tls-host > host-ca.pem")]
+pub(crate) struct Args {
+    /// What to export [default: user and host, for OpenSSH].
+    #[arg(long = "type")]
+    kind: Option<Export>,
+    /// Export private keys, for which the permission to read secrets is needed.
+    #[arg(long)]
+    keys: bool,
+    /// Only the key with this fingerprint, `SHA256:…`.
+    #[arg(long)]
+    fingerprint: Option<String>,
+    /// An older format; `1.0` leaves out the markers that OpenSSH reads.
+    #[arg(long)]
+    compat: Option<String>,
+    /// Write each certificate to a file of its own that begins with this.
+    #[arg(long, value_name = "PREFIX")]
+    out: Option<PathBuf>,
+}
+
+/// Which authority, in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Export {
+    User,
+    Host,
+    TlsHost,
+    TlsHostDer,
+    TlsUser,
+    TlsUserDer,
+    TlsSpiffe,
+    Db,
+    DbDer,
+    DbClient,
+    DbClientDer,
+    Openssh,
+    SamlIdp,
+    OidcIdp,
+    Jwt,
+    Windows,
+}
+
+/// In which form a key or certificate is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Ssh,
+    Pem,
+    Der,
+    Jwt,
+}
+
+impl Export {
+    fn source(self) -> (CaType, Form) {
+        match self {
+            Export::User => (CaType::User, Form::Ssh),
+            Export::Host => (CaType::Host, Form::Ssh),
+            Export::Openssh => (CaType::Openssh, Form::Ssh),
+            Export::TlsHost => (CaType::Host, Form::Pem),
+            Export::TlsHostDer => (CaType::Host, Form::Der),
+            Export::TlsUser => (CaType::User, Form::Pem),
+            Export::TlsUserDer | Export::Windows => (CaType::User, Form::Der),
+            Export::TlsSpiffe => (CaType::Spiffe, Form::Pem),
+            Export::Db => (CaType::Db, Form::Pem),
+            Export::DbDer => (CaType::Db, Form::Der),
+            Export::DbClient => (CaType::DbClient, Form::Pem),
+            Export::DbClientDer => (CaType::DbClient, Form::Der),
+            Export::SamlIdp => (CaType::SamlIdp, Form::Pem),
+            Export::OidcIdp => (CaType::OidcIdp, Form::Jwt),
+            Export::Jwt => (CaType::Jwt, Form::Jwt),
+        }
+    }
+}
+
+pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
+    let client = session.client().await?;
+    let kinds = args.kind.map_or_else(|| vec![Export::User, Export::Host], |kind| vec![kind]);
+    let mut parts = Vec::new();
+    for (ca_type, form) in kinds.into_iter().map(Export::source) {
+        let authority = cluster::authority(&client, ca_type, args.keys).await?;
+        parts.extend(export(&authority, form, &args)?);
+    }
+    if parts.is_empty() {
+        bail!(domain::Error::not_found("no key matches; see tctl get cert_authority"));
+    }
+    if let Some(prefix) = &args.out {
+        return write(session, prefix, &parts);
+    }
+    if parts.iter().filter(|part| std::str::from_utf8(part).is_err()).count() > 1 {
+        bail!(cli::exit::Usage("several DER certificates cannot share standard output: add --out=PREFIX".into()));
+    }
+    parts.iter().try_for_each(|part| session.out.bytes(part))
+}
+
+fn write(session: &mut Session, prefix: &std::path::Path, parts: &[Vec<u8>]) -> anyhow::Result<()> {
+    for (index, part) in parts.iter().enumerate() {
+        let extension = if std::str::from_utf8(part).is_ok() { "pem" } else { "der" };
+        let mut name = prefix.as_os_str().to_owned();
+        name.push(if parts.len() == 1 { format!(".{extension}") } else { format!("-{index}.{extension}") });
+        let path = PathBuf::from(name);
+        write_file(&path, part, 0o600, false)?;
+        session.out.line(path.display())?;
+    }
+    Ok(())
+}
+
+fn export(authority: &CertAuthority, form: Form, args: &Args) -> anyhow::Result<Vec<Vec<u8>>> {
+    if args.keys {
+        return private_keys(authority, form);
+    }
+    let mut parts = Vec::new();
+    match form {
+        Form::Ssh => {
+            for line in authority.trusted_ssh() {
+                let line = std::str::from_utf8(line).context("a stored SSH key is no text")?.trim();
+                let key = PublicKey::from_authorized_key(line)?;
+                if args.fingerprint.as_ref().is_none_or(|wanted| *wanted == key.ssh_fingerprint()) {
+                    parts.push(ssh_line(authority, &key, args.compat.as_deref()).into_bytes());
+                }
+            }
+        }
+        Form::Pem | Form::Der => {
+            for pem in authority.trusted_tls() {
+                let certificate = Certificate::from_pem(std::str::from_utf8(pem).context("a stored certificate is no text")?)?;
+                let key = certificate.public_key()?;
+                if args.fingerprint.as_ref().is_none_or(|wanted| *wanted == key.ssh_fingerprint() || *wanted == certificate.pin()) {
+                    parts.push(if form == Form::Der { certificate.der().to_vec() } else { certificate.to_pem().into_bytes() });
+                }
+            }
+        }
+        Form::Jwt => parts.extend(authority.spec.active_keys.jwt.iter().map(|pair| pair.public_key.0.clone())),
+    }
+    Ok(parts)
+}
+
+/// A line for `TrustedUserCAKeys` (without its first word) or `known_hosts`.
+fn ssh_line(authority: &CertAuthority, key: &PublicKey, compat: Option<&str>) -> String {
+    let cluster = &authority.spec.cluster_name;
+    let key = key.to_authorized_key();
+    let key = key.trim();
+    match authority.ca_type() {
+        CaType::Host => format!("@cert-authority *.{cluster} {key} clustername={cluster}&type=host\n"),
+        _ if compat == Some("1.0") => format!("{key}\n"),
+        ca_type => format!("cert-authority {key} clustername={cluster}&type={ca_type}\n"),
+    }
+}
+
+fn private_keys(authority: &CertAuthority, form: Form) -> anyhow::Result<Vec<Vec<u8>>> {
+    let keys = &authority.spec.active_keys;
+    let secrets: Vec<&[u8]> = match form {
+        Form::Ssh => keys.ssh.iter().map(|pair| pair.private_key.expose()).collect(),
+        Form::Pem | Form::Der => keys.tls.iter().map(|pair| pair.key.expose()).collect(),
+        Form::Jwt => keys.jwt.iter().map(|pair| pair.private_key.expose()).collect(),
+    };
+    if secrets.iter().any(|secret| secret.is_empty()) {
+        bail!(domain::Error::denied("the private keys were not handed out; they may only be read on the auth host"));
+    }
+    Ok(secrets.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_openssh_reads() {
+        let authority = |ca_type| CertAuthority::empty(ca_type, "example.com");
+        let key = crypto::KeyPair::from_ed25519_seed(&[7; 32]).unwrap().public().clone();
+        let plain = key.to_authorized_key().trim().to_owned();
+        assert_eq!(
+            ssh_line(&authority(CaType::User), &key, None),
+            format!("cert-authority {plain} clustername=example.com&type=user\n")
+        );
+        assert_eq!(
+            ssh_line(&authority(CaType::Host), &key, None),
+            format!("@cert-authority *.example.com {plain} clustername=example.com&type=host\n")
+        );
+        assert_eq!(ssh_line(&authority(CaType::User), &key, Some("1.0")), format!("{plain}\n"));
+    }
+}
