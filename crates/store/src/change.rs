@@ -3,7 +3,7 @@
 use audit::Event;
 use bytes::Bytes;
 use domain::{Error, Kind, Resource, Stored, Timestamp};
-use storage::{Backend, Batch, Condition, Cursor, Item, JournalEntry, Key, Revision, Write};
+use storage::{Batch, Condition, Cursor, Item, JournalEntry, Key, Revision, Write};
 
 use crate::Store;
 use crate::error::{already_exists, conflict, from_storage, not_found};

@@ -9,7 +9,7 @@ use domain::resources::{
     Role, SessionRecordingConfig, Token, User,
 };
 use domain::{AnyResource, Error, Kind};
-use storage::{Backend, Cursor, Item, Key, Prefix, Revision, WatchEvent, Watcher};
+use storage::{Cursor, Item, Key, Prefix, Revision, WatchEvent, Watcher};
 
 use crate::Store;
 use crate::error::from_storage;
@@ -85,15 +85,14 @@ impl Changes {
                 WatchEvent::Progress(cursor) => return Ok(ChangeEvent::Progress(cursor)),
                 WatchEvent::Resync => return Ok(ChangeEvent::Resync),
                 WatchEvent::Batch { cursor, changes } => {
-                    let wanted = changes.into_iter().filter(|change| self.wants(change.key()));
-                    self.queued.extend(wanted.map(|change| (cursor, change)));
+                    let kinds = &self.kinds;
+                    let wanted = |change: &storage::Change| {
+                        kinds.iter().any(|kind| kind.as_str() == change.key().kind())
+                    };
+                    self.queued.extend(changes.into_iter().filter(wanted).map(|change| (cursor, change)));
                 }
             }
         }
-    }
-
-    fn wants(&self, key: &Key) -> bool {
-        self.kinds.iter().any(|kind| kind.as_str() == key.kind())
     }
 
     fn typed(&self, cursor: Cursor, change: storage::Change) -> Result<ChangeEvent, Error> {

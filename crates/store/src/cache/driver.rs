@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{Error, Kind};
-use storage::{Backend, Cursor, Key, Prefix, WatchEvent, Watcher};
+use storage::{Cursor, Key, Prefix, WatchEvent, Watcher};
 
 use super::{CACHED, Cache, Changed, Tables};
 use crate::Store;
