@@ -17,3 +17,6 @@ pub use crate::hash::constant_time_eq;
 pub use crate::key::{Algorithm, KeyError, KeyPair, PublicKey, Scheme};
 pub use crate::random::Random;
 pub use crate::secret::{Secret, SecretBytes, SecretString};
+
+#[cfg(test)]
+mod tests;

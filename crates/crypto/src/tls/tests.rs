@@ -1,1 +1,193 @@
+use std::io::{Read as _, Write as _};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use clock::{ManualClock, Timestamp};
+use rustls::{ClientConnection, HandshakeKind, ServerConnection};
+
+use super::{
+    ALPN_H2, AUTH_SERVER_NAME, CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients,
+    auth_alpn, client_config, server_config,
+};
+use crate::KeyPair;
+use crate::x509::Certificate;
+
+/// Two authorities of the same name (as the user and host CAs of a cluster are), and certificates of each.
+struct Pki {
+    host_ca: Certificate,
+    user_ca: Certificate,
+    server: CertificateChain,
+    user: CertificateChain,
+    server_leaf: Certificate,
+}
+
+static PKI: LazyLock<Pki> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &str| {
+        let output =
+            Command::new("openssl").current_dir(dir.path()).args(arguments.split_whitespace()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let certificate =
+        |name: &str| Certificate::from_pem(&std::fs::read_to_string(dir.path().join(name)).unwrap()).unwrap();
+    let key = |name: &str| KeyPair::from_pem(&std::fs::read_to_string(dir.path().join(name)).unwrap()).unwrap();
+    std::fs::write(dir.path().join("ext"), "subjectAltName=DNS:teleport.cluster.local,DNS:*.teleport.cluster.local\nextendedKeyUsage=serverAuth,clientAuth\n").unwrap();
+    for name in ["host", "user"] {
+        run(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {name}.key -out {name}.pem -subj /O=c/CN=c -days 10"
+        ));
+        run(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {name}-leaf.key -out csr -subj /CN={name}"
+        ));
+        run(&format!("x509 -req -in csr -CA {name}.pem -CAkey {name}.key -days 1 -extfile ext -out {name}-leaf.pem"));
+    }
+    let (host_ca, user_ca) = (certificate("host.pem"), certificate("user.pem"));
+    let server_leaf = certificate("host-leaf.pem");
+    let chain = [server_leaf.clone(), host_ca.clone()];
+    Pki {
+        server: CertificateChain::new(&chain, &key("host-leaf.key")).unwrap(),
+        user: CertificateChain::new(&[certificate("user-leaf.pem")], &key("user-leaf.key")).unwrap(),
+        host_ca,
+        user_ca,
+        server_leaf,
+    }
+});
+
+/// Shakes hands in memory and sends one byte each way; gives the client's certificate as the server saw it.
+fn shake(
+    server: &Arc<rustls::ServerConfig>,
+    client: &Arc<rustls::ClientConfig>,
+    name: &str,
+) -> Result<(Option<Vec<u8>>, ServerConnection, ClientConnection), rustls::Error> {
+    let mut server = ServerConnection::new(Arc::clone(server))?;
+    let mut client = ClientConnection::new(Arc::clone(client), name.to_owned().try_into().unwrap())?;
+    client.writer().write_all(b"q").unwrap();
+    server.writer().write_all(b"a").unwrap();
+    for _ in 0..20 {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut &wire[..]).unwrap();
+        server.process_new_packets()?;
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut &wire[..]).unwrap();
+        client.process_new_packets()?;
+    }
+    assert!(!server.is_handshaking() && !client.is_handshaking());
+    let mut answer = [0];
+    assert_eq!((client.reader().read(&mut answer).unwrap(), answer), (1, *b"a"));
+    let peer = server.peer_certificates().and_then(|chain| chain.first()).map(|der| der.to_vec());
+    Ok((peer, server, client))
+}
+
+fn clock() -> ManualClock {
+    ManualClock::new(PKI.server_leaf.not_before().checked_add(Duration::from_secs(3600)).unwrap())
+}
+
+fn server(trusted: &Arc<TrustedClients>, clock: &ManualClock) -> Arc<rustls::ServerConfig> {
+    let certificate = ServerCertificate::new(PKI.server.clone());
+    server_config(certificate, ClientAuth::Optional(Arc::clone(trusted)), &[ALPN_H2], &clock.clock()).unwrap()
+}
+
+fn client(trust: Trust, certificate: Option<CertificateChain>, clock: &ManualClock) -> Arc<rustls::ClientConfig> {
+    let alpn = vec![auth_alpn("c"), ALPN_H2.to_vec()];
+    client_config(ClientOptions { trust, certificate, alpn }, &clock.clock()).unwrap()
+}
+
+fn roots() -> Trust {
+    Trust::Roots(vec![PKI.user_ca.clone(), PKI.host_ca.clone()])
+}
+
+#[test]
+fn a_client_is_known_by_its_certificate_or_is_anonymous() {
+    let clock = clock();
+    let trusted = TrustedClients::new(&[PKI.host_ca.clone(), PKI.user_ca.clone()]).unwrap();
+    let server = server(&trusted, &clock);
+    let known = client(roots(), Some(PKI.user.clone()), &clock);
+    let (peer, connection, _) = shake(&server, &known, AUTH_SERVER_NAME).unwrap();
+    assert_eq!(Certificate::from_der(&peer.unwrap()).unwrap().common_name(), Some("user"));
+    assert_eq!(connection.alpn_protocol(), Some(ALPN_H2));
+    assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    let (peer, ..) = shake(&server, &client(roots(), None, &clock), "x.teleport.cluster.local").unwrap();
+    assert_eq!(peer, None);
+    assert!(shake(&server, &client(roots(), None, &clock), "elsewhere.example").is_err());
+}
+
+#[test]
+fn a_foreign_or_expired_certificate_ends_the_handshake_and_a_removed_authority_counts_at_once() {
+    let clock = clock();
+    let trusted = TrustedClients::new(&[PKI.host_ca.clone()]).unwrap();
+    let server = server(&trusted, &clock);
+    let known = client(roots(), Some(PKI.user.clone()), &clock);
+    assert!(shake(&server, &known, AUTH_SERVER_NAME).is_err(), "foreign");
+    trusted.set(&[PKI.user_ca.clone()]).unwrap();
+    for _ in 0..3 {
+        let (_, connection, _) = shake(&server, &known, AUTH_SERVER_NAME).unwrap();
+        assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full), "no resumption");
+    }
+    trusted.set(&[]).unwrap();
+    assert!(shake(&server, &known, AUTH_SERVER_NAME).is_err(), "removed");
+    shake(&server, &client(roots(), None, &clock), AUTH_SERVER_NAME).unwrap();
+
+    trusted.set(&[PKI.user_ca.clone()]).unwrap();
+    let untimely = client(Trust::DangerAnyServer, Some(PKI.user.clone()), &clock);
+    clock.set(PKI.server_leaf.not_after().checked_add(Duration::from_secs(60)).unwrap());
+    assert!(shake(&server, &untimely, AUTH_SERVER_NAME).is_err(), "expired");
+    clock.set(Timestamp::UNIX_EPOCH);
+    assert!(shake(&server, &untimely, AUTH_SERVER_NAME).is_err(), "not yet valid");
+}
+
+#[test]
+fn a_pin_trusts_what_the_pinned_authority_issued() {
+    let clock = clock();
+    let trusted = TrustedClients::new(&[]).unwrap();
+    let server = server(&trusted, &clock);
+    let pin = |certificate: &Certificate| Trust::Pins(vec!["sha256:00".to_owned(), certificate.pin()]);
+    let shaken = |trust, name| shake(&server, &client(trust, None, &clock), name);
+    shaken(pin(&PKI.host_ca), AUTH_SERVER_NAME).unwrap();
+    shaken(Trust::Pins(vec![PKI.host_ca.pin().replace("sha256", "SHA256").to_uppercase()]), AUTH_SERVER_NAME).unwrap();
+    assert!(shaken(pin(&PKI.host_ca), "elsewhere.example").is_err(), "another name");
+    assert!(shaken(pin(&PKI.user_ca), AUTH_SERVER_NAME).is_err(), "another authority");
+    assert!(shaken(pin(&PKI.server_leaf), AUTH_SERVER_NAME).is_err(), "a pin names an authority");
+    assert!(shaken(Trust::Pins(vec![]), AUTH_SERVER_NAME).is_err(), "no pin");
+    shaken(Trust::DangerAnyServer, "elsewhere.example").unwrap();
+    clock.set(PKI.server_leaf.not_after().checked_add(Duration::from_secs(60)).unwrap());
+    assert!(shaken(pin(&PKI.host_ca), AUTH_SERVER_NAME).is_err(), "expired");
+}
+
+#[test]
+fn a_pinned_certificate_beside_a_foreign_chain_proves_nothing() {
+    let clock = clock();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let status = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/O=c/CN=c",
+        ])
+        .args(["-addext", "subjectAltName=DNS:teleport.cluster.local", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-keyout", &path("key"), "-out", &path("pem"), "-days", "2"])
+        .output()
+        .unwrap();
+    assert!(status.status.success());
+    let forged = Certificate::from_pem(&std::fs::read_to_string(path("pem")).unwrap()).unwrap();
+    let key = KeyPair::from_pem(&std::fs::read_to_string(path("key")).unwrap()).unwrap();
+    let chain = CertificateChain::new(&[forged, PKI.host_ca.clone()], &key).unwrap();
+    let server = server_config(ServerCertificate::new(chain), ClientAuth::None, &[ALPN_H2], &clock.clock()).unwrap();
+    let pinned = client(Trust::Pins(vec![PKI.host_ca.pin()]), None, &clock);
+    assert!(shake(&server, &pinned, AUTH_SERVER_NAME).is_err());
+    assert!(CertificateChain::new(std::slice::from_ref(&PKI.server_leaf), &key).is_err(), "another's key");
+}
+
+#[test]
+fn the_name_of_a_cluster_is_hidden_in_hex() {
+    assert_eq!(auth_alpn("a.b"), b"teleport-auth@612e62.teleport.cluster.local");
+}
