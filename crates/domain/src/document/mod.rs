@@ -25,7 +25,10 @@ pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// The deepest nesting. The deepest document of the reference has ten levels.
 const MAX_DEPTH: usize = 64;
 
-/// How many values all documents of a text may have, aliases written out: a "billion laughs" ends here.
+/// How many values aliases may stand for, all together: a "billion laughs" ends here.
+const MAX_ALIASED: usize = 20_000;
+
+/// How many values all documents of a text may have.
 const MAX_NODES: usize = 500_000;
 
 macro_rules! any {
@@ -133,6 +136,7 @@ fn read_nodes(text: &str, source_name: &str) -> Result<Vec<Node>, DocumentError>
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_total_scalar_bytes: 2 * MAX_BYTES },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         duplicate_keys: DuplicateKeyPolicy::Error,
         merge_keys: MergeKeyPolicy::Merge,
         strict_booleans: true,

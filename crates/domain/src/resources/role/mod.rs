@@ -3,6 +3,7 @@
 mod choices;
 mod conditions;
 mod defaults;
+mod kubernetes;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use conditions::{
     RoleConditions, Rule, SessionJoinPolicy, SessionRequirePolicy, SpiffeCondition,
 };
 pub use defaults::MAX_SESSION_TTL;
+pub use validate::VERBS;
 pub use options::{
     CertExtension, CertExtensionMode, CertExtensionType, IdpOptions, IdpSamlOptions, PortForwarding, RecordSession, RoleOptions,
     SshPortForwarding,

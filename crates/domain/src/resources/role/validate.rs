@@ -1,10 +1,206 @@
-//! What a role must fulfil.
+//! What a role must fulfil. A role that says something which could never hold, or never be read, is refused when it is
+//! made: a deny rule with a typo would deny nothing.
 
-use super::Role;
-use crate::Error;
+use super::{Role, RoleConditions, RoleOptions, Rule};
+use crate::{Error, form::Labels, role::SystemRole};
+
+/// The verbs of rules.
+pub const VERBS: &[&str] = &[
+    "list", "create", "read", "readnosecrets", "update", "delete", "rotate", "use", "enroll", "create_enroll_token", "*",
+];
+
+/// The most entries of one list, and the longest entry.
+const MAX_ENTRIES: usize = 4096;
+const MAX_ENTRY: usize = 8192;
 
 impl Role {
     pub(super) fn check(&self) -> Result<(), Error> {
+        // Whoever holds a role of such a name could be taken for a part of the cluster.
+        if SystemRole::ALL.iter().any(|role| role.as_str() == self.metadata.name) {
+            return invalid("metadata.name", &format!("{:?} is the name of a system role", self.metadata.name));
+        }
+        check_options(&self.spec.options)?;
+        for (path, conditions) in [("spec.allow", &self.spec.allow), ("spec.deny", &self.spec.deny)] {
+            check_rules(path, &conditions.rules)?;
+            check_labels(path, conditions)?;
+            check_lists(path, conditions)?;
+            check_expressions(path, conditions)?;
+            super::kubernetes::check(path, conditions, self.version_number())?;
+        }
         Ok(())
     }
+}
+
+pub(super) fn invalid<T>(path: &str, message: &str) -> Result<T, Error> {
+    Err(Error::invalid(format!("{path}: {message}")))
+}
+
+fn one_of(path: &str, value: &str, words: &[&str]) -> Result<(), Error> {
+    if value.is_empty() || words.contains(&value) {
+        return Ok(());
+    }
+    invalid(path, &format!("must be one of {}, found {value:?}", words.join(", ")))
+}
+
+fn check_options(options: &RoleOptions) -> Result<(), Error> {
+    const RECORDING: &[&str] = &["strict", "best_effort"];
+    one_of("spec.options.lock", &options.lock, &["strict", "best_effort"])?;
+    one_of("spec.options.cert_format", &options.cert_format, &["standard", "oldssh"])?;
+    one_of("spec.options.request_access", &options.request_access, &["optional", "always", "reason"])?;
+    one_of("spec.options.device_trust_mode", &options.device_trust_mode, &["off", "optional", "required", "required-for-humans"])?;
+    if let Some(record) = &options.record_session {
+        one_of("spec.options.record_session.default", &record.default, RECORDING)?;
+        one_of("spec.options.record_session.ssh", &record.ssh, RECORDING)?;
+    }
+    for event in &options.enhanced_recording {
+        one_of("spec.options.enhanced_recording", event, &["command", "disk", "network"])?;
+    }
+    let counts = [
+        ("max_connections", options.max_connections),
+        ("max_sessions", options.max_sessions),
+        ("max_kubernetes_connections", options.max_kubernetes_connections),
+    ];
+    for (name, count) in counts {
+        if count < 0 {
+            return invalid(&format!("spec.options.{name}"), "must not be negative");
+        }
+    }
+    for extension in &options.cert_extensions {
+        if extension.name.is_empty() {
+            return invalid("spec.options.cert_extensions", "an extension must have a name");
+        }
+    }
+    Ok(())
+}
+
+fn check_rules(path: &str, rules: &[Rule]) -> Result<(), Error> {
+    for (index, rule) in rules.iter().enumerate() {
+        let path = format!("{path}.rules[{index}]");
+        if rule.resources.is_empty() || rule.resources.iter().any(String::is_empty) {
+            return invalid(&format!("{path}.resources"), "must name at least one kind, or \"*\"");
+        }
+        if rule.verbs.is_empty() {
+            return invalid(&format!("{path}.verbs"), "must name at least one verb, or \"*\"");
+        }
+        for verb in &rule.verbs {
+            if !VERBS.contains(&verb.as_str()) {
+                return invalid(&format!("{path}.verbs"), &format!("must be among {}, found {verb:?}", VERBS.join(", ")));
+            }
+        }
+        check_where(&format!("{path}.where"), &rule.condition)?;
+    }
+    Ok(())
+}
+
+fn check_where(path: &str, text: &str) -> Result<(), Error> {
+    match text {
+        "" => Ok(()),
+        text => predicate::parse_where(text).map(|_| ()).or_else(|why| invalid(path, &why.to_string())),
+    }
+}
+
+fn check_labels(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
+    let selectors: [(&str, &Labels); 9] = [
+        ("node_labels", &conditions.node_labels),
+        ("app_labels", &conditions.app_labels),
+        ("cluster_labels", &conditions.cluster_labels),
+        ("kubernetes_labels", &conditions.kubernetes_labels),
+        ("db_labels", &conditions.db_labels),
+        ("db_service_labels", &conditions.db_service_labels),
+        ("windows_desktop_labels", &conditions.windows_desktop_labels),
+        ("group_labels", &conditions.group_labels),
+        ("workload_identity_labels", &conditions.workload_identity_labels),
+    ];
+    for (name, labels) in selectors {
+        for (key, values) in labels.iter() {
+            let path = format!("{path}.{name}");
+            if key == "*" && values.iter().any(|value| value != "*") {
+                return invalid(&path, "the key \"*\" can only have the value \"*\"");
+            }
+            for value in values {
+                check_pattern(&path, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A template, or a pattern: whatever is wrong in it would make it match nothing.
+fn check_pattern(path: &str, value: &str) -> Result<(), Error> {
+    if value.contains("{{") {
+        return check_template(path, value);
+    }
+    predicate::Pattern::new(value).map(|_| ()).or_else(|why| invalid(path, &format!("{value:?}: {why}")))
+}
+
+fn check_template(path: &str, value: &str) -> Result<(), Error> {
+    predicate::parse_template(value).map(|_| ()).or_else(|why| invalid(path, &format!("{value:?}: {why}")))
+}
+
+fn check_lists(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
+    let lists: [(&str, &[String]); 15] = [
+        ("logins", &conditions.logins),
+        ("windows_desktop_logins", &conditions.windows_desktop_logins),
+        ("kubernetes_groups", &conditions.kubernetes_groups),
+        ("kubernetes_users", &conditions.kubernetes_users),
+        ("db_users", &conditions.db_users),
+        ("db_names", &conditions.db_names),
+        ("db_roles", &conditions.db_roles),
+        ("aws_role_arns", &conditions.aws_role_arns),
+        ("azure_identities", &conditions.azure_identities),
+        ("gcp_service_accounts", &conditions.gcp_service_accounts),
+        ("host_groups", &conditions.host_groups),
+        ("host_sudoers", &conditions.host_sudoers),
+        ("desktop_groups", &conditions.desktop_groups),
+        ("impersonate.roles", conditions.impersonate.as_ref().map_or(&[], |to| &to.roles)),
+        ("impersonate.users", conditions.impersonate.as_ref().map_or(&[], |to| &to.users)),
+    ];
+    for (name, values) in lists {
+        let path = format!("{path}.{name}");
+        if values.len() > MAX_ENTRIES {
+            return invalid(&path, &format!("has {} entries, at most {MAX_ENTRIES} are allowed", values.len()));
+        }
+        for value in values {
+            if value.len() > MAX_ENTRY {
+                return invalid(&path, &format!("an entry has {} bytes, at most {MAX_ENTRY} are allowed", value.len()));
+            }
+            if value.chars().any(char::is_control) {
+                return invalid(&path, "an entry must not contain control characters");
+            }
+            if value.contains("{{") {
+                check_template(&path, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_expressions(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
+    let expressions = [
+        ("node_labels_expression", &conditions.node_labels_expression),
+        ("app_labels_expression", &conditions.app_labels_expression),
+        ("cluster_labels_expression", &conditions.cluster_labels_expression),
+        ("kubernetes_labels_expression", &conditions.kubernetes_labels_expression),
+        ("db_labels_expression", &conditions.db_labels_expression),
+        ("db_service_labels_expression", &conditions.db_service_labels_expression),
+        ("windows_desktop_labels_expression", &conditions.windows_desktop_labels_expression),
+        ("group_labels_expression", &conditions.group_labels_expression),
+        ("workload_identity_labels_expression", &conditions.workload_identity_labels_expression),
+    ];
+    for (name, text) in expressions {
+        if !text.is_empty()
+            && let Err(why) = predicate::parse_labels_expression(text)
+        {
+            return invalid(&format!("{path}.{name}"), &why.to_string());
+        }
+    }
+    if let Some(impersonate) = &conditions.impersonate {
+        check_where(&format!("{path}.impersonate.where"), &impersonate.condition)?;
+    }
+    for spiffe in &conditions.spiffe {
+        if !spiffe.path.starts_with('/') && !spiffe.path.starts_with('^') {
+            return invalid(&format!("{path}.spiffe"), &format!("path must begin with /, found {:?}", spiffe.path));
+        }
+    }
+    Ok(())
 }
