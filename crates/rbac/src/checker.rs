@@ -13,6 +13,7 @@ use crate::{
     expand::{Held, Outcome},
     explain::{Contribution, Effect, Explanation},
     family::Family,
+    options::MergedOptions,
     principal::Principal,
     role_set::{CompiledRule, RoleSet},
     verb::Verb,
@@ -23,6 +24,7 @@ use crate::{
 pub struct AccessChecker {
     pub(crate) subject: Subject,
     pub(crate) held: Vec<Held>,
+    pub(crate) options: MergedOptions,
     set: Arc<RoleSet>,
 }
 
@@ -38,7 +40,9 @@ impl AccessChecker {
             traits: traits.clone(),
         };
         let held = set.roles().iter().map(|role| Held::new(Arc::clone(role), &subject)).collect();
-        Self { subject, held, set }
+        let options: Vec<_> = set.roles().iter().map(|role| &role.role().spec.options).collect();
+        let options = MergedOptions::of(&options);
+        Self { subject, held, options, set }
     }
 
     /// The checker of somebody who holds no role: nothing is allowed.

@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::resources::role::{
-    CertExtension, CreateDatabaseUserMode, CreateHostUserMode, RequireMfa, Role, RoleOptions,
-};
+use domain::resources::role::{CertExtension, CreateDatabaseUserMode, CreateHostUserMode, RequireMfa, RoleOptions};
 
 use crate::checker::AccessChecker;
 
@@ -107,8 +105,10 @@ pub struct MergedOptions {
     pub record_ssh: RecordingMode,
     /// What happens when any other session cannot be recorded.
     pub record_default: RecordingMode,
-    /// Whether a trusted device is required.
+    /// Whether a trusted device is required of everybody, bots too.
     pub device_trust_required: bool,
+    /// Whether a trusted device is required of people.
+    pub device_trust_required_of_people: bool,
     /// Whether the old certificate format for old OpenSSH is asked for.
     pub old_ssh_certificates: bool,
     /// The extensions of SSH certificates: those of every role, the first of a name counts.
@@ -120,9 +120,8 @@ pub struct MergedOptions {
 impl AccessChecker {
     /// The options of all roles, merged.
     #[must_use]
-    pub fn options(&self) -> MergedOptions {
-        let options: Vec<&Role> = self.held.iter().map(|held| held.role.role()).collect();
-        MergedOptions::of(options.iter().map(|role| &role.spec.options).collect::<Vec<_>>().as_slice())
+    pub const fn options(&self) -> &MergedOptions {
+        &self.options
     }
 
     /// How long a certificate may live that was asked for with this life.
@@ -185,7 +184,8 @@ impl MergedOptions {
             lock: roles.iter().filter_map(|role| LockingMode::parse(&role.lock)).max(),
             record_ssh: recording(|record| if record.ssh.is_empty() { &record.default } else { &record.ssh }),
             record_default: recording(|record| &record.default),
-            device_trust_required: any(|role| role.device_trust_mode.starts_with("required")),
+            device_trust_required: any(|role| role.device_trust_mode == "required"),
+            device_trust_required_of_people: any(|role| role.device_trust_mode.starts_with("required")),
             old_ssh_certificates: any(|role| role.cert_format == "oldssh"),
             cert_extensions: extensions(roles),
             enhanced_recording: roles.iter().flat_map(|role| role.enhanced_recording.iter().cloned()).collect(),
