@@ -76,7 +76,7 @@ pub const fn of(kind: Kind) -> Rule {
 /// # Errors
 /// When the name is too short or too long, or has a character that this kind does not allow.
 pub fn check(kind: Kind, name: &str) -> Result<(), Error> {
-    of(kind).check(&format!("the name of a {kind}"), name)
+    of(kind).check(&format!("the {kind} name"), name)
 }
 
 impl Rule {
@@ -146,5 +146,55 @@ fn describe(c: char) -> String {
         ' ' => "a space".into(),
         c if is_invisible(c) => format!("the invisible character U+{:04X}", c as u32),
         c => format!("{c:?} (U+{:04X})", c as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_judged_by_their_kind() {
+        use Kind::{App, Bot, BotInstance, CertAuthority, Lock, Role, Token, User};
+        let long = "x".repeat(1 << 20);
+        let cases: &[(Kind, &str, bool)] = &[
+            (Role, "access", true),
+            (Role, "a b", false),
+            (Role, "roles/x", false),
+            (Role, "..", false),
+            (Role, ".", false),
+            (Role, "", false),
+            (Role, &long, false),
+            (Role, "a\0b", false),
+            (Role, "a\nb", false),
+            (Role, "аccess", false), // Cyrillic а
+            (Role, "a\u{200b}", false),
+            (User, "alice@example.com", true),
+            (User, "Åsa", true),
+            (User, "A\u{30a}sa", false), // not in normal form C
+            (User, "a\u{202e}b", false),
+            (User, " a", false),
+            (User, "a/b", false),
+            (User, "../a", false),
+            (Bot, "ci-1", true),
+            (Bot, "c\\i", false),
+            (Token, "0123456789abcdef", true),
+            (Token, "tök", false),
+            (App, "grafana-1", true),
+            (App, "Grafana", false),
+            (App, &"x".repeat(64), false),
+            (CertAuthority, "example.com", true),
+            (CertAuthority, "example..com", false),
+            (BotInstance, "0197a0ab-0000-7000-8000-000000000000", true),
+            (BotInstance, "0197a0ab", false),
+            (Lock, "any-name", true),
+        ];
+        for (kind, name, is_allowed) in cases {
+            let judged = check(*kind, name);
+            assert_eq!(judged.is_ok(), *is_allowed, "{kind} {:?}: {judged:?}", name.chars().take(20).collect::<String>());
+            if let Err(why) = judged {
+                assert!(why.message.len() < 200 && !why.message.chars().any(char::is_control));
+            }
+        }
     }
 }

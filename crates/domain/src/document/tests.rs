@@ -24,7 +24,7 @@ fn a_typo_names_the_nearest_key() {
         ("kind: role\n", "the key \"version\" is missing", "ci.yaml:1:1", "write \"version: v7\""),
         ("version: v7\n", "the key \"kind\" is missing", "ci.yaml:1:1", "kind: role"),
         ("kind: node\nversion: v2\n", "resources of kind node are not supported yet", "ci.yaml:1:7", ""),
-        ("kind: role\nversion: v7\nmetadata: {name: a/b}\n", "the name of a role must not contain '/'", "ci.yaml", ""),
+        ("kind: role\nversion: v7\nmetadata: {name: a/b}\n", "the role name must not contain '/'", "ci.yaml", ""),
         ("kind: role\nversion: v7\nmetadata: {name: ci}\nspec:\n  options: {max_session_ttl: 3600}\n", "must be a duration like", "ci.yaml:5:30", ""),
         ("kind: role\nversion: v7\nmetadata: {name: ci}\nspec:\n  options: {max_session_ttl: -1h}\n", "must not be negative", "ci.yaml:5:30", ""),
         ("kind: role\nkind: bot\n", "duplicate", "ci.yaml:2:1", ""),

@@ -199,3 +199,50 @@ pub mod seconds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_and_written() {
+        for (text, written) in [
+            ("30h", "30h0m0s"),
+            ("1h30m", "1h30m0s"),
+            ("90s", "1m30s"),
+            ("1.5s", "1.5s"),
+            ("100ms", "100ms"),
+            ("1.5h", "1h30m0s"),
+            ("7d", "168h0m0s"),
+            ("1mo", "720h0m0s"),
+            ("1y", "8760h0m0s"),
+            ("1500µs", "1.5ms"),
+            ("5ns", "5ns"),
+            ("never", "0s"),
+            ("0", "0s"),
+            ("0s", "0s"),
+        ] {
+            assert_eq!(parse(text).map(format), Ok(written.to_owned()), "{text}");
+            assert_eq!(parse(written).map(format), Ok(written.to_owned()), "{written}");
+        }
+        for text in ["", "-1h", "1", "h", "1x", "1h-1m", "300y", "1.2.3s", ".s", "99999999999999999999999s", " 1h", "1 h"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(format_seconds(Duration::from_millis(1500)), "1.5s");
+        assert_eq!(format_seconds(Duration::from_secs(43_200)), "43200s");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_back(nanos in 0..=i64::MAX as u64) {
+            let span = Duration::from_nanos(nanos);
+            proptest::prop_assert_eq!(parse(&format(span)), Ok(span));
+            proptest::prop_assert_eq!(parse(&format_seconds(span)), Ok(span));
+        }
+
+        #[test]
+        fn random_text_never_panics(text in "\\PC{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}

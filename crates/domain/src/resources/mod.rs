@@ -13,6 +13,8 @@ pub mod networking_config;
 pub mod role;
 pub mod session_recording_config;
 pub mod token;
+#[cfg(test)]
+mod tests;
 pub mod user;
 
 use std::{fmt, marker::PhantomData};

@@ -5,8 +5,6 @@ mod conditions;
 mod defaults;
 mod kubernetes;
 mod options;
-#[cfg(test)]
-mod tests;
 mod validate;
 
 pub use choices::require_mfa;
