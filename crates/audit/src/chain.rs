@@ -7,6 +7,7 @@
 mod chainer;
 mod checkpoint;
 mod retention;
+mod signer;
 mod verify;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub use chainer::{ChainError, Chainer, Setup};
 pub use checkpoint::{BadCheckpoint, Checkpoint, SignError, Signer, audit_head, last_checkpoint, older_store};
 pub use retention::drop_before;
+pub use signer::{KeyStoreSigner, SigningKeyError};
 pub use verify::{Finding, Report, Verifier, verify_store};
 
 /// Storage kind of the blocks, under the writer, by the first `seq`.

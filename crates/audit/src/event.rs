@@ -73,8 +73,8 @@ macro_rules! events {
                 #[allow(unused_mut, unused_assignments)]
                 let mut index = 0;
                 $(
-                    let pick: fn(&Self) -> usize = $pick;
-                    index = pick(self);
+                    const PICK: fn(&$name) -> usize = $pick;
+                    index = PICK(self);
                 )?
                 Self::CODES[index]
             }

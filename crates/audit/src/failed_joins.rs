@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,6 +25,10 @@ const KEPT_APART: usize = 256;
 const PER_COMMIT: usize = 32;
 /// The address under which failures are counted that are not kept apart.
 const OTHERS: &str = "others";
+/// The reason of those.
+const MANY: &str = "too many different failures to tell them apart";
+/// How much of a reason is kept: ours are shorter.
+const REASON_LENGTH: usize = 200;
 /// What stands for a bot or a method that nobody knows.
 const UNKNOWN: &str = "unknown";
 
@@ -44,13 +48,13 @@ pub struct FailedJoins {
     pending: Arc<Mutex<HashMap<Like, Count>>>,
 }
 
-/// What makes two failures alike. Method and reason are words of ours: nothing that a stranger chose is kept.
+/// What makes two failures alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Like {
     joiner: Joiner,
-    source: Option<IpAddr>,
-    method: &'static str,
-    reason: &'static str,
+    source: String,
+    method: String,
+    reason: String,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +69,21 @@ impl FailedJoins {
         Self { recorder, pending: Arc::default() }
     }
 
-    /// Counts a failure. `method` is the join method's name when it is one of ours, `reason` one of a closed list.
-    pub fn note(&self, joiner: Joiner, source: IpAddr, method: Option<&'static str>, reason: &'static str) {
+    /// Counts the failed join of a bot, or of somebody who did not say. `remote` is an address, with or without port.
+    pub fn note(&self, remote: &str, method: &str, reason: &str) {
+        self.note_as(Joiner::Bot, remote, method, reason);
+    }
+
+    /// Counts a failed join.
+    pub fn note_as(&self, joiner: Joiner, remote: &str, method: &str, reason: &str) {
         let first = self.recorder.clock().now();
+        let (source, method) = (source(remote), method_name(method));
+        let reason = reason.chars().take(REASON_LENGTH).collect();
+        let mut like = Like { joiner, source, method, reason };
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut like = Like { joiner, source: Some(source), method: method.unwrap_or(UNKNOWN), reason };
         if pending.len() >= KEPT_APART && !pending.contains_key(&like) {
-            like.source = None;
+            // Everything that a stranger can vary is given up, or this would not be a bound.
+            like = Like { joiner, source: OTHERS.into(), method: UNKNOWN.into(), reason: MANY.into() };
         }
         pending.entry(like).or_insert(Count { attempts: 0, first }).attempts += 1;
     }
@@ -104,11 +116,10 @@ impl FailedJoins {
     }
 
     fn entry(&self, like: &Like, count: Count) -> JournalEntry {
-        let status = Status::failed(like.reason);
-        let source = like.source.map_or_else(|| OTHERS.to_owned(), |source| source.to_string());
-        let connection = ConnectionMetadata::from_remote(source);
+        let status = Status::failed(&like.reason);
+        let connection = ConnectionMetadata::from_remote(like.source.clone());
         let first_attempt = (count.attempts > 1).then_some(count.first);
-        let (method, attempts) = (like.method.to_owned(), count.attempts);
+        let (method, attempts) = (like.method.clone(), count.attempts);
         match like.joiner {
             Joiner::Bot => {
                 let bot_name = UNKNOWN.to_owned();
@@ -124,6 +135,19 @@ impl FailedJoins {
     }
 }
 
+/// The address without its port, which differs in each attempt.
+fn source(remote: &str) -> String {
+    let address = remote.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| remote.parse::<IpAddr>());
+    address.map_or_else(|_| UNKNOWN.to_owned(), |address| address.to_canonical().to_string())
+}
+
+/// The method if it looks like the name of one; strangers may have sent anything.
+fn method_name(method: &str) -> String {
+    let is_name = (1..=32).contains(&method.len())
+        && method.bytes().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_');
+    if is_name { method.to_owned() } else { UNKNOWN.to_owned() }
+}
+
 #[cfg(test)]
 mod tests {
     use clock::ManualClock;
@@ -137,16 +161,33 @@ mod tests {
         let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
         let joins = FailedJoins::new(Recorder::new("example", clock.clock(), Random::seeded(1)));
         for number in 0..100_000u32 {
-            let source = std::net::Ipv4Addr::from_bits(number % 1000);
-            joins.note(Joiner::Bot, source.into(), Some("token"), "token expired or not found");
+            let remote = format!("{}:{}", std::net::Ipv4Addr::from_bits(number % 1000), number % 60_000 + 1);
+            joins.note(&remote, &format!("method_{number}"), &"x".repeat(number as usize % 500));
         }
         let entries = joins.drain();
         assert_eq!(entries.len(), KEPT_APART + 1);
         let attempts: u64 = entries
             .iter()
-            .map(|entry| Entry::read(entry.value.clone()).unwrap().value().unwrap()["attempts"].as_u64().unwrap())
+            .map(|entry| Entry::read(entry.value.clone()).unwrap().value().unwrap()["attempts"].as_u64().unwrap_or(1))
             .sum();
         assert_eq!(attempts, 100_000);
+        assert!(entries.iter().all(|entry| entry.value.len() < 1000));
         assert!(joins.drain().is_empty());
+    }
+
+    #[test]
+    fn like_failures_are_one_record_whatever_the_port() {
+        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let joins = FailedJoins::new(Recorder::new("example", clock.clock(), Random::seeded(1)));
+        for remote in ["10.0.0.1:1000", "10.0.0.1:1001", "[::ffff:10.0.0.1]:7", "10.0.0.1"] {
+            joins.note(remote, "token", "token expired or not found");
+        }
+        joins.note("nonsense", "\n", "token expired or not found");
+        let records: Vec<_> =
+            joins.drain().into_iter().map(|entry| Entry::read(entry.value).unwrap().value().unwrap()).collect();
+        assert_eq!(records.len(), 2);
+        let merged = records.iter().find(|record| record["addr.remote"] == "10.0.0.1").unwrap();
+        assert_eq!((merged["attempts"].as_u64(), merged["code"].as_str()), (Some(4), Some("TJ001E")));
+        assert!(records.iter().any(|record| record["method"] == "unknown"));
     }
 }

@@ -70,6 +70,11 @@ impl<K: Clone + Eq + Hash, T> FairQueue<K, T> {
         self.length == 0
     }
 
+    /// Whether the next one costs another its place.
+    pub fn is_full(&self) -> bool {
+        self.length >= self.capacity
+    }
+
     /// Drops the items that nobody wants any more.
     pub fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
         self.lanes.retain(|_, lane| {

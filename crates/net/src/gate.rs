@@ -47,7 +47,7 @@ impl Gate {
             }
             let (sender, turn) = oneshot::channel();
             // Those who gave up meanwhile must not cost anybody a place in the queue.
-            if state.waiting.len() > 0 {
+            if state.waiting.is_full() {
                 state.waiting.retain(|waiter| !waiter.is_closed());
             }
             drop(state.waiting.push(address.into(), sender));
@@ -96,6 +96,7 @@ impl Drop for Pass {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 mod tests {
     use super::*;
 

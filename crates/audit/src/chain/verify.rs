@@ -150,7 +150,7 @@ impl Verifier {
         }
         self.heads(&witnesses, &chains, bases);
         self.unproved(&chains, &witnesses);
-        self.order(&chains);
+        self.order(&chains, &witnesses);
         self.report
     }
 
@@ -179,7 +179,7 @@ impl Verifier {
                         } else {
                             self.report.add(Finding::Edited { entry: link.entry, writer, seq });
                         }
-                        chain.records.push((ordinal, link.entry));
+                        chain.records.push((seq, ordinal, link.entry));
                     }
                 }
                 chain.links.insert(seq, link.hash);
@@ -232,11 +232,15 @@ impl Verifier {
     }
 
     /// Checks that the chain has the records in the journal's order, and finds those without a link.
-    fn order(&mut self, chains: &HashMap<Uuid, Chain>) {
+    fn order(&mut self, chains: &HashMap<Uuid, Chain>, witnesses: &[Witness]) {
         let mut last_linked = 0;
-        for chain in chains.values() {
-            let mut before = 0;
-            for (ordinal, entry) in &chain.records {
+        for (writer, chain) in chains {
+            // A writer's records come after those that it found linked.
+            let found = witnesses.iter().filter(|witness| witness.by == By::Writer(*writer));
+            let last_found =
+                found.filter_map(|witness| chains.get(&witness.head.writer)?.last_before(witness.head.seq));
+            let mut before = last_found.max().unwrap_or(0);
+            for (_, ordinal, entry) in &chain.records {
                 if *ordinal < before {
                     self.report.add(Finding::Reordered { entry: *entry });
                 }
@@ -263,7 +267,15 @@ impl Verifier {
 #[derive(Debug, Default)]
 struct Chain {
     links: BTreeMap<u64, Hash>,
-    records: Vec<(u64, Uuid)>,
+    /// Place in the chain, place in the journal, and id of each record that is there.
+    records: Vec<(u64, u64, Uuid)>,
+}
+
+impl Chain {
+    /// The place in the journal of the last record linked up to `seq`.
+    fn last_before(&self, seq: u64) -> Option<u64> {
+        self.records.iter().take_while(|(at, ..)| *at <= seq).map(|(_, ordinal, _)| *ordinal).max()
+    }
 }
 
 /// Somebody who says where a chain ended.
@@ -273,7 +285,7 @@ struct Witness {
     by: By,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum By {
     Checkpoint,
     Writer(Uuid),
