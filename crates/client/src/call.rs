@@ -6,7 +6,6 @@ use api::methods::Method;
 use domain::{Error, error::Kind};
 use futures_util::Stream;
 use http::uri::PathAndQuery;
-use prost::Message;
 use tonic::{Request, Status, client::Grpc};
 use tonic_prost::ProstCodec;
 
@@ -76,11 +75,7 @@ impl Client {
     ///
     /// # Errors
     /// What the server answered, or unavailable when it did not.
-    pub async fn call<M: Method>(&self, request: M::Request) -> Result<M::Response, Error>
-    where
-        M::Request: Message + Default + 'static,
-        M::Response: Message + Default + 'static,
-    {
+    pub async fn call<M: Method>(&self, request: M::Request) -> Result<M::Response, Error> {
         let limit = self.config().timeouts.call;
         let mut grpc = self.grpc();
         let call = grpc.unary(self.request::<M>(request, Some(limit)), path::<M>(), codec());
@@ -95,11 +90,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Self::call`].
-    pub async fn unary<M: Method>(&self, request: M::Request) -> Result<M::Response, Error>
-    where
-        M::Request: Message + Default + 'static,
-        M::Response: Message + Default + 'static,
-    {
+    pub async fn unary<M: Method>(&self, request: M::Request) -> Result<M::Response, Error> {
         self.call::<M>(request).await
     }
 
@@ -110,8 +101,7 @@ impl Client {
     /// See [`Self::call`].
     pub async fn repeat<M: Method>(&self, request: M::Request) -> Result<M::Response, Error>
     where
-        M::Request: Message + Clone + Default + 'static,
-        M::Response: Message + Default + 'static,
+        M::Request: Clone,
     {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(8));
         for _ in 1..ATTEMPTS {
@@ -128,11 +118,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Self::call`]; the deadline covers the beginning of the stream only.
-    pub async fn server_stream<M: Method>(&self, request: M::Request) -> Result<Streaming<M::Response>, Error>
-    where
-        M::Request: Message + Default + 'static,
-        M::Response: Message + Default + 'static,
-    {
+    pub async fn server_stream<M: Method>(&self, request: M::Request) -> Result<Streaming<M::Response>, Error> {
         let mut grpc = self.grpc();
         let call = grpc.server_streaming(self.request::<M>(request, None), path::<M>(), codec());
         self.begin::<M>(call).await
@@ -145,11 +131,7 @@ impl Client {
     pub async fn bidirectional<M: Method>(
         &self,
         requests: impl Stream<Item = M::Request> + Send + 'static,
-    ) -> Result<Streaming<M::Response>, Error>
-    where
-        M::Request: Message + Default + 'static,
-        M::Response: Message + Default + 'static,
-    {
+    ) -> Result<Streaming<M::Response>, Error> {
         let mut grpc = self.grpc();
         let call = grpc.streaming(Request::new(requests), path::<M>(), codec::<M::Request, M::Response>());
         self.begin::<M>(call).await

@@ -5,14 +5,19 @@ use std::{sync::Arc, time::Duration};
 use clock::Clock;
 use crypto::tls::{self, ClientOptions};
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
 
 use crate::{Config, ConnectError, SERVER_NAME, Trust, error::chain};
 
 /// Builds the TLS half of a client, once for each [`crate::Client`].
 pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectError> {
+    let needs_tls = config.addresses.iter().any(|address| !address.starts_with(UNIX));
     let trust = match &config.trust {
+        Trust::Credentials if !needs_tls => tls::Trust::Roots(Vec::new()),
         Trust::Credentials => roots(config.credentials.authorities())?,
         Trust::Authorities(authorities) => roots(authorities)?,
         Trust::Pins(pins) => tls::Trust::Pins(pins.clone()),
@@ -31,19 +36,31 @@ fn roots(authorities: &[crypto::x509::Certificate]) -> Result<tls::Trust, Connec
     Ok(tls::Trust::Roots(authorities.to_vec()))
 }
 
+/// Bytes both ways.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Marks the address of a socket on this host, `unix:///path`: HTTP/2 without TLS, the operating system says who calls.
+pub(crate) const UNIX: &str = "unix://";
+
 /// Opens a connection to one address.
 pub(crate) async fn dial(
     address: &str,
     tls: &Arc<ClientConfig>,
     limit: Duration,
     clock: &Clock,
-) -> Result<TlsStream<TcpStream>, ConnectError> {
+) -> Result<Box<dyn Io>, ConnectError> {
     let attempt = async {
+        if let Some(path) = address.strip_prefix(UNIX) {
+            return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>);
+        }
         let tcp = TcpStream::connect(host_and_port(address)).await?;
         tcp.set_nodelay(true)?;
         let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
         socket2::SockRef::from(&tcp).set_tcp_keepalive(&keep_alive)?;
-        TlsConnector::from(Arc::clone(tls)).connect(server_name(), tcp).await
+        let tls = TlsConnector::from(Arc::clone(tls)).connect(server_name(), tcp).await?;
+        Ok::<_, std::io::Error>(Box::new(tls) as Box<dyn Io>)
     };
     match clock.timeout(limit, attempt).await {
         Ok(Ok(stream)) => Ok(stream),

@@ -35,7 +35,7 @@ pub async fn fetch_authorities(config: &Config) -> Result<Vec<Certificate>, Erro
 async fn ask(config: &Config, trust: Trust) -> Result<Vec<Certificate>, Error> {
     let anonymous = Config { credentials: Credentials::none(), trust, ..config.clone() };
     let answer = Client::open(anonymous)?.call::<methods::proto::auth_service::GetClusterCaCert>(()).await?;
-    Certificate::many_from_pem(&String::from_utf8_lossy(&answer.tls_ca))
+    Certificate::many_from_pem(&String::from_utf8_lossy(&answer.tlsca))
         .map_err(|error| Error::unavailable(format!("the server's authorities cannot be read: {error}")))
 }
 
@@ -55,7 +55,7 @@ fn normalise(pins: &[String]) -> Result<Vec<String>, ConnectError> {
 }
 
 fn wrong_pin(presented: &[Certificate]) -> String {
-    let shown = presented.iter().map(Certificate::pin).collect::<Vec<_>>().join(", ");
+    let shown = presented.iter().map(|one| one.pin()).collect::<Vec<_>>().join(", ");
     format!(
         "the server's authority has none of the configured CA pins: it shows {}. Compare with `tctl status` on the auth \
          host; if they differ there too, this is not the cluster you meant",

@@ -1,7 +1,7 @@
 //! Following changes of resources.
 
 use api::{
-    gen_types::{proto, types},
+    r#gen::{proto, types},
     methods,
 };
 use domain::Error;
@@ -16,7 +16,7 @@ pub struct WatchKind {
     /// Only this one.
     pub name: String,
     /// Narrows by the kind's own keys.
-    pub filter: std::collections::HashMap<String, String>,
+    pub filter: std::collections::BTreeMap<String, String>,
 }
 
 impl WatchKind {

@@ -1,0 +1,5 @@
+//! When to ask for what: the pure machine, and the driver that carries out what it says.
+
+pub mod machine;
+#[cfg(test)]
+mod tests;
