@@ -2,6 +2,8 @@
 
 mod golden;
 mod others;
+mod properties;
+mod sshd;
 mod tokens;
 
 use std::path::PathBuf;

@@ -12,7 +12,9 @@ use crate::{Error, jwt};
 #[tokio::test]
 async fn a_token_holds_with_its_key_type_and_claims_only() {
     let world = World::new();
-    for (ca_type, suite) in [(CaType::Jwt, Suite::BalancedV1), (CaType::Jwt, Suite::Legacy), (CaType::Spiffe, Suite::BalancedV1)] {
+    for (ca_type, suite) in
+        [(CaType::Jwt, Suite::BalancedV1), (CaType::Jwt, Suite::Legacy), (CaType::Spiffe, Suite::BalancedV1)]
+    {
         let ca = world.authority(ca_type, suite).await;
         let (signer, trusted) = (jwt_signer(&ca).unwrap(), trusted_jwt_keys(&ca).unwrap());
         let claims = json!({ "sub": "spiffe://td/a", "aud": ["x"], "exp": 12 });
@@ -26,7 +28,9 @@ async fn a_token_holds_with_its_key_type_and_claims_only() {
         let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", parts[1]);
         let typed = jwt::sign_with_type(&claims, "join-state", &signer, &world.keys).await.unwrap();
         let cut = format!("{}.{}", parts[0], parts[1]);
-        for bad in [mixed, foreign, unsigned, typed, cut, format!("{token}A"), String::new(), "..".into(), "a".repeat(100_000)] {
+        for bad in
+            [mixed, foreign, unsigned, typed, cut, format!("{token}A"), String::new(), "..".into(), "a".repeat(100_000)]
+        {
             assert!(matches!(jwt::verify(&bad, "JWT", &trusted), Err(Error::Token(_))), "{bad:.200}");
         }
     }
