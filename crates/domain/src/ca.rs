@@ -27,14 +27,35 @@ pub enum CaType {
 impl CaType {
     /// Every type.
     pub const ALL: [Self; 13] = [
-        Self::Host, Self::User, Self::Db, Self::DbClient, Self::Openssh, Self::Jwt, Self::SamlIdp, Self::OidcIdp,
-        Self::Spiffe, Self::Okta, Self::AwsRa, Self::BoundKeypair, Self::Windows,
+        Self::Host,
+        Self::User,
+        Self::Db,
+        Self::DbClient,
+        Self::Openssh,
+        Self::Jwt,
+        Self::SamlIdp,
+        Self::OidcIdp,
+        Self::Spiffe,
+        Self::Okta,
+        Self::AwsRa,
+        Self::BoundKeypair,
+        Self::Windows,
     ];
 
     /// The types made at the first start of a cluster.
     pub const CREATED: [Self; 12] = [
-        Self::Host, Self::User, Self::Db, Self::DbClient, Self::Openssh, Self::Jwt, Self::SamlIdp, Self::OidcIdp,
-        Self::Spiffe, Self::Okta, Self::AwsRa, Self::BoundKeypair,
+        Self::Host,
+        Self::User,
+        Self::Db,
+        Self::DbClient,
+        Self::Openssh,
+        Self::Jwt,
+        Self::SamlIdp,
+        Self::OidcIdp,
+        Self::Spiffe,
+        Self::Okta,
+        Self::AwsRa,
+        Self::BoundKeypair,
     ];
 
     /// The name of the type in documents and on the wire.

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::{
-    Error, form::time,
-};
+use crate::{Error, form::time};
 
 /// Label that says where a resource comes from.
 pub const ORIGIN: &str = "teleport.dev/origin";
@@ -21,8 +19,19 @@ pub const HIDDEN: &str = "teleport.hidden/";
 
 /// The values that [`ORIGIN`] may have.
 pub const ORIGINS: &[&str] = &[
-    "defaults", "config-file", "config", "dynamic", "cloud", "kubernetes", "okta", "integration_awsoidc", "entra-id",
-    "discovery-kubernetes", "scim", "aws-identity-center", "intune",
+    "defaults",
+    "config-file",
+    "config",
+    "dynamic",
+    "cloud",
+    "kubernetes",
+    "okta",
+    "integration_awsoidc",
+    "entra-id",
+    "discovery-kubernetes",
+    "scim",
+    "aws-identity-center",
+    "intune",
 ];
 
 document! {
@@ -67,7 +76,10 @@ impl Metadata {
         if let Some(origin) = self.labels.get(ORIGIN)
             && !ORIGINS.contains(&origin.as_str())
         {
-            return Err(Error::invalid(format!("metadata.labels: {ORIGIN} must be one of {}, found {origin:?}", ORIGINS.join(", "))));
+            return Err(Error::invalid(format!(
+                "metadata.labels: {ORIGIN} must be one of {}, found {origin:?}",
+                ORIGINS.join(", ")
+            )));
         }
         for (key, value) in &self.labels {
             crate::names::LABEL_KEY.check("a label", key)?;

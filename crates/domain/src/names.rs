@@ -117,7 +117,9 @@ impl Alphabet {
         let edges = |bad: fn(char) -> bool| name.starts_with(bad) || name.ends_with(bad);
         match self {
             Self::DnsLabel if edges(|c| c == '-') => Err("must begin and end with a letter or a digit"),
-            Self::HostName if name.split('.').any(|label| label.is_empty() || label.starts_with('-') || label.ends_with('-')) => {
+            Self::HostName
+                if name.split('.').any(|label| label.is_empty() || label.starts_with('-') || label.ends_with('-')) =>
+            {
                 Err("must be dot-separated labels that begin and end with a letter or a digit")
             }
             Self::Ascii | Self::Name if name == "." || name == ".." => Err("must not be \".\" or \"..\""),
@@ -191,7 +193,12 @@ mod tests {
         ];
         for (kind, name, is_allowed) in cases {
             let judged = check(*kind, name);
-            assert_eq!(judged.is_ok(), *is_allowed, "{kind} {:?}: {judged:?}", name.chars().take(20).collect::<String>());
+            assert_eq!(
+                judged.is_ok(),
+                *is_allowed,
+                "{kind} {:?}: {judged:?}",
+                name.chars().take(20).collect::<String>()
+            );
             if let Err(why) = judged {
                 assert!(why.message.len() < 200 && !why.message.chars().any(char::is_control));
             }

@@ -1,7 +1,9 @@
 //! The roles that every cluster begins with. They are ordinary roles: an administrator may change or delete them.
 
 use crate::{
-    Kind, Resource, form::Labels, metadata,
+    Kind, Resource,
+    form::Labels,
+    metadata,
     resources::{
         Role,
         role::{
@@ -92,13 +94,44 @@ fn access() -> (RoleOptions, RoleConditions) {
 
 fn editor() -> (RoleOptions, RoleConditions) {
     const EDITED: &[Kind] = &[
-        Kind::User, Kind::Role, Kind::Bot, Kind::BotInstance, Kind::Token, Kind::Lock, Kind::Node, Kind::App, Kind::AppServer,
-        Kind::SpiffeFederation, Kind::AuthConnector, Kind::Oidc, Kind::Saml, Kind::Github, Kind::OidcRequest, Kind::SamlRequest,
-        Kind::GithubRequest, Kind::AuthPreference, Kind::NetworkingConfig,
-        Kind::SessionRecordingConfig, Kind::UiConfig, Kind::TrustedCluster, Kind::RemoteCluster, Kind::AccessList,
-        Kind::WorkloadIdentity, Kind::WorkloadIdentityX509Revocation, Kind::WorkloadIdentityX509IssuerOverride,
-        Kind::SigstorePolicy, Kind::Installer, Kind::Integration, Kind::DiscoveryConfig, Kind::LoginRule, Kind::ClusterAlert,
-        Kind::AutoUpdateConfig, Kind::AutoUpdateVersion, Kind::AccessMonitoringRule, Kind::VnetConfig, Kind::GitServer,
+        Kind::User,
+        Kind::Role,
+        Kind::Bot,
+        Kind::BotInstance,
+        Kind::Token,
+        Kind::Lock,
+        Kind::Node,
+        Kind::App,
+        Kind::AppServer,
+        Kind::SpiffeFederation,
+        Kind::AuthConnector,
+        Kind::Oidc,
+        Kind::Saml,
+        Kind::Github,
+        Kind::OidcRequest,
+        Kind::SamlRequest,
+        Kind::GithubRequest,
+        Kind::AuthPreference,
+        Kind::NetworkingConfig,
+        Kind::SessionRecordingConfig,
+        Kind::UiConfig,
+        Kind::TrustedCluster,
+        Kind::RemoteCluster,
+        Kind::AccessList,
+        Kind::WorkloadIdentity,
+        Kind::WorkloadIdentityX509Revocation,
+        Kind::WorkloadIdentityX509IssuerOverride,
+        Kind::SigstorePolicy,
+        Kind::Installer,
+        Kind::Integration,
+        Kind::DiscoveryConfig,
+        Kind::LoginRule,
+        Kind::ClusterAlert,
+        Kind::AutoUpdateConfig,
+        Kind::AutoUpdateVersion,
+        Kind::AccessMonitoringRule,
+        Kind::VnetConfig,
+        Kind::GitServer,
     ];
     let options = RoleOptions { forward_agent: true, ..RoleOptions::default() };
     let rules = vec![
@@ -113,7 +146,8 @@ fn editor() -> (RoleOptions, RoleConditions) {
 }
 
 fn auditor() -> (RoleOptions, RoleConditions) {
-    let watched = [Kind::Session, Kind::Event, Kind::SessionTracker, Kind::BotInstance, Kind::Instance, Kind::Notification];
+    let watched =
+        [Kind::Session, Kind::Event, Kind::SessionTracker, Kind::BotInstance, Kind::Instance, Kind::Notification];
     let allow = RoleConditions {
         // A login that no host can have: an auditor opens no session.
         logins: text(&["no-login-6566121f-b602-47f1-a118-c9c618ee5aec"]),
@@ -125,10 +159,30 @@ fn auditor() -> (RoleOptions, RoleConditions) {
 
 fn terraform_provider() -> (RoleOptions, RoleConditions) {
     const MANAGED: &[Kind] = &[
-        Kind::AccessList, Kind::App, Kind::AuthPreference, Kind::Bot, Kind::Database, Kind::Device, Kind::Github, Kind::Installer,
-        Kind::LoginRule, Kind::NetworkingConfig, Kind::Node, Kind::Oidc, Kind::Role, Kind::Saml, Kind::SessionRecordingConfig,
-        Kind::Token, Kind::TrustedCluster, Kind::User, Kind::WorkloadIdentity, Kind::AccessMonitoringRule, Kind::AutoUpdateConfig,
-        Kind::AutoUpdateVersion, Kind::DiscoveryConfig, Kind::Integration,
+        Kind::AccessList,
+        Kind::App,
+        Kind::AuthPreference,
+        Kind::Bot,
+        Kind::Database,
+        Kind::Device,
+        Kind::Github,
+        Kind::Installer,
+        Kind::LoginRule,
+        Kind::NetworkingConfig,
+        Kind::Node,
+        Kind::Oidc,
+        Kind::Role,
+        Kind::Saml,
+        Kind::SessionRecordingConfig,
+        Kind::Token,
+        Kind::TrustedCluster,
+        Kind::User,
+        Kind::WorkloadIdentity,
+        Kind::AccessMonitoringRule,
+        Kind::AutoUpdateConfig,
+        Kind::AutoUpdateVersion,
+        Kind::DiscoveryConfig,
+        Kind::Integration,
     ];
     let allow = RoleConditions {
         app_labels: Labels::wildcard(),
@@ -151,8 +205,15 @@ fn access_plugin() -> (RoleOptions, RoleConditions) {
 
 fn list_request_resources() -> (RoleOptions, RoleConditions) {
     let kinds = [
-        Kind::Node, Kind::App, Kind::AppServer, Kind::Database, Kind::DatabaseServer, Kind::KubeCluster, Kind::KubeServer,
-        Kind::WindowsDesktop, Kind::UserGroup,
+        Kind::Node,
+        Kind::App,
+        Kind::AppServer,
+        Kind::Database,
+        Kind::DatabaseServer,
+        Kind::KubeCluster,
+        Kind::KubeServer,
+        Kind::WindowsDesktop,
+        Kind::UserGroup,
     ];
     let allow = RoleConditions {
         node_labels: Labels::wildcard(),

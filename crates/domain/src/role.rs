@@ -84,6 +84,7 @@ impl Serialize for SystemRole {
 impl<'de> Deserialize<'de> for SystemRole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        Self::parse(&word).ok_or_else(|| D::Error::custom(format_args!("{word:?} is not a system role, such as Bot, Node or App")))
+        Self::parse(&word)
+            .ok_or_else(|| D::Error::custom(format_args!("{word:?} is not a system role, such as Bot, Node or App")))
     }
 }

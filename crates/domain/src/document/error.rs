@@ -64,7 +64,12 @@ impl fmt::Display for DocumentError {
         let (shown, caret) = crop(&self.line, column);
         let gutter = line.to_string().len().max(2);
         let pad = " ".repeat(gutter);
-        write!(f, "\n{pad}--> {}:{line}:{column}\n{pad} |\n{line:>gutter$} | {shown}\n{pad} | {}^", self.source_name, " ".repeat(caret))?;
+        write!(
+            f,
+            "\n{pad}--> {}:{line}:{column}\n{pad} |\n{line:>gutter$} | {shown}\n{pad} | {}^",
+            self.source_name,
+            " ".repeat(caret)
+        )?;
         if self.help.is_empty() { Ok(()) } else { write!(f, " {}", self.help) }
     }
 }

@@ -14,8 +14,8 @@ use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy};
 pub use error::DocumentError;
 
 use crate::resources::{
-    App, AppServer, AuditConfig, AuthPreference, Bot, BotInstance, CertAuthority, ClusterName, Lock, NetworkingConfig, Role,
-    SessionRecordingConfig, Token, User,
+    App, AppServer, AuditConfig, AuthPreference, Bot, BotInstance, CertAuthority, ClusterName, Lock, NetworkingConfig,
+    Role, SessionRecordingConfig, Token, User,
 };
 use crate::{Error, Kind, Metadata, Resource};
 
@@ -181,7 +181,10 @@ fn read_node(node: &Node, text: &str, source_name: &str) -> Result<AnyResource, 
 /// The header first: the kind says of which type the rest is.
 fn read_kind(node: &Node) -> Result<AnyResource, Fault> {
     if !matches!(node.value, Value::Map(_)) {
-        return Err(Fault::new(format!("a document must be a mapping with kind, version, metadata and spec, found {}", node.describe())));
+        return Err(Fault::new(format!(
+            "a document must be a mapping with kind, version, metadata and spec, found {}",
+            node.describe()
+        )));
     }
     let kind = node.get("kind").ok_or_else(|| Fault {
         help: "write for example \"kind: role\"".to_owned(),
@@ -199,14 +202,21 @@ fn read_kind(node: &Node) -> Result<AnyResource, Fault> {
 
 fn check_version(node: &Node, default: &str, known: &[&str]) -> Result<(), Fault> {
     let Some(version) = node.get("version") else {
-        return Err(Fault { help: format!("write \"version: {default}\""), ..Fault::new("the key \"version\" is missing") });
+        return Err(Fault {
+            help: format!("write \"version: {default}\""),
+            ..Fault::new("the key \"version\" is missing")
+        });
     };
     match version.text() {
         Some(word) if known.contains(&word) => Ok(()),
         _ => Err(Fault {
             at: version.at,
             path: Some("version".to_owned()),
-            ..Fault::new(format!("must be one of {}, found {}", known.join(", "), version.text().unwrap_or(version.describe())))
+            ..Fault::new(format!(
+                "must be one of {}, found {}",
+                known.join(", "),
+                version.text().unwrap_or(version.describe())
+            ))
         }),
     }
 }
@@ -225,7 +235,11 @@ fn subject(node: &Node) -> String {
 /// A finding of `validate`, shown at the deepest part of its path that is written.
 fn invalid(why: &Error, node: &Node, text: &str, source_name: &str) -> DocumentError {
     let (path, message) = match why.message.split_once(": ") {
-        Some((path, message)) if path.starts_with("spec") || path.starts_with("metadata") || path.starts_with("status") => (path, message),
+        Some((path, message))
+            if path.starts_with("spec") || path.starts_with("metadata") || path.starts_with("status") =>
+        {
+            (path, message)
+        }
         _ => ("", why.message.as_str()),
     };
     let mut place = node;
@@ -239,5 +253,9 @@ fn invalid(why: &Error, node: &Node, text: &str, source_name: &str) -> DocumentE
             None => break,
         }
     }
-    DocumentError { subject: subject(node), path: path.to_owned(), ..DocumentError::new(source_name, text, place.at, message) }
+    DocumentError {
+        subject: subject(node),
+        path: path.to_owned(),
+        ..DocumentError::new(source_name, text, place.at, message)
+    }
 }

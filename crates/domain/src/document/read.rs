@@ -2,7 +2,9 @@
 
 use std::{cell::RefCell, fmt};
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 
 use super::node::{Key, Node, Position, Value};
 use crate::stored::Step;
@@ -56,7 +58,10 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        let scalar = matches!(found, Unexpected::Bool(_) | Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_));
+        let scalar = matches!(
+            found,
+            Unexpected::Bool(_) | Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_)
+        );
         let expected = in_words(&expected.to_string());
         Self {
             wants_quotes: scalar && expected.starts_with("a string"),
@@ -167,11 +172,18 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::List(nodes) => visitor.visit_seq(Elements { nodes, next: 0, of: self }),
-            Value::Map(entries) => visitor.visit_map(Entries { entries, value: None, of: self, skip_null: false, known: None }),
+            Value::Map(entries) => {
+                visitor.visit_map(Entries { entries, value: None, of: self, skip_null: false, known: None })
+            }
         }
     }
 
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
         let entries: &[(Key, Node)] = match &self.node.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
@@ -278,7 +290,9 @@ impl<'de> SeqAccess<'de> for Elements<'de, '_> {
         let Some(node) = self.nodes.get(self.next) else { return Ok(None) };
         let path = Path::Index(self.of.path, self.next, self.nodes.len());
         self.next += 1;
-        seed.deserialize(Reader { node, path: &path, unknown: self.of.unknown }).map(Some).map_err(|fault| fault.locate(node, &path))
+        seed.deserialize(Reader { node, path: &path, unknown: self.of.unknown })
+            .map(Some)
+            .map_err(|fault| fault.locate(node, &path))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -314,6 +328,7 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
         let (key, node) = self.value.take().ok_or_else(|| Fault::new("a value was asked for before its key"))?;
         let path = Path::Key(self.of.path, &key.name);
-        seed.deserialize(Reader { node, path: &path, unknown: self.of.unknown }).map_err(|fault| fault.locate(node, &path))
+        seed.deserialize(Reader { node, path: &path, unknown: self.of.unknown })
+            .map_err(|fault| fault.locate(node, &path))
     }
 }

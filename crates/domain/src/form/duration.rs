@@ -225,7 +225,9 @@ mod tests {
             assert_eq!(parse(text).map(format), Ok(written.to_owned()), "{text}");
             assert_eq!(parse(written).map(format), Ok(written.to_owned()), "{written}");
         }
-        for text in ["", "-1h", "1", "h", "1x", "1h-1m", "300y", "1.2.3s", ".s", "99999999999999999999999s", " 1h", "1 h"] {
+        for text in
+            ["", "-1h", "1", "h", "1x", "1h-1m", "300y", "1.2.3s", ".s", "99999999999999999999999s", " 1h", "1 h"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(format_seconds(Duration::from_millis(1500)), "1.5s");

@@ -197,6 +197,9 @@ impl Identity {
     /// no role resource may have the name of a system role.
     fn is_host_name(&self) -> bool {
         !self.teleport_cluster.is_empty()
-            && self.username.strip_suffix(&self.teleport_cluster).is_some_and(|host| host.len() > 1 && host.ends_with('.'))
+            && self
+                .username
+                .strip_suffix(&self.teleport_cluster)
+                .is_some_and(|host| host.len() > 1 && host.ends_with('.'))
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn is_marker(principal: &str) -> bool {
 /// The principals of a user certificate with these logins. `unique` makes the name that stands for no login.
 #[must_use]
 pub fn ssh_principals(logins: &[String], unique: uuid::Uuid) -> Vec<String> {
-    let mut principals: Vec<String> = logins.iter().filter(|login| !login.is_empty() && !is_marker(login)).cloned().collect();
+    let mut principals: Vec<String> =
+        logins.iter().filter(|login| !login.is_empty() && !is_marker(login)).cloned().collect();
     if principals.is_empty() {
         principals.push(format!("{NOLOGIN_PRINCIPAL_PREFIX}{unique}"));
     }
@@ -71,7 +72,10 @@ impl Identity {
         }
         set("teleport-route-to-cluster", self.route_to_cluster.clone());
         if !self.active_requests.is_empty() {
-            set("teleport-active-requests", serde_json::json!(Requests { access_requests: self.active_requests.clone() }).to_string());
+            set(
+                "teleport-active-requests",
+                serde_json::json!(Requests { access_requests: self.active_requests.clone() }).to_string(),
+            );
         }
         set("mfa-verified", self.mfa_verified.clone());
         set("prev-identity-expires", self.previous_identity_expires.map_or_else(String::new, |time| time.to_string()));
@@ -111,7 +115,10 @@ impl Identity {
     #[must_use]
     pub fn ssh_host_extensions(&self) -> BTreeMap<String, String> {
         let role = self.roles.first().cloned().unwrap_or_default();
-        BTreeMap::from([("x-teleport-role".to_owned(), role), ("x-teleport-authority".to_owned(), self.teleport_cluster.clone())])
+        BTreeMap::from([
+            ("x-teleport-role".to_owned(), role),
+            ("x-teleport-authority".to_owned(), self.teleport_cluster.clone()),
+        ])
     }
 
     /// Reads a user certificate: its key id, principals, critical options and extensions.

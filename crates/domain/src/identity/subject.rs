@@ -131,7 +131,8 @@ impl Identity {
     fn read_routes(&mut self, read: &Reader<'_>) -> Result<(), Error> {
         let unknown = |word: &String| Error::invalid(format!("the certificate has the unknown system role {word:?}"));
         let words = read.many(oid::SYSTEM_ROLES);
-        self.system_roles = words.iter().map(|word| SystemRole::parse(word).ok_or_else(|| unknown(word))).collect::<Result<_, _>>()?;
+        self.system_roles =
+            words.iter().map(|word| SystemRole::parse(word).ok_or_else(|| unknown(word))).collect::<Result<_, _>>()?;
         self.kubernetes_users = read.many(oid::KUBERNETES_USERS);
         self.kubernetes_groups = read.many(oid::KUBERNETES_GROUPS);
         self.kubernetes_cluster = read.one(oid::KUBERNETES_CLUSTER);
@@ -166,7 +167,9 @@ impl Identity {
         self.renewable = read.one(oid::RENEWABLE) == "true";
         self.generation = match read.one(oid::GENERATION).as_str() {
             "" => 0,
-            digits => digits.parse().map_err(|_| Error::invalid(format!("the certificate's generation {digits:?} is no number")))?,
+            digits => digits
+                .parse()
+                .map_err(|_| Error::invalid(format!("the certificate's generation {digits:?} is no number")))?,
         };
         self.private_key_policy = read.one(oid::PRIVATE_KEY_POLICY);
         self.user_type = UserType::parse(&read.one(oid::USER_TYPE));

@@ -22,15 +22,23 @@ fn bot() -> Identity {
         system_roles: vec![SystemRole::Node, SystemRole::App],
         kubernetes_groups: vec!["g".into()],
         route_to_app: RouteToApp { name: "grafana".into(), session_id: "s".into(), ..RouteToApp::default() },
-        route_to_database: RouteToDatabase { service_name: "db".into(), roles: vec!["r".into()], ..RouteToDatabase::default() },
-        join_attributes: serde_json::from_str(r#"{"meta":{"join_token_name":"t","join_method":"github"},"github":{"sub":"x"}}"#).ok(),
+        route_to_database: RouteToDatabase {
+            service_name: "db".into(),
+            roles: vec!["r".into()],
+            ..RouteToDatabase::default()
+        },
+        join_attributes: serde_json::from_str(
+            r#"{"meta":{"join_token_name":"t","join_method":"github"},"github":{"sub":"x"}}"#,
+        )
+        .ok(),
         ..Identity::default()
     }
 }
 
 #[test]
 fn a_subject_is_read_as_it_was_written() {
-    let subject: Vec<(String, String)> = bot().to_subject().into_iter().map(|(oid, value)| (oid.to_owned(), value)).collect();
+    let subject: Vec<(String, String)> =
+        bot().to_subject().into_iter().map(|(oid, value)| (oid.to_owned(), value)).collect();
     assert_eq!(Identity::from_subject(&subject).unwrap(), bot());
     let value = |oid: &str| subject.iter().filter(|(o, _)| o == oid).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
     assert_eq!(value("2.5.4.3"), ["bot-ci"]);
@@ -39,7 +47,8 @@ fn a_subject_is_read_as_it_was_written() {
     assert_eq!(value("1.3.9999.1.13"), ["true"]);
     assert_eq!(value("1.3.9999.1.14"), ["7"]);
     assert_eq!(value("1.3.9999.2.20"), ["0197"]);
-    let standard: Vec<&str> = bot().to_subject().iter().map(|(oid, _)| *oid).take_while(|oid| oid.starts_with("2.5")).collect();
+    let standard: Vec<&str> =
+        bot().to_subject().iter().map(|(oid, _)| *oid).take_while(|oid| oid.starts_with("2.5")).collect();
     assert_eq!(standard, ["2.5.4.10", "2.5.4.10", "2.5.4.11", "2.5.4.7", "2.5.4.9", "2.5.4.17", "2.5.4.3"]);
 }
 
@@ -47,7 +56,13 @@ fn a_subject_is_read_as_it_was_written() {
 fn unknown_attributes_are_skipped_and_broken_ones_refused() {
     let read = |oid: &str, value: &str| Identity::from_subject(&[(oid.to_owned(), value.to_owned())]);
     assert_eq!(read("1.3.9999.9.9", "x").unwrap(), Identity::default());
-    for (oid, value) in [("2.5.4.17", "{"), ("1.3.9999.1.14", "-1"), ("1.3.9999.2.11", "Nobody"), ("1.3.9999.2.12", "soon"), ("1.3.9999.2.21", "[")] {
+    for (oid, value) in [
+        ("2.5.4.17", "{"),
+        ("1.3.9999.1.14", "-1"),
+        ("1.3.9999.2.11", "Nobody"),
+        ("1.3.9999.2.12", "soon"),
+        ("1.3.9999.2.21", "["),
+    ] {
         assert!(read(oid, value).is_err(), "{oid} {value}");
     }
 }
@@ -79,12 +94,18 @@ fn an_ssh_certificate_is_read_as_it_was_written() {
 fn a_certificate_always_has_principals() {
     let none = ssh_principals(&[], uuid::Uuid::nil());
     assert_eq!(none, ["-teleport-nologin-00000000-0000-0000-0000-000000000000", "-teleport-internal-join"]);
-    assert_eq!(ssh_principals(&["root".into(), "-teleport-internal-join".into()], uuid::Uuid::nil()), ["root", "-teleport-internal-join"]);
+    assert_eq!(
+        ssh_principals(&["root".into(), "-teleport-internal-join".into()], uuid::Uuid::nil()),
+        ["root", "-teleport-internal-join"]
+    );
 }
 
 #[test]
 fn no_role_extension_replaces_one_of_ours() {
-    let identity = Identity { cert_extensions: vec![("teleport-roles".into(), "x".into()), ("own@example.com".into(), "y".into())], ..bot() };
+    let identity = Identity {
+        cert_extensions: vec![("teleport-roles".into(), "x".into()), ("own@example.com".into(), "y".into())],
+        ..bot()
+    };
     let extensions = identity.ssh_extensions();
     assert_ne!(extensions["teleport-roles"], "x");
     assert_eq!(extensions["own@example.com"], "y");
@@ -92,7 +113,12 @@ fn no_role_extension_replaces_one_of_ours() {
 
 #[test]
 fn a_host_is_known_by_its_name_and_role() {
-    let host = |username: &str, role: &str| Identity { username: username.into(), roles: vec![role.into()], teleport_cluster: "example.com".into(), ..Identity::default() };
+    let host = |username: &str, role: &str| Identity {
+        username: username.into(),
+        roles: vec![role.into()],
+        teleport_cluster: "example.com".into(),
+        ..Identity::default()
+    };
     assert_eq!(host("0197.example.com", "Node").system_role(), Some(SystemRole::Node));
     assert_eq!(host("0197.example.com", "Node").host_id(), Some("0197"));
     assert_eq!(host("alice", "Node").system_role(), None);

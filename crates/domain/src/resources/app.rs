@@ -122,15 +122,20 @@ impl App {
 
     fn check(&self) -> Result<(), Error> {
         let scheme = self.spec.uri.split_once(':').map_or("", |(scheme, _)| scheme);
-        let known = ["http", "https", "tcp", "mcp+stdio", "mcp+http", "mcp+https", "mcp+sse+http", "mcp+sse+https", "cloud"];
+        let known =
+            ["http", "https", "tcp", "mcp+stdio", "mcp+http", "mcp+https", "mcp+sse+http", "mcp+sse+https", "cloud"];
         if self.spec.uri.is_empty() && self.spec.mcp.is_none() && self.spec.cloud.is_empty() {
             return Err(Error::invalid("spec.uri: must not be empty, write for example http://localhost:8080"));
         }
         if !self.spec.uri.is_empty() && !known.contains(&scheme) {
-            return Err(Error::invalid(format!("spec.uri: must begin with http://, https://, tcp:// or mcp+stdio://, found {:?}", self.spec.uri)));
+            return Err(Error::invalid(format!(
+                "spec.uri: must begin with http://, https://, tcp:// or mcp+stdio://, found {:?}",
+                self.spec.uri
+            )));
         }
         if !self.spec.public_addr.is_empty() {
-            crate::names::DNS_NAME.check("spec.public_addr", self.spec.public_addr.split(':').next().unwrap_or_default())?;
+            crate::names::DNS_NAME
+                .check("spec.public_addr", self.spec.public_addr.split(':').next().unwrap_or_default())?;
         }
         check_ports(scheme, &self.spec.tcp_ports)
     }
@@ -141,9 +146,13 @@ fn check_ports(scheme: &str, ports: &[PortRange]) -> Result<(), Error> {
         return Err(Error::invalid("spec.tcp_ports: only an application with a tcp:// address has ports"));
     }
     for range in ports {
-        let valid = (1..=65535).contains(&range.port) && (range.end_port == 0 || (range.port + 1..=65535).contains(&range.end_port));
+        let valid = (1..=65535).contains(&range.port)
+            && (range.end_port == 0 || (range.port + 1..=65535).contains(&range.end_port));
         if !valid {
-            return Err(Error::invalid(format!("spec.tcp_ports: {}-{} is no range of ports", range.port, range.end_port)));
+            return Err(Error::invalid(format!(
+                "spec.tcp_ports: {}-{} is no range of ports",
+                range.port, range.end_port
+            )));
         }
     }
     Ok(())

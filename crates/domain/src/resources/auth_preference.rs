@@ -177,7 +177,12 @@ impl AuthPreference {
         let webauthn = spec.webauthn.is_some();
         spec.allow_passwordless.get_or_insert(webauthn);
         spec.allow_headless.get_or_insert(webauthn);
-        spec.idp.get_or_insert_with(IdpOptions::default).saml.get_or_insert_with(IdpSamlOptions::default).enabled.get_or_insert(true);
+        spec.idp
+            .get_or_insert_with(IdpOptions::default)
+            .saml
+            .get_or_insert_with(IdpSamlOptions::default)
+            .enabled
+            .get_or_insert(true);
         if spec.default_session_ttl.is_zero() {
             spec.default_session_ttl = DEFAULT_SESSION_TTL;
         }

@@ -123,7 +123,8 @@ impl serde::Serialize for PrivateKeyType {
 impl<'de> serde::Deserialize<'de> for PrivateKeyType {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let number = i32::deserialize(deserializer)?;
-        Self::from_number(number).ok_or_else(|| serde::de::Error::custom(format_args!("must be 0 to 3, found {number}")))
+        Self::from_number(number)
+            .ok_or_else(|| serde::de::Error::custom(format_args!("must be 0 to 3, found {number}")))
     }
 }
 
@@ -206,7 +207,11 @@ impl CertAuthority {
     fn check(&self) -> Result<(), Error> {
         names::CLUSTER.check("spec.cluster_name", &self.spec.cluster_name)?;
         if self.sub_kind != self.spec.ca_type.as_str() {
-            return Err(Error::invalid(format!("sub_kind {:?} must equal spec.type {:?}", self.sub_kind, self.spec.ca_type.as_str())));
+            return Err(Error::invalid(format!(
+                "sub_kind {:?} must equal spec.type {:?}",
+                self.sub_kind,
+                self.spec.ca_type.as_str()
+            )));
         }
         Ok(())
     }

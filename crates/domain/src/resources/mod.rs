@@ -12,9 +12,9 @@ pub mod lock;
 pub mod networking_config;
 pub mod role;
 pub mod session_recording_config;
-pub mod token;
 #[cfg(test)]
 mod tests;
+pub mod token;
 pub mod user;
 
 use std::{fmt, marker::PhantomData};

@@ -119,7 +119,9 @@ impl<'de> Deserialize<'de> for TunnelStrategy {
         match form.r#type.as_str() {
             "agent_mesh" | "" => Ok(Self::AgentMesh),
             "proxy_peering" => Ok(Self::ProxyPeering { agent_connection_count: form.agent_connection_count.max(1) }),
-            other => Err(serde::de::Error::custom(format_args!("type must be agent_mesh or proxy_peering, found {other:?}"))),
+            other => {
+                Err(serde::de::Error::custom(format_args!("type must be agent_mesh or proxy_peering, found {other:?}")))
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ fn printed(document: &str) -> Value {
     let [resource] = read.as_slice() else { panic!("{} documents", read.len()) };
     let json = serde_json::to_value(resource).unwrap();
     let again = read_valid_documents(&json.to_string(), "again").unwrap_or_else(|why| panic!("{why}"));
-    assert_eq!(again.as_slice(), [resource.clone()], "the document does not survive being written");
+    assert_eq!(again.as_slice(), std::slice::from_ref(resource), "the document does not survive being written");
     json
 }
 
@@ -20,7 +20,9 @@ fn refused(document: &str) -> String {
 
 #[test]
 fn a_minimal_role_is_printed_canonically() {
-    let role = printed("{kind: role, version: v7, metadata: {name: ci, namespace: default}, spec: {allow: {node_labels: {env: dev, a: [x, y]}}}}");
+    let role = printed(
+        "{kind: role, version: v7, metadata: {name: ci, namespace: default}, spec: {allow: {node_labels: {env: dev, a: [x, y]}}}}",
+    );
     assert_eq!(
         role,
         json!({
@@ -41,14 +43,19 @@ fn a_minimal_role_is_printed_canonically() {
 
 #[test]
 fn a_version_says_what_a_role_means_where_it_is_silent() {
-    let allow = |version: &str, allow: &str| printed(&format!("{{kind: role, version: {version}, metadata: {{name: a}}, spec: {{allow: {allow}}}}}"))["spec"]["allow"].clone();
+    let allow = |version: &str, allow: &str| {
+        printed(&format!("{{kind: role, version: {version}, metadata: {{name: a}}, spec: {{allow: {allow}}}}}"))["spec"]
+            ["allow"]
+            .clone()
+    };
     assert_eq!(allow("v3", "{logins: [root]}")["node_labels"], json!({"*": "*"}));
     assert_eq!(allow("v3", "{}")["app_labels"], json!({"*": "*"}));
     assert!(allow("v3", "{}").get("node_labels").is_none());
     for version in ["v4", "v5", "v6", "v7", "v8"] {
         assert_eq!(allow(version, "{logins: [root]}"), json!({"logins": ["root"]}), "{version}");
     }
-    let kubernetes = |version: &str| allow(version, "{kubernetes_labels: {env: dev}}").get("kubernetes_resources").cloned();
+    let kubernetes =
+        |version: &str| allow(version, "{kubernetes_labels: {env: dev}}").get("kubernetes_resources").cloned();
     let all = |kind: &str| json!({"kind": kind, "namespace": "*", "name": "*", "verbs": ["*"]});
     assert_eq!(kubernetes("v5"), Some(json!([all("pod")])));
     assert_eq!(kubernetes("v6"), None);
@@ -60,7 +67,9 @@ fn a_version_says_what_a_role_means_where_it_is_silent() {
 
 #[test]
 fn words_of_options_are_read_in_every_spelling() {
-    let option = |text: &str, key: &str| printed(&format!("{{kind: role, version: v7, metadata: {{name: a}}, spec: {{options: {{{text}}}}}}}"))["spec"]["options"][key].clone();
+    let option = |text: &str, key: &str| {
+        printed(&format!("{{kind: role, version: v7, metadata: {{name: a}}, spec: {{options: {{{text}}}}}}}"))["spec"]["options"][key].clone()
+    };
     for (text, key, written) in [
         ("require_session_mfa: yes", "require_session_mfa", json!(true)),
         ("require_session_mfa: true", "require_session_mfa", json!(true)),
@@ -74,7 +83,11 @@ fn words_of_options_are_read_in_every_spelling() {
         ("desktop_clipboard: no", "desktop_clipboard", json!(false)),
         ("max_session_ttl: 7d", "max_session_ttl", json!("168h0m0s")),
         ("client_idle_timeout: never", "client_idle_timeout", Value::Null),
-        ("cert_extensions: [{type: 0, mode: extension, name: a, value: b}]", "cert_extensions", json!([{"type": "ssh", "mode": "extension", "name": "a", "value": "b"}])),
+        (
+            "cert_extensions: [{type: 0, mode: extension, name: a, value: b}]",
+            "cert_extensions",
+            json!([{"type": "ssh", "mode": "extension", "name": "a", "value": "b"}]),
+        ),
     ] {
         assert_eq!(option(text, key), written, "{text}");
     }
@@ -82,21 +95,43 @@ fn words_of_options_are_read_in_every_spelling() {
 
 #[test]
 fn roles_that_make_no_sense_are_refused() {
-    let role = |version: &str, spec: &str| refused(&format!("{{kind: role, version: {version}, metadata: {{name: a}}, spec: {spec}}}"));
+    let role = |version: &str, spec: &str| {
+        refused(&format!("{{kind: role, version: {version}, metadata: {{name: a}}, spec: {spec}}}"))
+    };
     for (version, spec, message) in [
         ("v7", "{options: {lock: maybe}}", "spec.options.lock: must be one of strict, best_effort"),
         ("v7", "{options: {max_sessions: -1}}", "must not be negative"),
         ("v7", "{deny: {rules: [{resources: [user], verbs: [lsit]}]}}", "spec.deny.rules[0].verbs: must be among"),
-        ("v7", "{allow: {rules: [{resources: [user], verbs: [list], where: \"equals(\"}]}}", "spec.allow.rules[0].where"),
+        (
+            "v7",
+            "{allow: {rules: [{resources: [user], verbs: [list], where: \"equals(\"}]}}",
+            "spec.allow.rules[0].where",
+        ),
         ("v7", "{allow: {node_labels: {\"*\": a}}}", "can only have the value"),
         ("v7", "{allow: {node_labels: {a: \"^($\"}}}", "spec.allow.node_labels"),
         ("v7", "{allow: {logins: [\"{{internal.logins\"]}}", "spec.allow.logins"),
         ("v7", "{allow: {app_labels_expression: \"labels[\"}}", "spec.allow.app_labels_expression"),
         ("v6", "{allow: {kubernetes_resources: [{kind: deployment, namespace: a, name: b}]}}", "must be \"pod\""),
-        ("v7", "{allow: {kubernetes_resources: [{kind: pods, namespace: a, name: b}]}}", "kubernetes_resources[0].kind"),
-        ("v7", "{allow: {kubernetes_resources: [{kind: pod, namespace: a, name: b, api_group: apps}]}}", "needs a role of version v8"),
-        ("v8", "{allow: {kubernetes_resources: [{kind: deployment, api_group: apps, namespace: a, name: b}]}}", "use the plural name \"deployments\""),
-        ("v8", "{allow: {kubernetes_resources: [{kind: deployments, namespace: a, name: b}]}}", "api_group: must be set"),
+        (
+            "v7",
+            "{allow: {kubernetes_resources: [{kind: pods, namespace: a, name: b}]}}",
+            "kubernetes_resources[0].kind",
+        ),
+        (
+            "v7",
+            "{allow: {kubernetes_resources: [{kind: pod, namespace: a, name: b, api_group: apps}]}}",
+            "needs a role of version v8",
+        ),
+        (
+            "v8",
+            "{allow: {kubernetes_resources: [{kind: deployment, api_group: apps, namespace: a, name: b}]}}",
+            "use the plural name \"deployments\"",
+        ),
+        (
+            "v8",
+            "{allow: {kubernetes_resources: [{kind: deployments, namespace: a, name: b}]}}",
+            "api_group: must be set",
+        ),
     ] {
         let shown = role(version, spec);
         assert!(shown.contains(message), "{spec}: {shown}");
@@ -106,7 +141,9 @@ fn roles_that_make_no_sense_are_refused() {
 
 #[test]
 fn a_user_prints_its_zero_times() {
-    let user = printed("{kind: user, version: v2, metadata: {name: alice}, spec: {roles: [access], traits: {logins: [root]}}}");
+    let user = printed(
+        "{kind: user, version: v2, metadata: {name: alice}, spec: {roles: [access], traits: {logins: [root]}}}",
+    );
     let zero = "0001-01-01T00:00:00Z";
     assert_eq!(
         user,
@@ -124,15 +161,23 @@ fn a_user_prints_its_zero_times() {
 
 #[test]
 fn a_bot_is_printed_as_the_newer_resources_are() {
-    let bot = printed("{kind: bot, version: v1, metadata: {name: ci}, spec: {roles: [access], traits: [{name: logins, values: [root]}], max_session_ttl: 12h}}");
-    assert_eq!(bot["spec"], json!({"roles": ["access"], "traits": [{"name": "logins", "values": ["root"]}], "max_session_ttl": "43200s"}));
+    let bot = printed(
+        "{kind: bot, version: v1, metadata: {name: ci}, spec: {roles: [access], traits: [{name: logins, values: [root]}], max_session_ttl: 12h}}",
+    );
+    assert_eq!(
+        bot["spec"],
+        json!({"roles": ["access"], "traits": [{"name": "logins", "values": ["root"]}], "max_session_ttl": "43200s"})
+    );
     assert_eq!(bot["status"], json!({"user_name": "bot-ci", "role_name": "bot-ci"}));
-    assert!(refused("{kind: bot, version: v1, metadata: {name: ci}, spec: {roles: ['']}}").contains("must not be empty"));
+    assert!(
+        refused("{kind: bot, version: v1, metadata: {name: ci}, spec: {roles: ['']}}").contains("must not be empty")
+    );
 }
 
 #[test]
 fn a_bot_has_a_user_and_a_role_of_its_own() {
-    let read = read_valid_documents("{kind: bot, version: v1, metadata: {name: ci}, spec: {roles: [access]}}", "test").unwrap();
+    let read = read_valid_documents("{kind: bot, version: v1, metadata: {name: ci}, spec: {roles: [access]}}", "test")
+        .unwrap();
     let [AnyResource::Bot(bot)] = read.as_slice() else { panic!() };
     let (user, role) = (bot.derived_user(), bot.derived_role());
     user.validate().unwrap();
@@ -150,7 +195,9 @@ fn a_bot_has_a_user_and_a_role_of_its_own() {
 
 #[test]
 fn cluster_configuration_is_printed_canonically() {
-    let spec = |kind: &str| printed(&format!("{{kind: {kind}, version: v2, metadata: {{name: x}}, spec: {{}}}}"))["spec"].clone();
+    let spec = |kind: &str| {
+        printed(&format!("{{kind: {kind}, version: v2, metadata: {{name: x}}, spec: {{}}}}"))["spec"].clone()
+    };
     assert_eq!(
         spec("cluster_networking_config"),
         json!({
@@ -174,14 +221,24 @@ fn cluster_configuration_is_printed_canonically() {
 fn locks_authorities_and_applications_survive() {
     let lock = printed("{kind: lock, version: v2, metadata: {name: 0197}, spec: {target: {bot_instance_id: abc}, message: why, expires: 2030-01-01T00:00:00Z}}".replace("0197", "'0197'").as_str());
     assert_eq!(lock["spec"]["target"], json!({"bot_instance_id": "abc"}));
-    assert!(refused("{kind: lock, version: v2, metadata: {name: a}, spec: {target: {}}}").contains("at least one field"));
-    let ca = printed("{kind: cert_authority, sub_kind: host, version: v2, metadata: {name: example.com}, spec: {type: host, cluster_name: example.com, active_keys: {tls: [{cert: YQ==, key: Yg==}]}}}");
+    assert!(
+        refused("{kind: lock, version: v2, metadata: {name: a}, spec: {target: {}}}").contains("at least one field")
+    );
+    let ca = printed(
+        "{kind: cert_authority, sub_kind: host, version: v2, metadata: {name: example.com}, spec: {type: host, cluster_name: example.com, active_keys: {tls: [{cert: YQ==, key: Yg==}]}}}",
+    );
     assert_eq!(ca["spec"]["active_keys"], json!({"tls": [{"cert": "YQ==", "key": "Yg=="}]}));
     assert_eq!(ca["spec"]["additional_trusted_keys"], json!({}));
-    let app = printed("{kind: app, version: v3, metadata: {name: grafana}, spec: {uri: 'http://localhost:3000', rewrite: {headers: [{name: a, value: b}]}}}");
+    let app = printed(
+        "{kind: app, version: v3, metadata: {name: grafana}, spec: {uri: 'http://localhost:3000', rewrite: {headers: [{name: a, value: b}]}}}",
+    );
     assert_eq!(app["spec"]["insecure_skip_verify"], false);
     for name in ["Grafana", "-a", "a_b", "a.b"] {
-        assert!(refused(&format!("{{kind: app, version: v3, metadata: {{name: '{name}'}}, spec: {{uri: 'http://x'}}}}")).contains("the app name"), "{name}");
+        assert!(
+            refused(&format!("{{kind: app, version: v3, metadata: {{name: '{name}'}}, spec: {{uri: 'http://x'}}}}"))
+                .contains("the app name"),
+            "{name}"
+        );
     }
 }
 

@@ -3,9 +3,8 @@
 use super::{KubernetesResource, RoleConditions, validate::invalid};
 use crate::Error;
 
-const VERBS: &[&str] = &[
-    "get", "create", "update", "patch", "delete", "list", "watch", "deletecollection", "exec", "portforward", "*",
-];
+const VERBS: &[&str] =
+    &["get", "create", "update", "patch", "delete", "list", "watch", "deletecollection", "exec", "portforward", "*"];
 
 /// The kinds of v7: singular name, plural name, API group, whether objects live in a namespace.
 const KINDS: &[(&str, &str, &str, bool)] = &[
@@ -45,9 +44,14 @@ pub(super) fn check(path: &str, conditions: &RoleConditions, version: u8) -> Res
         }
         check_verbs(&format!("{path}.verbs"), &resource.verbs)?;
     }
-    for (index, resource) in conditions.request.iter().flat_map(|request| request.kubernetes_resources.iter().enumerate()) {
+    for (index, resource) in
+        conditions.request.iter().flat_map(|request| request.kubernetes_resources.iter().enumerate())
+    {
         if version < 8 && !resource.api_group.is_empty() {
-            return invalid(&format!("{path}.request.kubernetes_resources[{index}].api_group"), "needs a role of version v8");
+            return invalid(
+                &format!("{path}.request.kubernetes_resources[{index}].api_group"),
+                "needs a role of version v8",
+            );
         }
     }
     Ok(())
@@ -67,7 +71,10 @@ fn check_verbs(path: &str, verbs: &[String]) -> Result<(), Error> {
 
 fn check_v6(path: &str, resource: &KubernetesResource) -> Result<(), Error> {
     if resource.kind != "pod" {
-        return invalid(&format!("{path}.kind"), &format!("must be \"pod\" before role version v7, found {:?}", resource.kind));
+        return invalid(
+            &format!("{path}.kind"),
+            &format!("must be \"pod\" before role version v7, found {:?}", resource.kind),
+        );
     }
     if resource.verbs.iter().any(|verb| verb != "*") {
         return invalid(&format!("{path}.verbs"), "must be [\"*\"] before role version v7");
@@ -79,7 +86,10 @@ fn check_v7(path: &str, resource: &KubernetesResource) -> Result<(), Error> {
     let known = KINDS.iter().find(|(singular, ..)| *singular == resource.kind);
     if known.is_none() && resource.kind != "*" {
         let kinds: Vec<&str> = KINDS.iter().map(|(singular, ..)| *singular).collect();
-        return invalid(&format!("{path}.kind"), &format!("must be * or one of {}, found {:?}", kinds.join(", "), resource.kind));
+        return invalid(
+            &format!("{path}.kind"),
+            &format!("must be * or one of {}, found {:?}", kinds.join(", "), resource.kind),
+        );
     }
     if known.is_none_or(|(.., is_namespaced)| *is_namespaced) && resource.namespace.is_empty() {
         return invalid(&format!("{path}.namespace"), "must be set, \"*\" for all");
@@ -104,7 +114,9 @@ fn check_v8(path: &str, resource: &KubernetesResource) -> Result<(), Error> {
     {
         return invalid(&format!("{path}.kind"), &format!("use the plural name {plural:?} in a role of version v8"));
     }
-    let known = KINDS.iter().find(|(_, plural, group, _)| *plural == resource.kind && (*group == resource.api_group || resource.api_group == "*"));
+    let known = KINDS.iter().find(|(_, plural, group, _)| {
+        *plural == resource.kind && (*group == resource.api_group || resource.api_group == "*")
+    });
     if resource.api_group.is_empty() && known.is_none() {
         return invalid(&format!("{path}.api_group"), "must be set, \"*\" for all; only core kinds do without");
     }

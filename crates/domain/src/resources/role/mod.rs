@@ -10,16 +10,16 @@ mod validate;
 pub use choices::require_mfa;
 pub use choices::{CreateDatabaseUserMode, CreateHostUserMode, RequireMfa, WebTerminalClipboardMode};
 pub use conditions::{
-    AccessRequestConditions, AccessRequestReason, AccessReviewConditions, AccessReviewThreshold, AccountAssignment, ClaimMapping,
-    DatabasePermission, GithubPermission, ImpersonateConditions, KubernetesResource, McpPermissions, RequestKubernetesResource,
-    RoleConditions, Rule, SessionJoinPolicy, SessionRequirePolicy, SpiffeCondition,
+    AccessRequestConditions, AccessRequestReason, AccessReviewConditions, AccessReviewThreshold, AccountAssignment,
+    ClaimMapping, DatabasePermission, GithubPermission, ImpersonateConditions, KubernetesResource, McpPermissions,
+    RequestKubernetesResource, RoleConditions, Rule, SessionJoinPolicy, SessionRequirePolicy, SpiffeCondition,
 };
 pub use defaults::MAX_SESSION_TTL;
-pub use validate::VERBS;
 pub use options::{
-    CertExtension, CertExtensionMode, CertExtensionType, IdpOptions, IdpSamlOptions, PortForwarding, RecordSession, RoleOptions,
-    SshPortForwarding,
+    CertExtension, CertExtensionMode, CertExtensionType, IdpOptions, IdpSamlOptions, PortForwarding, RecordSession,
+    RoleOptions, SshPortForwarding,
 };
+pub use validate::VERBS;
 
 use crate::resources::resource;
 

@@ -6,7 +6,17 @@ use crate::{Error, form::Labels, role::SystemRole};
 
 /// The verbs of rules.
 pub const VERBS: &[&str] = &[
-    "list", "create", "read", "readnosecrets", "update", "delete", "rotate", "use", "enroll", "create_enroll_token", "*",
+    "list",
+    "create",
+    "read",
+    "readnosecrets",
+    "update",
+    "delete",
+    "rotate",
+    "use",
+    "enroll",
+    "create_enroll_token",
+    "*",
 ];
 
 /// The most entries of one list, and the longest entry.
@@ -47,7 +57,11 @@ fn check_options(options: &RoleOptions) -> Result<(), Error> {
     one_of("spec.options.lock", &options.lock, &["strict", "best_effort"])?;
     one_of("spec.options.cert_format", &options.cert_format, &["standard", "oldssh"])?;
     one_of("spec.options.request_access", &options.request_access, &["optional", "always", "reason"])?;
-    one_of("spec.options.device_trust_mode", &options.device_trust_mode, &["off", "optional", "required", "required-for-humans"])?;
+    one_of(
+        "spec.options.device_trust_mode",
+        &options.device_trust_mode,
+        &["off", "optional", "required", "required-for-humans"],
+    )?;
     if let Some(record) = &options.record_session {
         one_of("spec.options.record_session.default", &record.default, RECORDING)?;
         one_of("spec.options.record_session.ssh", &record.ssh, RECORDING)?;
@@ -84,7 +98,10 @@ fn check_rules(path: &str, rules: &[Rule]) -> Result<(), Error> {
         }
         for verb in &rule.verbs {
             if !VERBS.contains(&verb.as_str()) {
-                return invalid(&format!("{path}.verbs"), &format!("must be among {}, found {verb:?}", VERBS.join(", ")));
+                return invalid(
+                    &format!("{path}.verbs"),
+                    &format!("must be among {}, found {verb:?}", VERBS.join(", ")),
+                );
             }
         }
         check_where(&format!("{path}.where"), &rule.condition)?;

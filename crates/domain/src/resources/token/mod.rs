@@ -11,10 +11,10 @@ mod validate;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use delegated::{
-    Azure, AzureDevops, AzureDevopsRule, AzureRule, Bitbucket, BitbucketRule, Circleci, CircleciRule, Env0, Env0Rule, Gcp, GcpRule,
-    GenericOidc, GenericOidcCondition, GenericOidcRule, Github, GithubRule, Gitlab, GitlabRule, Kubernetes, KubernetesOidc,
-    KubernetesRule, KubernetesStaticJwks, Oracle, OracleRule, Spacelift, SpaceliftRule, TerraformCloud, TerraformCloudRule, Tpm,
-    TpmRule, Value, Values,
+    Azure, AzureDevops, AzureDevopsRule, AzureRule, Bitbucket, BitbucketRule, Circleci, CircleciRule, Env0, Env0Rule,
+    Gcp, GcpRule, GenericOidc, GenericOidcCondition, GenericOidcRule, Github, GithubRule, Gitlab, GitlabRule,
+    Kubernetes, KubernetesOidc, KubernetesRule, KubernetesStaticJwks, Oracle, OracleRule, Spacelift, SpaceliftRule,
+    TerraformCloud, TerraformCloudRule, Tpm, TpmRule, Value, Values,
 };
 pub use masking::mask;
 pub use method::JoinMethod;

@@ -4,7 +4,8 @@ use super::mask;
 use crate::document::read_valid_documents;
 
 fn read(spec: &str) -> Result<serde_json::Value, String> {
-    let document = format!("{{kind: token, version: v2, metadata: {{name: ci}}, spec: {{roles: [Bot], bot_name: ci, {spec}}}}}");
+    let document =
+        format!("{{kind: token, version: v2, metadata: {{name: ci}}, spec: {{roles: [Bot], bot_name: ci, {spec}}}}}");
     let resource = read_valid_documents(&document, "test").map_err(|why| why.summary())?.remove(0);
     let json = serde_json::to_value(&resource).unwrap();
     assert_eq!(read_valid_documents(&json.to_string(), "again").unwrap(), [resource]);
@@ -34,18 +35,25 @@ fn every_method_reads_and_shows_its_block() {
         "join_method: bound_keypair, bound_keypair: {onboarding: {registration_secret: s, must_register_before: 2030-01-01T00:00:00Z}, recovery: {limit: 1, mode: standard}, rotate_after: 2031-01-01T00:00:00Z}",
     ] {
         let spec = read(block).unwrap_or_else(|why| panic!("{block}: {why}"));
-        let asked: serde_json::Value = serde_saphyr::from_str(&format!("{{roles: [Bot], bot_name: ci, {block}}}")).unwrap();
+        let asked: serde_json::Value =
+            serde_saphyr::from_str(&format!("{{roles: [Bot], bot_name: ci, {block}}}")).unwrap();
         assert_eq!(spec, asked, "{block}");
     }
     let oidc = read("join_method: generic_oidc, generic_oidc: {issuer: 'https://x', audience: a, must_match_fields: {a: {b: x}}, allow_any: [{conditions: [{attribute: a.b, eq: {value: x}}]}, {expression: 'claims.a == \"b\"'}]}").unwrap();
-    assert_eq!(oidc["generic_oidc"]["allow_any"][0]["conditions"][0], json!({"attribute": "a.b", "eq": {"value": "x"}, "not_eq": null, "in": null, "not_in": null}));
+    assert_eq!(
+        oidc["generic_oidc"]["allow_any"][0]["conditions"][0],
+        json!({"attribute": "a.b", "eq": {"value": "x"}, "not_eq": null, "in": null, "not_in": null})
+    );
     assert_eq!(oidc["generic_oidc"]["must_match_fields"], json!({"a": {"b": "x"}}));
 }
 
 #[test]
 fn a_rule_that_says_too_little_is_refused() {
     for (block, message) in [
-        ("join_method: github, github: {allow: [{ref: main}]}", "spec.github.allow[0]: must set sub, repository or repository_owner"),
+        (
+            "join_method: github, github: {allow: [{ref: main}]}",
+            "spec.github.allow[0]: must set sub, repository or repository_owner",
+        ),
         ("join_method: github, github: {allow: []}", "must have at least one rule"),
         ("join_method: github", "spec.github: must be set"),
         ("join_method: token, github: {allow: [{sub: a}]}", "spec.github: belongs to join_method github"),
@@ -53,18 +61,31 @@ fn a_rule_that_says_too_little_is_refused() {
         ("join_method: ec2, allow: [{aws_account: '1'}]", "ec2 cannot join bots"),
         ("join_method: terraform", "must be one of"),
         ("join_method: kubernetes, kubernetes: {allow: [{service_account: sa}]}", "namespace:name"),
-        ("join_method: kubernetes, kubernetes: {type: oidc, oidc: {issuer: 'http://x'}, allow: [{service_account: 'a:b'}]}", "https://"),
+        (
+            "join_method: kubernetes, kubernetes: {type: oidc, oidc: {issuer: 'http://x'}, allow: [{service_account: 'a:b'}]}",
+            "https://",
+        ),
         ("join_method: tpm, tpm: {allow: [{ek_certificate_serial: a}]}", "ekcert_allowed_cas"),
         ("join_method: gcp, gcp: {allow: [{locations: [a]}]}", "project_ids"),
         ("join_method: bound_keypair, bound_keypair: {recovery: {limit: 0}}", "at least 1"),
         ("join_method: generic_oidc, generic_oidc: {issuer: 'https://x', audience: a}", "there must be a rule"),
-        ("join_method: generic_oidc, generic_oidc: {issuer: 'https://x', audience: a, must_match_fields: {a: 9007199254740993}}", "2^53"),
-        ("join_method: generic_oidc, generic_oidc: {issuer: 'https://x', audience: a, must_match_fields: {a: [1]}}", "must be strings"),
+        (
+            "join_method: generic_oidc, generic_oidc: {issuer: 'https://x', audience: a, must_match_fields: {a: 9007199254740993}}",
+            "2^53",
+        ),
+        (
+            "join_method: generic_oidc, generic_oidc: {issuer: 'https://x', audience: a, must_match_fields: {a: [1]}}",
+            "must be strings",
+        ),
     ] {
         let shown = read(block).expect_err(block);
         assert!(shown.contains(message), "{block}: {shown}");
     }
-    let shown = |spec: &str| read_valid_documents(&format!("{{kind: token, version: v2, metadata: {{name: ci}}, spec: {spec}}}"), "test").expect_err(spec).summary();
+    let shown = |spec: &str| {
+        read_valid_documents(&format!("{{kind: token, version: v2, metadata: {{name: ci}}, spec: {spec}}}"), "test")
+            .expect_err(spec)
+            .summary()
+    };
     assert!(shown("{roles: [Bot]}").contains("spec.bot_name: must be set"));
     assert!(shown("{roles: [Node], bot_name: a}").contains("must be left out"));
     assert!(shown("{roles: [Admin]}").contains("no token can give"));
@@ -73,7 +94,13 @@ fn a_rule_that_says_too_little_is_refused() {
 
 #[test]
 fn secret_names_are_masked() {
-    for (name, shown) in [("", ""), ("short", "*****"), ("123456789012345", "***************"), ("1234567890123456", "************3456"), ("12345678901234567", "*************4567")] {
+    for (name, shown) in [
+        ("", ""),
+        ("short", "*****"),
+        ("123456789012345", "***************"),
+        ("1234567890123456", "************3456"),
+        ("12345678901234567", "*************4567"),
+    ] {
         assert_eq!(mask(name), shown, "{name}");
     }
 }

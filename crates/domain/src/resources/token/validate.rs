@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{JoinMethod, Token, TokenSpec, delegated};
-use crate::{Error, names, role::SystemRole};
+use crate::{Error, names};
 
 /// How long after its making an EC2 identity document is taken, unless the token says something else.
 const AWS_IID_TTL: Duration = Duration::from_secs(300);
@@ -49,17 +49,13 @@ impl Token {
         }
         match (self.is_for_bot(), spec.bot_name.is_empty()) {
             (true, true) => return invalid("spec.bot_name", "must be set for a token with the role Bot"),
-            (false, false) => return invalid("spec.bot_name", "must be left out: the token does not have the role Bot"),
+            (false, false) => {
+                return invalid("spec.bot_name", "must be left out: the token does not have the role Bot");
+            }
             _ => {}
-        }
-        if self.is_for_bot() && spec.roles.len() > 1 {
-            return invalid("spec.roles", "a token with the role Bot has no other role");
         }
         if self.is_for_bot() && spec.join_method == JoinMethod::Ec2 {
             return invalid("spec.join_method", "ec2 cannot join bots, use iam");
-        }
-        if spec.join_method == JoinMethod::BoundKeypair && !self.is_for_bot() && spec.roles.contains(&SystemRole::Auth) {
-            return invalid("spec.roles", "bound_keypair cannot join an auth service");
         }
         if !spec.bot_name.is_empty() {
             names::of(crate::Kind::Bot).check("spec.bot_name", &spec.bot_name)?;
@@ -100,7 +96,10 @@ fn check_blocks(spec: &TokenSpec) -> Result<(), Error> {
     let method = spec.join_method;
     for (owner, is_given) in blocks(spec) {
         if is_given && owner != method {
-            return invalid(&format!("spec.{owner}"), &format!("belongs to join_method {owner}, this token has {method}"));
+            return invalid(
+                &format!("spec.{owner}"),
+                &format!("belongs to join_method {owner}, this token has {method}"),
+            );
         }
         if owner == method && !is_given && method != JoinMethod::Unspecified {
             return invalid(&format!("spec.{owner}"), &format!("must be set for join_method {owner}"));
@@ -151,9 +150,16 @@ fn check_aws(spec: &TokenSpec) -> Result<(), Error> {
             each("spec.allow", &spec.allow, "no aws_role and no aws_regions: they belong to ec2", |r| {
                 r.aws_role.is_empty() && r.aws_regions.is_empty()
             })?;
-            each("spec.allow", &spec.allow, "aws_organization_id and an include list beside aws_organizational_units", |r| {
-                r.aws_organizational_units.as_ref().is_none_or(|units| !r.aws_organization_id.is_empty() && !units.include.is_empty())
-            })
+            each(
+                "spec.allow",
+                &spec.allow,
+                "aws_organization_id and an include list beside aws_organizational_units",
+                |r| {
+                    r.aws_organizational_units
+                        .as_ref()
+                        .is_none_or(|units| !r.aws_organization_id.is_empty() && !units.include.is_empty())
+                },
+            )
         }
         JoinMethod::Ec2 => {
             each("spec.allow", &spec.allow, "aws_account or aws_role", |r| any(&[&r.aws_account, &r.aws_role]))?;
@@ -169,15 +175,22 @@ fn check_ci(spec: &TokenSpec) -> Result<(), Error> {
             return invalid("spec.github.enterprise_slug", "cannot be set together with enterprise_server_host");
         }
         if b.enterprise_server_host.contains('/') || b.enterprise_slug.contains('/') {
-            return invalid("spec.github", "enterprise_server_host and enterprise_slug are names, without scheme or path");
+            return invalid(
+                "spec.github",
+                "enterprise_server_host and enterprise_slug are names, without scheme or path",
+            );
         }
-        each("spec.github.allow", &b.allow, "sub, repository or repository_owner", |r| any(&[&r.sub, &r.repository, &r.repository_owner]))?;
+        each("spec.github.allow", &b.allow, "sub, repository or repository_owner", |r| {
+            any(&[&r.sub, &r.repository, &r.repository_owner])
+        })?;
     }
     if let Some(b) = &spec.gitlab {
         if b.domain.contains('/') {
             return invalid("spec.gitlab.domain", "must be a name without scheme or path");
         }
-        each("spec.gitlab.allow", &b.allow, "sub, project_path or namespace_path", |r| any(&[&r.sub, &r.project_path, &r.namespace_path]))?;
+        each("spec.gitlab.allow", &b.allow, "sub, project_path or namespace_path", |r| {
+            any(&[&r.sub, &r.project_path, &r.namespace_path])
+        })?;
     }
     if let Some(b) = &spec.circleci {
         required("spec.circleci.organization_id", &b.organization_id)?;
@@ -186,11 +199,15 @@ fn check_ci(spec: &TokenSpec) -> Result<(), Error> {
     if let Some(b) = &spec.bitbucket {
         required("spec.bitbucket.audience", &b.audience)?;
         required("spec.bitbucket.identity_provider_url", &b.identity_provider_url)?;
-        each("spec.bitbucket.allow", &b.allow, "workspace_uuid or repository_uuid", |r| any(&[&r.workspace_uuid, &r.repository_uuid]))?;
+        each("spec.bitbucket.allow", &b.allow, "workspace_uuid or repository_uuid", |r| {
+            any(&[&r.workspace_uuid, &r.repository_uuid])
+        })?;
     }
     if let Some(b) = &spec.azure_devops {
         required("spec.azure_devops.organization_id", &b.organization_id)?;
-        each("spec.azure_devops.allow", &b.allow, "sub, project_name or project_id", |r| any(&[&r.sub, &r.project_name, &r.project_id]))?;
+        each("spec.azure_devops.allow", &b.allow, "sub, project_name or project_id", |r| {
+            any(&[&r.sub, &r.project_name, &r.project_id])
+        })?;
     }
     if let Some(b) = &spec.spacelift {
         required("spec.spacelift.hostname", &b.hostname)?;
@@ -202,12 +219,15 @@ fn check_ci(spec: &TokenSpec) -> Result<(), Error> {
     if let Some(b) = &spec.terraform_cloud {
         let needs = "organization_id or organization_name, and a project or a workspace";
         each("spec.terraform_cloud.allow", &b.allow, needs, |r| {
-            any(&[&r.organization_id, &r.organization_name]) && any(&[&r.project_id, &r.project_name, &r.workspace_id, &r.workspace_name])
+            any(&[&r.organization_id, &r.organization_name])
+                && any(&[&r.project_id, &r.project_name, &r.workspace_id, &r.workspace_name])
         })?;
     }
     if let Some(b) = &spec.env0 {
         let needs = "organization_id, and project_id or project_name";
-        each("spec.env0.allow", &b.allow, needs, |r| any(&[&r.organization_id]) && any(&[&r.project_id, &r.project_name]))?;
+        each("spec.env0.allow", &b.allow, needs, |r| {
+            any(&[&r.organization_id]) && any(&[&r.project_id, &r.project_name])
+        })?;
     }
     Ok(())
 }
@@ -225,9 +245,12 @@ fn check_clouds(spec: &TokenSpec) -> Result<(), Error> {
     }
     if let Some(b) = &spec.tpm {
         let with_cas = !b.ekcert_allowed_cas.is_empty();
-        each("spec.tpm.allow", &b.allow, "ek_public_hash, or ek_certificate_serial together with ekcert_allowed_cas", |r| {
-            !r.ek_public_hash.is_empty() || (with_cas && !r.ek_certificate_serial.is_empty())
-        })?;
+        each(
+            "spec.tpm.allow",
+            &b.allow,
+            "ek_public_hash, or ek_certificate_serial together with ekcert_allowed_cas",
+            |r| !r.ek_public_hash.is_empty() || (with_cas && !r.ek_certificate_serial.is_empty()),
+        )?;
     }
     Ok(())
 }
@@ -240,17 +263,27 @@ fn check_kubernetes(block: &delegated::Kubernetes) -> Result<(), Error> {
     each("spec.kubernetes.allow", &block.allow, "service_account as namespace:name, or its name and namespace", |r| {
         match r.service_account.split_once(':') {
             Some((namespace, name)) => !namespace.is_empty() && !name.is_empty() && !name.contains(':'),
-            None => r.service_account.is_empty() && !r.service_account_name.is_empty() && !r.service_account_namespace.is_empty(),
+            None => {
+                r.service_account.is_empty()
+                    && !r.service_account_name.is_empty()
+                    && !r.service_account_namespace.is_empty()
+            }
         }
     })?;
     match block.r#type.as_str() {
         "in_cluster" => Ok(()),
-        "static_jwks" => required("spec.kubernetes.static_jwks.jwks", block.static_jwks.as_ref().map_or("", |keys| &keys.jwks)),
+        "static_jwks" => {
+            required("spec.kubernetes.static_jwks.jwks", block.static_jwks.as_ref().map_or("", |keys| &keys.jwks))
+        }
         "oidc" => {
             let oidc = block.oidc.as_ref();
             let issuer = oidc.map_or("", |oidc| oidc.issuer.as_str());
             required("spec.kubernetes.oidc.issuer", issuer)?;
-            check_issuer("spec.kubernetes.oidc.issuer", issuer, oidc.is_some_and(|oidc| oidc.insecure_allow_http_issuer))
+            check_issuer(
+                "spec.kubernetes.oidc.issuer",
+                issuer,
+                oidc.is_some_and(|oidc| oidc.insecure_allow_http_issuer),
+            )
         }
         other => invalid("spec.kubernetes.type", &format!("must be in_cluster, static_jwks or oidc, found {other:?}")),
     }
@@ -267,11 +300,17 @@ fn check_bound_keypair(block: &super::BoundKeypair) -> Result<(), Error> {
     if let Some(recovery) = &block.recovery {
         match recovery.mode.as_str() {
             "standard" | "" if recovery.limit == 0 => {
-                return invalid("spec.bound_keypair.recovery.limit", "must be at least 1 in mode standard: the first join counts");
+                return invalid(
+                    "spec.bound_keypair.recovery.limit",
+                    "must be at least 1 in mode standard: the first join counts",
+                );
             }
             "standard" | "relaxed" | "insecure" | "" => {}
             other => {
-                return invalid("spec.bound_keypair.recovery.mode", &format!("must be standard, relaxed or insecure, found {other:?}"));
+                return invalid(
+                    "spec.bound_keypair.recovery.mode",
+                    &format!("must be standard, relaxed or insecure, found {other:?}"),
+                );
             }
         }
     }
@@ -295,7 +334,12 @@ fn check_generic_oidc(block: &delegated::GenericOidc) -> Result<(), Error> {
             return invalid(&path, "must have either conditions or an expression");
         }
         for condition in &rule.conditions {
-            let operators = [condition.eq.is_some(), condition.not_eq.is_some(), condition.r#in.is_some(), condition.not_in.is_some()];
+            let operators = [
+                condition.eq.is_some(),
+                condition.not_eq.is_some(),
+                condition.r#in.is_some(),
+                condition.not_in.is_some(),
+            ];
             if condition.attribute.is_empty() || operators.iter().filter(|is_set| **is_set).count() != 1 {
                 return invalid(&path, "a condition must have an attribute and exactly one of eq, not_eq, in, not_in");
             }
@@ -311,7 +355,9 @@ fn check_field(value: &serde_json::Value) -> Result<(), Error> {
     let path = "spec.generic_oidc.must_match_fields";
     match value {
         Value::Object(fields) => fields.values().try_for_each(check_field),
-        Value::Array(_) | Value::Null => invalid(path, "values must be strings, numbers, true, false or mappings of them"),
+        Value::Array(_) | Value::Null => {
+            invalid(path, "values must be strings, numbers, true, false or mappings of them")
+        }
         Value::Number(number) if number.as_f64().is_none_or(|number| number.abs() >= EXACT) => {
             invalid(path, "numbers of 2^53 and more cannot be compared exactly")
         }
