@@ -206,3 +206,39 @@ impl Database {
         append.execute(params![position.cast_signed(), id, time, &entry.value[..]]).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Synchronous, schema};
+
+    fn put(name: &str) -> Vec<Batch> {
+        vec![Batch::new().put(Key::new("thing", name.to_owned()), vec![7; 100_000], None)]
+    }
+
+    #[test]
+    fn a_full_disk_is_unavailable_until_there_is_room() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let connection = schema::open(&directory.path().join("state.sqlite"), Synchronous::Off).expect("a file");
+        let limit = |pages: i64| format!("PRAGMA max_page_count = {pages}");
+        connection.query_row(&limit(100), [], |_| Ok(())).expect("a limit");
+        let clock = Clock::system();
+        let head = rows::head(&connection).expect("a head");
+        let mut database = Database::new(connection, clock.clone(), Feed::new(clock, 1, 0), head);
+        let mut stored = 0;
+        let refused = loop {
+            match database.apply(put(&format!("{stored}"))) {
+                Applied::Done(_) => stored += 1,
+                Applied::Refused(error) => break error,
+                Applied::Fatal(reason) => panic!("{reason}"),
+            }
+        };
+        assert_eq!(refused, Error::Unavailable { reason: "the disk is full".to_owned() });
+        assert_eq!(database.head.position, stored, "what was refused left nothing");
+        database.connection.query_row(&limit(10_000), [], |_| Ok(())).expect("a limit");
+        let Applied::Done(results) = database.apply(put("late")) else { panic!("there is room") };
+        assert!(results.into_iter().all(|result| result.is_ok()));
+        let count = database.connection.query_row("SELECT count(*) FROM items", [], |row| row.get::<_, i64>(0));
+        assert_eq!(count.expect("a count").cast_unsigned(), stored + 1);
+    }
+}

@@ -84,3 +84,23 @@ pub(crate) fn is_fatal(error: &rusqlite::Error, committing: bool) -> bool {
 pub(crate) fn stopped() -> Error {
     Error::Unavailable { reason: "storage is closed".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_have_lost_data_is_fatal() {
+        for (code, statement, commit) in [
+            (ffi::SQLITE_IOERR_FSYNC, true, true),
+            (ffi::SQLITE_IOERR_DIR_FSYNC, true, true),
+            (ffi::SQLITE_IOERR_WRITE, false, true),
+            (ffi::SQLITE_FULL, false, false),
+            (ffi::SQLITE_READONLY, false, false),
+            (ffi::SQLITE_BUSY, false, false),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!((is_fatal(&error, false), is_fatal(&error, true)), (statement, commit), "{error}");
+        }
+    }
+}

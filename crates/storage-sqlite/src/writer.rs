@@ -206,3 +206,32 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use storage::{Error, Prefix, WatchEvent};
+
+    use super::*;
+    use crate::{Synchronous, rows, schema};
+
+    #[tokio::test]
+    async fn nothing_is_written_after_a_commit_of_unknown_outcome() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let connection = schema::open(&directory.path().join("state.sqlite"), Synchronous::Off).expect("a file");
+        let (clock, told) = (Clock::system(), Arc::new(Mutex::new(Vec::new())));
+        let feed = Feed::new(clock.clone(), 1, 0);
+        let head = rows::head(&connection).expect("a head");
+        let database = Database::new(connection, clock, feed.clone(), head);
+        let hook = told.clone();
+        let fatal: FatalHook = Arc::new(move |reason: &str| hook.lock().expect("a lock").push(reason.to_owned()));
+        let mut worker = Worker { database, feed: feed.clone(), fatal, failed: None, since_checkpoint: (0, 0) };
+        let failed = worker.single(|_| Applied::<()>::Fatal("fsync failed".to_owned()));
+        assert!(matches!(failed, Err(Error::OutcomeUnknown { .. })), "{failed:?}");
+        let refused = worker.single(|database| database.apply(vec![Batch::new()]));
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        assert_eq!(*told.lock().expect("a lock"), ["fsync failed"], "the hook is called once");
+        assert_eq!(feed.watch(Prefix::all(), None).next().await, WatchEvent::Resync);
+    }
+}
