@@ -208,7 +208,7 @@ impl AccessChecker {
         Reason::NoneAllowed { asked, roles: self.held.iter().map(|held| Arc::clone(&held.role.name)).collect() }
     }
 
-    fn explain(&self, decision: Decision, findings: impl Fn(&Held, Side) -> Findings) -> Explanation {
+    pub(crate) fn explain(&self, decision: Decision, findings: impl Fn(&Held, Side) -> Findings) -> Explanation {
         let mut contributions = Vec::new();
         for held in &self.held {
             let before = contributions.len();

@@ -7,6 +7,7 @@ use crate::{
     context::{Named, RuleContext, WhereEnvironment},
     decision::{Asked, Decision, Place, Side, Source},
     expand::{Held, Outcome},
+    explain::Explanation,
 };
 
 impl AccessChecker {
@@ -25,6 +26,14 @@ impl AccessChecker {
             allowed: false,
             reason: self.none_allowed(Asked::ImpersonateRole(String::new())),
         })
+    }
+
+    /// What each role of the caller contributes to the impersonation of one role.
+    #[must_use]
+    pub fn explain_impersonate_role(&self, role: Named<'_>) -> Explanation {
+        let context = RuleContext { impersonate_role: Some(role), ..RuleContext::NONE };
+        let decision = self.check_impersonate_role(role);
+        self.explain(decision, |held, side| self.role_findings(held, side, role, &context))
     }
 
     fn check_impersonate_role(&self, role: Named<'_>) -> Decision {

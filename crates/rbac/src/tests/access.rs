@@ -16,7 +16,8 @@ fn with_rules(name: &str, allow: Vec<Rule>, deny: Vec<Rule>) -> Role {
 
 #[test]
 fn a_verb_needs_a_rule_for_it() {
-    let cases: &[(&[&str], &[&str], Kind, Verb, bool)] = &[
+    type Case<'a> = (&'a [&'a str], &'a [&'a str], Kind, Verb, bool);
+    let cases: &[Case<'_>] = &[
         (&["role"], &["read"], Kind::Role, Verb::Read, true),
         (&["role"], &["read"], Kind::Role, Verb::ReadNoSecrets, true),
         (&["role"], &["readnosecrets"], Kind::Role, Verb::Read, false),
@@ -97,7 +98,8 @@ fn conditions_decide_on_the_resource_and_what_is_unknown_never_grants() {
 
 #[test]
 fn labels_select_resources() {
-    let cases: &[(&[(&str, &[&str])], &str, &[(&str, &str)], bool)] = &[
+    type Case<'a> = (&'a [(&'a str, &'a [&'a str])], &'a str, &'a [(&'a str, &'a str)], bool);
+    let cases: &[Case<'_>] = &[
         (&[], "", &[("env", "dev")], false),
         (&[("*", &["*"])], "", &[], true),
         (&[("*", &["x"])], "", &[("env", "x")], false),
@@ -226,6 +228,11 @@ fn impersonation() {
     assert!(!denied.check_impersonate_user(named("root"), &[named("x")]).allowed);
     assert!(!denied.check_impersonate_user(named("svc"), &[named("x"), named("admin")]).allowed);
     assert!(!denied.check_impersonate_roles(&[named("admin")]).allowed);
+    insta::assert_snapshot!(denied.explain_impersonate_role(named("admin")).to_string(), @r#"
+    denied: denied by role "no", spec.deny.impersonate.roles
+      role "yes", spec.allow.impersonate.roles: allows
+      role "no", spec.deny.impersonate.roles: denies
+    "#);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use domain::{
 };
 
 use super::*;
-use crate::{RuleContext, Verb, builtin};
+use crate::{Family, RuleContext, Verb, builtin};
 
 /// A letter for each verb. A capital: only under a condition.
 const LETTERS: [(Verb, char); 10] = [
@@ -71,6 +71,14 @@ fn caller_by_kind_by_verb() {
     for kind in Kind::ALL {
         table += &format!("\n{:<45}", kind.as_str());
         table.extend(callers.iter().map(|(_, checker)| format!("{:<12}", cell(checker, *kind))));
+    }
+    table += &format!("\n\n{:<45}", "reach by label: + any, - none without labels");
+    for family in Family::ALL {
+        table += &format!("\n{:<45}", family.as_str());
+        table.extend(callers.iter().map(|(_, checker)| {
+            let reaches = checker.check_labels(family, &BTreeMap::new()).allowed;
+            format!("{:<12}", if reaches { "+" } else { "-" })
+        }));
     }
     let trimmed: Vec<&str> = table.lines().map(str::trim_end).collect();
     insta::assert_snapshot!("caller_by_kind_by_verb", trimmed.join("\n"));
