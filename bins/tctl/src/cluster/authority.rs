@@ -1,0 +1,97 @@
+//! Certificate authorities.
+
+use api::{
+    r#gen::{
+        teleport::trust::v1::{
+            DeleteCertAuthorityRequest, GetCertAuthoritiesRequest, GetCertAuthorityRequest, UpsertCertAuthorityRequest,
+        },
+        tessera::v1::ExportCrlRequest,
+    },
+    methods::{teleport::trust::v1::trust_service as rpc, tessera::v1::crl_service},
+};
+use client::Client;
+use crypto::x509::Certificate;
+use domain::{Error, ca::CaType, error::Kind as ErrorKind, resources::CertAuthority};
+
+use super::{Remote, ping, wire::{FromWire, ToWire}};
+
+/// The authority of one type of our own cluster.
+pub(crate) async fn authority(client: &Client, ca_type: CaType, with_keys: bool) -> Result<CertAuthority, Error> {
+    let domain = ping(client).await?.cluster_name;
+    let request = GetCertAuthorityRequest { r#type: ca_type.as_str().to_owned(), domain, include_key: with_keys };
+    CertAuthority::from_wire(client.call::<rpc::GetCertAuthority>(request).await?)
+}
+
+/// All authorities of the cluster that this program knows.
+pub(crate) async fn authorities(client: &Client) -> Result<Vec<CertAuthority>, Error> {
+    CertAuthority::list(client, false).await
+}
+
+/// `TYPE`, or `TYPE/CLUSTER`.
+pub(super) async fn by_reference(client: &Client, name: &str, with_keys: bool) -> Result<Vec<CertAuthority>, Error> {
+    let (word, cluster) = name.split_once('/').map_or((name, None), |(word, cluster)| (word, Some(cluster)));
+    let ca_type =
+        CaType::parse(word).ok_or_else(|| Error::invalid(format!("\"{word}\" is no type of authority; write cert_authority/user")))?;
+    let mut found = of_type(client, ca_type, with_keys).await?;
+    found.retain(|authority| cluster.is_none_or(|cluster| authority.spec.cluster_name == cluster));
+    if found.is_empty() {
+        return Err(Error::not_found(format!("cert_authority \"{name}\" not found")));
+    }
+    Ok(found)
+}
+
+async fn of_type(client: &Client, ca_type: CaType, include_key: bool) -> Result<Vec<CertAuthority>, Error> {
+    let request = GetCertAuthoritiesRequest { r#type: ca_type.as_str().to_owned(), include_key };
+    let answer = client.call::<rpc::GetCertAuthorities>(request).await?;
+    answer.cert_authorities_v2.into_iter().map(CertAuthority::from_wire).collect()
+}
+
+/// The pins of the host authority: what a joining machine checks the server by.
+pub(crate) async fn ca_pins(client: &Client) -> Result<Vec<String>, Error> {
+    let authority = authority(client, CaType::Host, false).await?;
+    let mut pins = Vec::new();
+    for pem in authority.trusted_tls() {
+        let certificate = std::str::from_utf8(pem).ok().and_then(|pem| Certificate::from_pem(pem).ok());
+        pins.extend(certificate.map(|certificate| certificate.pin()));
+    }
+    Ok(pins)
+}
+
+/// The X.509 revocation lists of an authority, one after another.
+pub(crate) async fn x509_crl(client: &Client, ca_type: CaType) -> Result<Vec<u8>, Error> {
+    let request = ExportCrlRequest { r#type: ca_type.as_str().to_owned(), format: "crl".to_owned() };
+    let answer = client.call::<crl_service::Export>(request).await?;
+    Ok(answer.lists.into_iter().flat_map(|list| list.data).collect())
+}
+
+impl Remote for CertAuthority {
+    async fn list(client: &Client, with_secrets: bool) -> Result<Vec<Self>, Error> {
+        let mut found = Vec::new();
+        for ca_type in CaType::ALL {
+            match of_type(client, ca_type, with_secrets).await {
+                Ok(authorities) => found.extend(authorities),
+                // A server may be older, or leave out what it does not have.
+                Err(error) if matches!(error.kind, ErrorKind::Invalid | ErrorKind::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn create(client: &Client, authority: Self) -> Result<(), Error> {
+        Self::upsert(client, authority).await
+    }
+
+    async fn upsert(client: &Client, authority: Self) -> Result<(), Error> {
+        let request = UpsertCertAuthorityRequest { cert_authority: Some(authority.to_wire()) };
+        client.call::<rpc::UpsertCertAuthority>(request).await.map(drop)
+    }
+
+    async fn delete(client: &Client, name: &str) -> Result<(), Error> {
+        let (word, domain) = name
+            .split_once('/')
+            .ok_or_else(|| Error::invalid(format!("write cert_authority/TYPE/CLUSTER, found \"{name}\"")))?;
+        let request = DeleteCertAuthorityRequest { r#type: word.to_owned(), domain: domain.to_owned() };
+        client.call::<rpc::DeleteCertAuthority>(request).await
+    }
+}

@@ -1,0 +1,103 @@
+//! Bots and their instances.
+
+use api::{
+    r#gen::teleport::machineid::v1::{
+        CreateBotRequest, DeleteBotInstanceRequest, DeleteBotRequest, GetBotInstanceRequest, GetBotRequest,
+        ListBotInstancesRequest, ListBotsRequest, UpdateBotRequest, UpsertBotRequest,
+    },
+    methods::teleport::machineid::v1::{bot_instance_service as instances, bot_service as rpc},
+};
+use client::Client;
+use domain::{
+    Error,
+    resources::{Bot, BotInstance},
+};
+
+use super::{Remote, wire::{FromWire, ToWire}};
+
+/// What an update of a bot may change.
+const MASK: [&str; 4] = ["spec.roles", "spec.traits", "spec.max_session_ttl", "metadata.description"];
+
+impl Remote for Bot {
+    async fn fetch(client: &Client, name: &str) -> Result<Self, Error> {
+        Self::from_wire(client.call::<rpc::GetBot>(GetBotRequest { bot_name: name.to_owned() }).await?)
+    }
+
+    async fn list(client: &Client, _: bool) -> Result<Vec<Self>, Error> {
+        let mut found = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let page = client.call::<rpc::ListBots>(ListBotsRequest { page_token, ..Default::default() }).await?;
+            for bot in page.bots {
+                found.push(Self::from_wire(bot)?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn create(client: &Client, bot: Self) -> Result<(), Error> {
+        client.call::<rpc::CreateBot>(CreateBotRequest { bot: Some(bot.to_wire()) }).await.map(drop)
+    }
+
+    async fn update(client: &Client, bot: Self) -> Result<(), Error> {
+        let paths = MASK.iter().map(|path| (*path).to_owned()).collect();
+        let request = UpdateBotRequest { bot: Some(bot.to_wire()), update_mask: Some(prost_types::FieldMask { paths }) };
+        client.call::<rpc::UpdateBot>(request).await.map(drop)
+    }
+
+    async fn upsert(client: &Client, bot: Self) -> Result<(), Error> {
+        client.call::<rpc::UpsertBot>(UpsertBotRequest { bot: Some(bot.to_wire()) }).await.map(drop)
+    }
+
+    async fn delete(client: &Client, name: &str) -> Result<(), Error> {
+        client.call::<rpc::DeleteBot>(DeleteBotRequest { bot_name: name.to_owned() }).await
+    }
+}
+
+/// The instances of a bot; of all bots when the name is empty.
+pub(crate) async fn bot_instances(client: &Client, bot: &str) -> Result<Vec<BotInstance>, Error> {
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListBotInstancesRequest { filter_bot_name: bot.to_owned(), page_token, ..Default::default() };
+        let page = client.call::<instances::ListBotInstances>(request).await?;
+        for instance in page.bot_instances {
+            found.push(BotInstance::from_wire(instance)?);
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+/// One instance.
+pub(crate) async fn bot_instance(client: &Client, bot: &str, id: &str) -> Result<BotInstance, Error> {
+    let request = GetBotInstanceRequest { bot_name: bot.to_owned(), instance_id: id.to_owned() };
+    BotInstance::from_wire(client.call::<instances::GetBotInstance>(request).await?)
+}
+
+/// `BOT/UUID`, the name of an instance.
+fn split(name: &str) -> Result<(&str, &str), Error> {
+    name.split_once('/').ok_or_else(|| Error::invalid(format!("write bot_instance/BOT/UUID, found \"{name}\"")))
+}
+
+impl Remote for BotInstance {
+    async fn fetch(client: &Client, name: &str) -> Result<Self, Error> {
+        let (bot, id) = split(name)?;
+        bot_instance(client, bot, id).await
+    }
+
+    async fn list(client: &Client, _: bool) -> Result<Vec<Self>, Error> {
+        bot_instances(client, "").await
+    }
+
+    async fn delete(client: &Client, name: &str) -> Result<(), Error> {
+        let (bot, id) = split(name)?;
+        let request = DeleteBotInstanceRequest { bot_name: bot.to_owned(), instance_id: id.to_owned() };
+        client.call::<instances::DeleteBotInstance>(request).await
+    }
+}
