@@ -51,6 +51,13 @@ fn a_typo_names_the_nearest_key() {
         ("kind: role\nkind: bot\n", "duplicate", "ci.yaml:2:1", ""),
         ("kind: role\nversion: v7\nmetadata: [a]\n", "metadata: must be a mapping, found a list", "ci.yaml:3:11", ""),
         ("- 3\n", "a document must be a mapping", "ci.yaml:1:3", ""),
+        (
+            "kind: bot\r\nversion: v1\r\nmetadata: {name: a}\r\n---\r\nkind: bot\r\nversion: v1\r\nspec: {rolse: []}\r\n",
+            "spec.rolse: there is no such key",
+            "ci.yaml:7:8",
+            "did you mean \"roles\"?",
+        ),
+        ("kind: bot\nversion: v1\nmetadata: {name: \"a\u{7}b\"}\n", "", "ci.yaml", ""),
         ("", "there is no document in it", "ci.yaml", ""),
         ("a: [", "", "ci.yaml", ""),
     ];
