@@ -1,12 +1,22 @@
 #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use clock::{ManualClock, Timestamp};
 use crypto::{Algorithm, KeyPair, PublicKey, Random};
 use proptest::prelude::*;
-use storage::{Batch, JournalEntry, JournalPosition, memory::Memory};
+use storage::{
+    Batch, JournalEntry, JournalPosition,
+    fault::{Fault, Faulty},
+    memory::Memory,
+};
 
 use super::*;
 
@@ -46,7 +56,11 @@ impl World {
     }
 
     async fn chainer(&self) -> Chainer {
-        let setup = Setup {
+        Chainer::open(self.setup()).await.unwrap()
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
             backend: Arc::clone(&self.backend) as Arc<dyn Backend>,
             cluster: "example.com".into(),
             clock: self.clock.clock(),
@@ -54,8 +68,7 @@ impl World {
             signer: Arc::clone(&self.signer) as Arc<dyn Signer>,
             sinks: vec![Box::new(crate::sinks::FileSink::new(self.directory.path().join("log"), self.clock.clock()))],
             head_file: Some(self.head_file()),
-        };
-        Chainer::open(setup).await.unwrap()
+        }
     }
 
     async fn commit(&self, count: usize) {
@@ -169,6 +182,31 @@ async fn the_task_links_within_a_second_and_signs_at_the_end() {
     assert_eq!(lines.lines().filter(|line| line.starts_with("record ")).count(), 2);
     let last = Checkpoint::parse(lines.lines().last().unwrap().as_bytes()).unwrap();
     last.check(world.signer.0.public()).unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_whose_outcome_is_unknown_breaks_no_chain() {
+    for fault in [Fault::Unavailable, Fault::UnknownLost, Fault::UnknownApplied] {
+        let world = World::new();
+        let armed = Arc::new(AtomicBool::new(false));
+        let (inner, hook) = (Arc::clone(&world.backend) as Arc<dyn Backend>, Arc::clone(&armed));
+        let faulty = Faulty::new(inner, move |_| if hook.swap(false, Ordering::SeqCst) { fault } else { Fault::None });
+        let chainer = Chainer::open(Setup { backend: Arc::new(faulty), ..world.setup() }).await.unwrap();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let task = tokio::spawn(chainer.run(stop.clone()));
+        world.clock.parked(1).await;
+        world.commit(2).await;
+        armed.store(true, Ordering::SeqCst);
+        for _ in 0..10 {
+            world.clock.advance(Duration::from_secs(1));
+            world.clock.parked(1).await;
+            world.commit(1).await;
+        }
+        assert!(!armed.load(Ordering::SeqCst), "the fault was met");
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        assert_eq!(world.verify(vec![]).await, Report { linked: 12, ..Report::default() });
+    }
 }
 
 #[tokio::test]
