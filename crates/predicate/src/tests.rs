@@ -188,6 +188,14 @@ fn expressions_are_bounded() {
     assert!(parse_query(&wide).unwrap_err().expected.contains("parts"));
     assert!(parse_where(&" ".repeat(limits::MAX_TEXT_BYTES + 1)).unwrap_err().expected.contains("bytes"));
 
+    // The largest that is let through must fit the stack of a small thread, in a debug build too.
+    let chain = vec!["true"; 190].join(" && ");
+    let nested = format!("{}{chain}{}", "!(".repeat(31), ")".repeat(31));
+    let evaluated = std::thread::Builder::new()
+        .stack_size(1 << 20)
+        .spawn(move || parse_where(&nested).expect("within the limits").holds(&World::new()));
+    assert_eq!(evaluated.expect("a thread").join().expect("no overflow"), Ok(false));
+
     struct Crowd;
     impl Environment for Crowd {
         fn field(&self, _: &str) -> Value<'_> {
