@@ -2307,9 +2307,9 @@ pub struct WebauthnDevice {
     #[prost(string, tag = "8")]
     pub credential_rp_id: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "9")]
-    pub credential_backup_eligible: ::core::option::Option<BoolValue>,
+    pub credential_backup_eligible: ::core::option::Option<bool>,
     #[prost(message, optional, tag = "10")]
-    pub credential_backed_up: ::core::option::Option<BoolValue>,
+    pub credential_backed_up: ::core::option::Option<bool>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SsomfaDevice {
