@@ -6,7 +6,7 @@ mod lint;
 mod template;
 
 use crypto::asn1;
-use crypto::x509::Certificate;
+use crypto::x509::{Body, Certificate};
 use crypto::{Random, Scheme};
 use keystore::{KeyStore, StoredKey};
 
@@ -35,8 +35,8 @@ pub async fn issue(
     key_store: &dyn KeyStore,
     random: &Random,
 ) -> Result<Certificate, Error> {
-    let tbs = to_be_signed(template, signer, random)?;
-    sign(&tbs, &signer.key, key_store).await
+    let (tbs, body) = prepare(template, signer, random)?;
+    sign(&tbs, body, &signer.key, key_store).await
 }
 
 /// The checked and linted bytes that [`issue`] signs.
@@ -44,10 +44,14 @@ pub async fn issue(
 /// # Errors
 /// As [`issue`].
 pub fn to_be_signed(template: &Template, signer: &Signer, random: &Random) -> Result<Vec<u8>, Error> {
+    prepare(template, signer, random).map(|(tbs, _)| tbs)
+}
+
+fn prepare(template: &Template, signer: &Signer, random: &Random) -> Result<(Vec<u8>, Body), Error> {
     template.check(signer)?;
     let tbs = encode::leaf(template, signer, &serial(random));
-    lint::leaf(&tbs, template, signer)?;
-    Ok(tbs)
+    let body = lint::leaf(&tbs, template, signer)?;
+    Ok((tbs, body))
 }
 
 /// 128 random bits, positive. The top bits are fixed to `01`, so that the length never varies and never is zero.
@@ -61,12 +65,13 @@ fn serial(random: &Random) -> [u8; 16] {
 ///
 /// # Errors
 /// [`Error::KeyStore`]
-pub async fn sign(tbs: &[u8], key: &StoredKey, key_store: &dyn KeyStore) -> Result<Certificate, Error> {
-    let der = sign_der(tbs, key, key_store).await?;
-    Certificate::from_der(&der).map_err(|_| Error::Lint { what: WHAT, field: "the whole" })
+pub async fn sign(tbs: &[u8], body: Body, key: &StoredKey, key_store: &dyn KeyStore) -> Result<Certificate, Error> {
+    let scheme = Scheme::x509(key.public.algorithm());
+    let signature = key_store.sign(key, scheme, tbs).await?;
+    Ok(Certificate::assemble(tbs, body, scheme, signature))
 }
 
-/// `SEQUENCE { tbs, algorithm, signature }`, the outer form of certificates and CRLs alike.
+/// `SEQUENCE { tbs, algorithm, signature }`, the outer form of CRLs as of certificates.
 pub(crate) async fn sign_der(tbs: &[u8], key: &StoredKey, key_store: &dyn KeyStore) -> Result<Vec<u8>, Error> {
     let scheme = Scheme::x509(key.public.algorithm());
     let signature = key_store.sign(key, scheme, tbs).await?;

@@ -50,10 +50,11 @@ async fn a_dropped_sleeper_no_longer_counts_and_a_timeout_fires() {
     let clock = manual.clock();
     assert_eq!(clock.timeout(MINUTE, async { 7 }).await, Ok(7));
     assert_eq!(*manual.clock().timeout(MINUTE, async { 7 }).await.as_ref().unwrap(), 7);
-    let waiting = tokio::spawn(async move { clock.timeout(MINUTE, std::future::pending::<()>()).await });
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { clock.timeout(MINUTE, std::future::pending::<()>()).await });
     manual.parked(1).await;
     manual.advance(MINUTE);
-    assert!(waiting.await.unwrap().is_err());
+    assert!(waiting.join_next().await.unwrap().unwrap().is_err());
 }
 
 #[tokio::test]

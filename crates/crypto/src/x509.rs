@@ -10,7 +10,7 @@ use std::ops::Deref;
 use clock::Timestamp;
 
 pub use self::body::{Body, KeyUsage};
-use crate::asn1::{Malformed, Reader, tag};
+use crate::asn1::{self, Malformed, Reader, tag};
 use crate::key::{KeyError, Scheme};
 
 /// A certificate of more bytes is refused unread.
@@ -68,6 +68,14 @@ impl Certificate {
             body: Body::from_der(signed)?,
             der: der.to_vec(),
         })
+    }
+
+    /// Puts a certificate together from a body that was read from `signed` and the signature over it.
+    pub fn assemble(signed: &[u8], body: Body, scheme: Scheme, signature: Vec<u8>) -> Self {
+        let tail = [scheme.algorithm_identifier(), &asn1::bit_string(&signature)].concat();
+        let der = asn1::sequence(&[signed, &tail]);
+        let start = der.len() - tail.len() - signed.len();
+        Self { der, signed: start..start + signed.len(), scheme: Some(scheme), signature, body }
     }
 
     /// Reads the first certificate of a PEM text.

@@ -45,6 +45,7 @@ async fn the_bytes_to_be_signed_are_as_committed() {
     golden("user-x509.hex", &tbs);
     let issued = x509::issue(&user, &tls, &world.keys, &Random::seeded(43)).await.unwrap();
     assert_eq!(issued.signed_bytes(), tbs);
+    assert_eq!(crypto::x509::Certificate::from_der(issued.der()).unwrap(), issued);
     issued.verify_signed_by(&tls.certificate).unwrap();
 
     let names = AlternativeNames::from_hosts(["teleport.cluster.local", "10.0.0.1", "::1"]);

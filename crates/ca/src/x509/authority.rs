@@ -59,6 +59,6 @@ pub async fn self_signed(
 ) -> Result<Certificate, Error> {
     let serial = serial(random);
     let tbs = encode::authority(template, &key.public, &serial);
-    lint::authority(&tbs, template, &key.public, &serial)?;
-    sign(&tbs, key, key_store).await
+    let body = lint::authority(&tbs, template, &key.public, &serial)?;
+    sign(&tbs, body, key, key_store).await
 }

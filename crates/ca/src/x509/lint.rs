@@ -13,7 +13,7 @@ const BASIC_CONSTRAINTS: &str = "2.5.29.19";
 const KEY_USAGE: &str = "2.5.29.15";
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 
-pub(super) fn leaf(tbs: &[u8], template: &Template, signer: &Signer) -> Result<(), Error> {
+pub(super) fn leaf(tbs: &[u8], template: &Template, signer: &Signer) -> Result<Body, Error> {
     let body = read(tbs)?;
     let usages: &[&str] = match template.usage {
         Usage::Leaf | Usage::Svid => &[SERVER_AUTH, CLIENT_AUTH],
@@ -33,10 +33,16 @@ pub(super) fn leaf(tbs: &[u8], template: &Template, signer: &Signer) -> Result<(
         ("key usage of an authority", !has(&body, KeyUsage::CERT_SIGN) && !has(&body, KeyUsage::CRL_SIGN)),
         ("extended key usage", body.extended_key_usage() == usages),
         ("serial number", serial_is_sound(&body)),
-    ])
+    ])?;
+    Ok(body)
 }
 
-pub(super) fn authority(tbs: &[u8], template: &AuthorityTemplate, key: &PublicKey, serial: &[u8]) -> Result<(), Error> {
+pub(super) fn authority(
+    tbs: &[u8],
+    template: &AuthorityTemplate,
+    key: &PublicKey,
+    serial: &[u8],
+) -> Result<Body, Error> {
     let body = read(tbs)?;
     all(&[
         ("subject", same_attributes(body.subject(), &template.subject(serial))),
@@ -47,7 +53,8 @@ pub(super) fn authority(tbs: &[u8], template: &AuthorityTemplate, key: &PublicKe
         ("CA bit", body.is_ca() && body.is_critical(BASIC_CONSTRAINTS)),
         ("key usage", body.key_usage() == Some(template.key_usage()) && body.is_critical(KEY_USAGE)),
         ("serial number", serial_is_sound(&body)),
-    ])
+    ])?;
+    Ok(body)
 }
 
 fn read(tbs: &[u8]) -> Result<Body, Error> {

@@ -117,11 +117,11 @@ fn a_client_is_known_by_its_certificate_or_is_anonymous() {
 #[test]
 fn a_foreign_or_expired_certificate_ends_the_handshake_and_a_removed_authority_counts_at_once() {
     let clock = clock();
-    let trusted = TrustedClients::new(&[PKI.host_ca.clone()]).unwrap();
+    let trusted = TrustedClients::new(std::slice::from_ref(&PKI.host_ca)).unwrap();
     let server = server(&trusted, &clock);
     let known = client(roots(), Some(PKI.user.clone()), &clock);
     assert!(shake(&server, &known, AUTH_SERVER_NAME).is_err(), "foreign");
-    trusted.set(&[PKI.user_ca.clone()]).unwrap();
+    trusted.set(std::slice::from_ref(&PKI.user_ca)).unwrap();
     for _ in 0..3 {
         let (_, connection, _) = shake(&server, &known, AUTH_SERVER_NAME).unwrap();
         assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full), "no resumption");
@@ -130,7 +130,7 @@ fn a_foreign_or_expired_certificate_ends_the_handshake_and_a_removed_authority_c
     assert!(shake(&server, &known, AUTH_SERVER_NAME).is_err(), "removed");
     shake(&server, &client(roots(), None, &clock), AUTH_SERVER_NAME).unwrap();
 
-    trusted.set(&[PKI.user_ca.clone()]).unwrap();
+    trusted.set(std::slice::from_ref(&PKI.user_ca)).unwrap();
     let untimely = client(Trust::DangerAnyServer, Some(PKI.user.clone()), &clock);
     clock.set(PKI.server_leaf.not_after().checked_add(Duration::from_secs(60)).unwrap());
     assert!(shake(&server, &untimely, AUTH_SERVER_NAME).is_err(), "expired");

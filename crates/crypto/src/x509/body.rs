@@ -5,14 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clock::Timestamp;
 use x509_cert::certificate::TbsCertificate;
 use x509_cert::der::asn1::{BitString, BmpString, ObjectIdentifier};
-use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
+use x509_cert::der::{Decode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName};
 use x509_cert::name::Name;
 use x509_cert::time::Time;
 
 use super::Error;
+use crate::asn1::{Reader, tag};
 use crate::key::{KeyError, PublicKey};
+
+/// `[0]`, explicit: the version.
+const VERSION: u8 = 0xa0;
 
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 const BASIC_CONSTRAINTS: &str = "2.5.29.19";
@@ -78,19 +82,19 @@ impl Body {
     /// [`Error::Malformed`]
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         let tbs = TbsCertificate::from_der(der).map_err(|_| Error::Malformed("not a certificate body"))?;
-        let encoded = |name: &Name| name.to_der().map_err(|_| Error::Malformed("name"));
+        let raw = RawParts::of(der)?;
         let mut body = Self {
             serial: tbs.serial_number().as_bytes().to_vec(),
             subject: attributes(tbs.subject())?,
             issuer: attributes(tbs.issuer())?,
-            subject_der: encoded(tbs.subject())?,
-            issuer_der: encoded(tbs.issuer())?,
+            subject_der: raw.subject.to_vec(),
+            issuer_der: raw.issuer.to_vec(),
             not_before: instant(&tbs.validity().not_before)?,
             not_after: instant(&tbs.validity().not_after)?,
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
             uris: Vec::new(),
-            spki: tbs.subject_public_key_info().to_der().map_err(|_| Error::Malformed("public key"))?,
+            spki: raw.spki.to_vec(),
             is_ca: false,
             key_usage: None,
             extended_key_usage: Vec::new(),
@@ -266,6 +270,26 @@ impl Body {
     /// OIDs of all extensions, in order.
     pub fn extension_oids(&self) -> impl Iterator<Item = &str> {
         self.extensions.iter().map(|extension| extension.oid.as_str())
+    }
+}
+
+/// The parts that are compared or hashed as they stand, not as they would be encoded again.
+struct RawParts<'a> {
+    issuer: &'a [u8],
+    subject: &'a [u8],
+    spki: &'a [u8],
+}
+
+impl<'a> RawParts<'a> {
+    fn of(der: &'a [u8]) -> Result<Self, Error> {
+        let mut tbs = Reader::new(der).enter(tag::SEQUENCE)?;
+        // Version 1 leaves the version out.
+        if tbs.peek() == Some(VERSION) {
+            tbs.any()?;
+        }
+        let mut next = || tbs.any().map(|(_, _, whole)| whole);
+        let (_serial, _algorithm, issuer, _validity) = (next()?, next()?, next()?, next()?);
+        Ok(Self { issuer, subject: next()?, spki: next()? })
     }
 }
 
