@@ -1,1 +1,14 @@
-//! gRPC front of auth: authenticate the peer, decode, call, encode. No decisions.
+//! gRPC front of `auth`: authenticates the peer, decodes, calls, encodes. It decides nothing.
+//!
+//! `table` has a row for each method: who may reach it, which operation it stands for, the handler. What has no row
+//! answers UNIMPLEMENTED by name.
+
+pub mod dispatch;
+pub mod metadata;
+pub mod peer;
+pub mod server;
+pub mod table;
+
+mod services;
+
+pub use server::{Options, ServeError, serve, serve_unix};

@@ -1,0 +1,63 @@
+//! The other end of a connection: what it showed in the handshake, and who that makes it at this moment.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use auth::{Auth, Caller, Presented};
+use domain::Error;
+
+/// One connection's other end. The decision who it is, is kept while nothing changed on which it depends.
+#[derive(Debug)]
+pub struct Peer {
+    presented: Presented,
+    remote: String,
+    known: ArcSwapOption<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    epoch: u64,
+    caller: Arc<Caller>,
+}
+
+impl Peer {
+    /// The other end of a new connection.
+    pub fn new(presented: Presented, remote: impl Into<String>) -> Self {
+        Self { presented, remote: remote.into(), known: ArcSwapOption::empty() }
+    }
+
+    /// Where it is.
+    pub fn remote(&self) -> &str {
+        &self.remote
+    }
+
+    /// What it showed.
+    pub fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    /// Who it is, decided again if anything changed that matters: an expiry, a lock, a role, a user, an authority.
+    ///
+    /// # Errors
+    /// As `Auth::authenticate`.
+    pub fn caller(&self, auth: &Auth) -> Result<Arc<Caller>, Error> {
+        // Read before deciding: what changes meanwhile makes the decision stale at once.
+        let epoch = auth.epoch();
+        let has_ended = Auth::presented_until(&self.presented).is_some_and(|end| end <= auth.clock().now());
+        if let Some(known) = self.known.load().as_ref()
+            && known.epoch == epoch
+            && !has_ended
+            && auth.is_fresh()
+        {
+            return Ok(Arc::clone(&known.caller));
+        }
+        let caller = Arc::new(auth.authenticate(&self.presented, &self.remote)?);
+        self.known.store(Some(Arc::new(Known { epoch, caller: Arc::clone(&caller) })));
+        Ok(caller)
+    }
+
+    /// The same peer as a stranger, for what anyone may call.
+    pub fn anonymous(&self) -> Arc<Caller> {
+        Arc::new(Caller::anonymous(self.remote.clone()))
+    }
+}

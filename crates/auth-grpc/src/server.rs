@@ -1,0 +1,193 @@
+//! The ports: gRPC over mutual TLS for everybody, and over a Unix socket for the administrator of this machine.
+
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use auth::{Auth, Presented};
+use crypto::{
+    tls::{ALPN_H2, ClientAuth, ServerCertificate, TrustedClients, auth_alpn, server_config},
+    x509,
+};
+use domain::Kind;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use net::{Accepted, Acceptor, Limits, Listener, tls::Fixed};
+use store::cache::Changed;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixListener,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{dispatch::Dispatcher, peer::Peer, table};
+
+/// Calls at a time on one connection. Official clients open one connection and a watch or two; a benchmark some dozens.
+const MAX_STREAMS: u32 = 250;
+
+/// Header bytes of one call: a path, a version, trace context and an MFA response are under 8 kB.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
+
+/// What one connection's answers may hold in memory before the peer reads them.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Resets that a peer may cause before we take it for an attack ("rapid reset").
+const MAX_RESETS: usize = 100;
+
+/// How often we ask a silent peer whether it is there. Clients ask every 60 s themselves; both are welcome.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(120);
+
+/// How long the answer to that may take; a bot behind a bad line needs some.
+const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(30);
+
+/// How often the server's own certificate is made anew; it lives four times as long.
+const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// What can be set about the port.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What strangers can make us hold.
+    pub limits: Limits,
+}
+
+/// The port cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The server's own certificate could not be made.
+    #[error("the server's certificate cannot be made: {0}")]
+    Certificate(domain::Error),
+    /// TLS cannot be set up with it.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] crypto::tls::Error),
+}
+
+/// Serves the API on a listener until `stop`; then finishes the calls that are running.
+///
+/// # Errors
+/// When the server's certificate or the TLS configuration cannot be made.
+pub async fn serve(auth: Arc<Auth>, listener: Listener, options: Options, stop: CancellationToken) -> Result<(), ServeError> {
+    let identity = ServerCertificate::new(auth.server_certificate().await.map_err(ServeError::Certificate)?);
+    let trusted = TrustedClients::new(&auth.client_certificates().map_err(ServeError::Certificate)?)?;
+    let own_alpn = auth_alpn(auth.cluster());
+    let config = server_config(
+        Arc::clone(&identity) as _,
+        ClientAuth::Optional(Arc::clone(&trusted)),
+        &[&own_alpn, ALPN_H2],
+        auth.clock(),
+    )?;
+    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&auth), table::rows()));
+    let acceptor = Acceptor::new(listener, Fixed(config), options.limits, auth.clock().clone());
+    let accept = acceptor.run(stop.clone(), {
+        let stop = stop.clone();
+        move |accepted| connection(Arc::clone(&dispatcher), accepted, stop.clone())
+    });
+    tokio::select! {
+        () = accept => Ok(()),
+        () = keep_current(&auth, &identity, &trusted) => Ok(()),
+    }
+}
+
+/// Renews the server's own certificate, and follows the authorities that callers' certificates may come from.
+async fn keep_current(auth: &Auth, identity: &ServerCertificate, trusted: &TrustedClients) {
+    let mut changes = auth.cache().subscribe();
+    loop {
+        tokio::select! {
+            () = auth.clock().sleep(OWN_CERTIFICATE_EVERY) => {}
+            changed = changes.recv() => match changed {
+                Ok(Changed::Resource { kind, .. }) if kind != Kind::CertAuthority => continue,
+                // The opened keys are forgotten by the same change; this may come first, so look at the store itself.
+                _ => auth.forget_signers(),
+            },
+        }
+        match auth.server_certificate().await {
+            Ok(chain) => identity.set(chain),
+            Err(error) => tracing::error!(%error, "the server's certificate cannot be renewed; the old one is kept"),
+        }
+        match auth.client_certificates() {
+            Ok(authorities) => {
+                if let Err(error) = trusted.set(&authorities) {
+                    tracing::error!(%error, "the trusted authorities cannot be taken over; the old ones are kept");
+                }
+            }
+            Err(error) => tracing::error!(%error, "the trusted authorities cannot be read; the old ones are kept"),
+        }
+    }
+}
+
+async fn connection(dispatcher: Arc<Dispatcher>, accepted: Accepted, stop: CancellationToken) {
+    let certificate = {
+        let (_, tls) = accepted.stream.get_ref();
+        tls.peer_certificates().and_then(|chain| chain.first()).map(|leaf| x509::Certificate::from_der(leaf))
+    };
+    let presented = match certificate {
+        None => Presented::Nothing,
+        Some(Ok(certificate)) => Presented::Certificate(Arc::new(certificate)),
+        // The handshake has read it before; a certificate that only one of the two readers takes is none.
+        Some(Err(_)) => return,
+    };
+    let peer = Arc::new(Peer::new(presented, accepted.peer.to_string()));
+    let _stranger = accepted.stranger;
+    http2(dispatcher, peer, accepted.stream, stop).await;
+}
+
+/// Serves the API on the administrator's socket until `stop`. Only processes of the user that this server runs as are let in.
+///
+/// # Errors
+/// When the socket fails.
+pub async fn serve_unix(auth: Arc<Auth>, listener: UnixListener, stop: CancellationToken) -> io::Result<()> {
+    let own = rustix::process::geteuid().as_raw();
+    let dispatcher = Arc::new(Dispatcher::new(auth, table::rows()));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (stream, _) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted?,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        let uid = stream.peer_cred()?.uid();
+        if uid != own && uid != 0 {
+            tracing::warn!(uid, "a process of another user tried the administrator's socket");
+            continue;
+        }
+        let peer = Arc::new(Peer::new(Presented::LocalAdmin, "local"));
+        connections.spawn(http2(Arc::clone(&dispatcher), peer, stream, stop.clone()));
+    }
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn http2<S>(dispatcher: Arc<Dispatcher>, peer: Arc<Peer>, stream: S, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn({
+        let peer = Arc::clone(&peer);
+        move |request: http::Request<Incoming>| {
+            let (dispatcher, peer) = (Arc::clone(&dispatcher), Arc::clone(&peer));
+            async move { Ok::<_, Infallible>(dispatcher.call(peer, request).await) }
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_EVERY)
+        .keep_alive_timeout(KEEP_ALIVE_ANSWER)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(remote = peer.remote(), %error, "connection ended");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Every method that is served: a row each, put together from one file per service.
+
+use crate::{dispatch::Row, services};
+
+/// All rows.
+pub fn rows() -> Vec<Row> {
+    [
+        services::cluster::rows(),
+        services::joining::rows(),
+        services::certificates::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,206 @@
+//! Who asks: read from what the peer showed, and checked again on every request of a live connection.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use clock::Timestamp;
+use crypto::x509;
+use domain::{
+    Error,
+    identity::{Identity, UserType},
+    role::SystemRole,
+};
+use rbac::AccessChecker;
+
+use crate::Auth;
+
+/// What a peer showed when it connected; verified by the handshake, not yet decided.
+#[derive(Debug, Clone)]
+pub enum Presented {
+    /// Nothing: a stranger.
+    Nothing,
+    /// It sits on the administrator's socket of this machine.
+    LocalAdmin,
+    /// A certificate that one of our authorities signed.
+    Certificate(Arc<x509::Certificate>),
+}
+
+/// Who asks.
+#[derive(Debug)]
+pub struct Caller {
+    identity: Identity,
+    access: Arc<AccessChecker>,
+    who: Who,
+    remote: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Anonymous,
+    LocalAdmin,
+    System(SystemRole),
+    User,
+}
+
+impl Caller {
+    /// A peer that showed no certificate.
+    pub fn anonymous(remote: impl Into<String>) -> Self {
+        Self {
+            identity: Identity::default(),
+            access: Arc::new(AccessChecker::nobody()),
+            who: Who::Anonymous,
+            remote: remote.into(),
+        }
+    }
+
+    /// What the caller's certificate says.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the caller may do.
+    pub fn access(&self) -> &AccessChecker {
+        &self.access
+    }
+
+    /// Where the call comes from: an address with port, or `local`.
+    pub fn remote(&self) -> &str {
+        &self.remote
+    }
+
+    /// The address without its port.
+    pub fn remote_ip(&self) -> String {
+        self.remote.parse::<SocketAddr>().map_or_else(|_| self.remote.clone(), |address| address.ip().to_string())
+    }
+
+    /// Whether nobody is known.
+    pub fn is_anonymous(&self) -> bool {
+        self.who == Who::Anonymous
+    }
+
+    /// Whether the caller is the administrator of this machine.
+    pub fn is_local_admin(&self) -> bool {
+        self.who == Who::LocalAdmin
+    }
+
+    /// The part of the system that calls, if it is one.
+    pub fn system_role(&self) -> Option<SystemRole> {
+        match self.who {
+            Who::System(role) => Some(role),
+            Who::LocalAdmin => Some(SystemRole::Admin),
+            _ => None,
+        }
+    }
+
+    /// The name that audit events and `created_by` fields carry.
+    pub fn name(&self) -> &str {
+        &self.identity.username
+    }
+
+    /// The part of an audit event that says who acted.
+    pub fn user_metadata(&self) -> audit::UserMetadata {
+        let user_kind = match (self.who, self.identity.user_type) {
+            (Who::Anonymous, _) => audit::UserKind::Unspecified,
+            (Who::LocalAdmin | Who::System(_), _) => audit::UserKind::System,
+            (Who::User, UserType::Bot) => audit::UserKind::Bot,
+            (Who::User, _) => audit::UserKind::Human,
+        };
+        audit::UserMetadata {
+            user: self.identity.username.clone(),
+            impersonator: self.identity.impersonator.clone(),
+            user_kind,
+            bot_name: self.identity.bot_name.clone(),
+            bot_instance_id: self.identity.bot_instance_id.clone(),
+            user_cluster_name: self.identity.teleport_cluster.clone(),
+            user_roles: self.identity.roles.clone(),
+            ..audit::UserMetadata::default()
+        }
+    }
+
+    /// The part of an audit event that says from where.
+    pub fn connection(&self) -> audit::ConnectionMetadata {
+        audit::ConnectionMetadata::from_remote(self.remote.clone())
+    }
+}
+
+impl Auth {
+    /// Decides who a peer is, now: its certificate has not ended, its authority is still trusted, its user still exists,
+    /// and no lock is in force. Called again whenever one of these may have changed.
+    ///
+    /// # Errors
+    /// Denied; the text says which lock is in force, and nothing else that the peer does not know.
+    pub fn authenticate(&self, presented: &Presented, remote: &str) -> Result<Caller, Error> {
+        match presented {
+            Presented::Nothing => Ok(Caller::anonymous(remote)),
+            Presented::LocalAdmin => Ok(self.local_admin()),
+            Presented::Certificate(certificate) => self.certificate_holder(certificate, remote),
+        }
+    }
+
+    fn local_admin(&self) -> Caller {
+        let identity = Identity {
+            username: self.host_name(),
+            roles: vec![SystemRole::Admin.as_str().to_owned()],
+            teleport_cluster: self.cluster().to_owned(),
+            ..Identity::default()
+        };
+        let access = self.roles.system(&identity.username, SystemRole::Admin);
+        Caller { identity, access, who: Who::LocalAdmin, remote: "local".to_owned() }
+    }
+
+    fn certificate_holder(&self, certificate: &x509::Certificate, remote: &str) -> Result<Caller, Error> {
+        if certificate.not_after() <= self.clock.now() {
+            return Err(Error::denied("access denied: the client certificate has expired"));
+        }
+        let (mut identity, from_host_authority) = self.trusted_identity(certificate)?;
+        identity.expires = Some(certificate.not_after());
+        if !identity.pinned_ip.is_empty() && !same_address(&identity.pinned_ip, remote) {
+            return Err(Error::denied("access denied: the client certificate is good for another address only"));
+        }
+        let (who, access) = match (from_host_authority, identity.system_role()) {
+            (true, Some(role)) => (Who::System(role), self.roles.system(&identity.username, role)),
+            (false, None) => (Who::User, self.user_access(&identity)?),
+            // A user certificate that claims to be a host, or a host's that claims to be a user: never issued by us.
+            _ => return Err(Error::denied("access denied: the certificate is of no use here")),
+        };
+        self.refuse_locked(&identity, None)?;
+        Ok(Caller { identity, access, who, remote: remote.to_owned() })
+    }
+
+    /// What the certificate says, if one of our authorities that is still trusted signed it, and whether it was the host one.
+    pub(crate) fn trusted_identity(&self, certificate: &x509::Certificate) -> Result<(Identity, bool), Error> {
+        let signers = self.signers()?;
+        let signed_by = |authorities: &[x509::Certificate]| {
+            authorities.iter().any(|authority| certificate.verify_signed_by(authority).is_ok())
+        };
+        let from_user = signed_by(&signers.user_certificates);
+        if !from_user && !signed_by(&signers.host_certificates) {
+            return Err(Error::denied("access denied: the authority of the client certificate is not trusted any more"));
+        }
+        let identity = Identity::from_subject(certificate.subject())
+            .map_err(|_| Error::denied("access denied: the client certificate is of no use here"))?;
+        if identity.teleport_cluster != self.cluster() {
+            return Err(Error::denied("access denied: the client certificate belongs to another cluster"));
+        }
+        Ok((identity, !from_user))
+    }
+
+    fn user_access(&self, identity: &Identity) -> Result<Arc<AccessChecker>, Error> {
+        let snapshot = self.cache.snapshot();
+        if snapshot.user(&identity.username).is_none() {
+            return Err(Error::denied("access denied: the user does not exist any more"));
+        }
+        self.access(&identity.username, &identity.roles, &identity.traits)
+    }
+
+    /// When a caller that was authenticated stops being so by time alone.
+    pub fn presented_until(presented: &Presented) -> Option<Timestamp> {
+        match presented {
+            Presented::Certificate(certificate) => Some(certificate.not_after()),
+            _ => None,
+        }
+    }
+}
+
+fn same_address(pinned: &str, remote: &str) -> bool {
+    remote.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_string() == pinned)
+}

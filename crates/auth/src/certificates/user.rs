@@ -1,0 +1,247 @@
+//! `GenerateUserCerts`: a bot renews, a bot or a user takes on roles, a user gets a fresh pair, an administrator signs.
+
+use clock::Timestamp;
+use crypto::PublicKey;
+use domain::{
+    Error, Kind,
+    identity::{Identity, SshPermits, UserType},
+    resources::{User, user::Traits},
+};
+use rbac::{Named, Principal, Verb};
+
+use super::{Issued, certificate_event};
+use crate::{
+    Auth, Caller, Operation,
+    decide::Asked,
+    instances::{
+        note_arrival,
+        renew::{Renewal, renew},
+    },
+};
+
+/// What is asked for. A key that is missing means that this certificate is not wanted.
+#[derive(Debug, Clone, Default)]
+pub struct UserCertificates {
+    /// For whom.
+    pub username: String,
+    /// The key for the X.509 certificate.
+    pub tls_key: Option<PublicKey>,
+    /// The key for the SSH certificate.
+    pub ssh_key: Option<PublicKey>,
+    /// When they are to end.
+    pub expires: Option<Timestamp>,
+    /// The roles to take on, when `use_role_requests` is set.
+    pub role_requests: Vec<String>,
+    /// Whether the certificate is for `role_requests` instead of the caller's own roles.
+    pub use_role_requests: bool,
+    /// Whether a certificate with taken-on roles may be used to get another one.
+    pub reissuable: bool,
+    /// The cluster that the certificate leads to.
+    pub route_to_cluster: String,
+    /// What the request asks for and this server does not do yet, by name.
+    pub unsupported: Option<&'static str>,
+}
+
+/// Issues certificates for a user.
+///
+/// # Errors
+/// Denied for what the caller may not have; invalid without a key; unsupported for routes to things that do not exist yet.
+pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> Result<Issued, Error> {
+    if let Some(what) = request.unsupported {
+        return Err(Error::unsupported(format!("{what} is not supported yet")));
+    }
+    if request.tls_key.is_none() && request.ssh_key.is_none() {
+        return Err(Error::invalid("a public key is needed: TLSPublicKey, SSHPublicKey or both"));
+    }
+    let is_own = request.username.is_empty() || request.username == caller.name();
+    match (is_own, request.use_role_requests) {
+        (false, _) => other_user(auth, caller, &request).await,
+        (true, _) if caller.system_role().is_some() => {
+            Err(Error::denied("access denied: a part of the system has no user certificate"))
+        }
+        (true, _) if caller.identity().disallow_reissue => {
+            Err(Error::denied("access denied: this certificate cannot be used to get another one"))
+        }
+        (true, true) => with_roles(auth, caller, &request).await,
+        (true, false) if caller.identity().renewable => own_renewal(auth, caller, &request).await,
+        (true, false) => again(auth, caller, &request).await,
+    }
+}
+
+/// A bot's internal identity renews itself.
+async fn own_renewal(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
+    let (Some(tls_key), Some(ssh_key)) = (&request.tls_key, &request.ssh_key) else {
+        return Err(Error::invalid("a renewal needs both keys: TLSPublicKey and SSHPublicKey"));
+    };
+    let identity = caller.identity();
+    let renewal = Renewal {
+        identity,
+        presented_until: identity.expires.unwrap_or_else(|| auth.clock.now()),
+        tls_key,
+        ssh_key,
+        expires: request.expires,
+        in_grace: false,
+    };
+    renew(auth, caller, renewal).await
+}
+
+/// The caller's own name with other roles: what bots do for their outputs.
+async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
+    if !caller.identity().impersonator.is_empty() {
+        return Err(Error::denied("access denied: a certificate with taken-on roles cannot take on further ones"));
+    }
+    if request.role_requests.is_empty() {
+        return Err(Error::invalid("role_requests: at least one role is needed with use_role_requests"));
+    }
+    let mut names = request.role_requests.clone();
+    names.sort();
+    names.dedup();
+    let snapshot = auth.cache.snapshot();
+    let mut roles = Vec::with_capacity(names.len());
+    for name in &names {
+        // Unknown and forbidden look the same to a caller that may not know which roles exist.
+        let role = snapshot.role(name).ok_or_else(|| Error::denied("access denied: a requested role cannot be taken on"))?;
+        roles.push(role);
+    }
+    let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(&**role)).collect();
+    let asked = Asked {
+        operation: Operation::IssueUserCertificates,
+        kind: Kind::Role,
+        verb: Verb::Use,
+        name: &names.join(","),
+    };
+    auth.enforce(caller, &asked, caller.access().check_impersonate_roles(&named))?;
+    let own = caller.identity();
+    let base = Identity {
+        impersonator: own.username.clone(),
+        disallow_reissue: !request.reissuable,
+        ..basis(own)
+    };
+    let limit = own.expires;
+    finish(auth, caller, request, base, names, own.traits.clone(), limit).await
+}
+
+/// A user's own certificate again, never beyond the end of the one it is asked with.
+async fn again(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
+    let own = caller.identity();
+    let base = Identity { impersonator: own.impersonator.clone(), ..basis(own) };
+    finish(auth, caller, request, base, own.roles.clone(), own.traits.clone(), own.expires).await
+}
+
+/// Somebody else's certificate: signed by an administrator of this machine, or by one who may impersonate that user.
+async fn other_user(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
+    let user = auth.store.get::<User>(&request.username).await?;
+    let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
+    let Some(user) = user else {
+        return Err(if is_admin {
+            Error::not_found(format!("user {:?} does not exist; create it with: tctl users add", request.username))
+        } else {
+            Error::denied("access denied")
+        });
+    };
+    let mut impersonator = String::new();
+    if !is_admin {
+        let snapshot = auth.cache.snapshot();
+        let roles: Vec<_> = user.spec.roles.iter().filter_map(|name| snapshot.role(name)).collect();
+        let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(&**role)).collect();
+        let asked = Asked {
+            operation: Operation::IssueUserCertificates,
+            kind: Kind::User,
+            verb: Verb::Use,
+            name: &request.username,
+        };
+        auth.enforce(caller, &asked, caller.access().check_impersonate_user(Named::of(&user), &named))?;
+        impersonator = caller.name().to_owned();
+    }
+    let base = Identity {
+        username: user.metadata.name.clone(),
+        impersonator,
+        user_type: if user.bot_name().is_some() { UserType::Bot } else { UserType::Local },
+        bot_name: user.bot_name().unwrap_or_default().to_owned(),
+        teleport_cluster: auth.cluster().to_owned(),
+        private_key_policy: "none".into(),
+        ..Identity::default()
+    };
+    let limit = if is_admin { None } else { caller.identity().expires };
+    finish(auth, caller, request, base, user.spec.roles.clone(), user.spec.traits.clone(), limit).await
+}
+
+/// What a certificate derived from the caller's own keeps of it.
+fn basis(own: &Identity) -> Identity {
+    Identity {
+        username: own.username.clone(),
+        teleport_cluster: own.teleport_cluster.clone(),
+        private_key_policy: own.private_key_policy.clone(),
+        user_type: own.user_type,
+        bot_name: own.bot_name.clone(),
+        bot_instance_id: own.bot_instance_id.clone(),
+        join_attributes: own.join_attributes.clone(),
+        pinned_ip: own.pinned_ip.clone(),
+        login_ip: own.login_ip.clone(),
+        mfa_verified: own.mfa_verified.clone(),
+        active_requests: own.active_requests.clone(),
+        device_id: own.device_id.clone(),
+        device_asset_tag: own.device_asset_tag.clone(),
+        device_credential_id: own.device_credential_id.clone(),
+        ..Identity::default()
+    }
+}
+
+/// Fills in what the roles give, bounds the time, records, signs.
+async fn finish(
+    auth: &Auth,
+    caller: &Caller,
+    request: &UserCertificates,
+    base: Identity,
+    roles: Vec<String>,
+    traits: Traits,
+    limit: Option<Timestamp>,
+) -> Result<Issued, Error> {
+    let now = auth.clock.now();
+    let access = auth.access(&base.username, &roles, &traits)?;
+    let options = access.options();
+    let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
+    let preference = auth.cache.snapshot().auth_preference();
+    let default = preference.map_or(domain::resources::auth_preference::DEFAULT_SESSION_TTL, |p| p.spec.default_session_ttl);
+    let after = |span| now.saturating_add(span).unwrap_or(Timestamp::MAX);
+    let mut not_after = match request.expires {
+        Some(asked) if asked > now => asked,
+        _ => after(default),
+    };
+    if !is_admin {
+        not_after = not_after.min(after(options.max_session_ttl));
+    }
+    not_after = limit.map_or(not_after, |limit| not_after.min(limit));
+    let list = |principal| access.principals(principal, None).into_iter().collect::<Vec<String>>();
+    let identity = Identity {
+        principals: list(Principal::Logins),
+        kubernetes_groups: list(Principal::KubernetesGroups),
+        kubernetes_users: list(Principal::KubernetesUsers),
+        database_names: list(Principal::DatabaseNames),
+        database_users: list(Principal::DatabaseUsers),
+        aws_role_arns: list(Principal::AwsRoleArns),
+        azure_identities: list(Principal::AzureIdentities),
+        gcp_service_accounts: list(Principal::GcpServiceAccounts),
+        route_to_cluster: match request.route_to_cluster.as_str() {
+            "" => auth.cluster().to_owned(),
+            cluster => cluster.to_owned(),
+        },
+        ssh_permits: SshPermits {
+            x11_forwarding: options.permit_x11_forwarding,
+            agent_forwarding: options.forward_agent,
+            port_forwarding: options.local_port_forwarding || options.remote_port_forwarding,
+        },
+        cert_extensions: options.cert_extensions.iter().map(|own| (own.name.clone(), own.value.clone())).collect(),
+        previous_identity_expires: base.previous_identity_expires,
+        roles,
+        traits,
+        expires: Some(not_after),
+        ..base
+    };
+    let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
+    auth.refuse_locked(&pair.identity, None)?;
+    let change = auth.store.change().require_exists::<User>(&pair.identity.username);
+    let change = note_arrival(auth, caller, change).await?;
+    change.event(&certificate_event(&pair, caller)).commit().await?;
+    auth.sign(pair).await
+}

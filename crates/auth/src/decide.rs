@@ -1,0 +1,194 @@
+//! Asks `rbac` literally: this caller, this verb, this resource. A denial is explained in the audit log, never to the caller.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::{Error, Kind, identity::Identity, resources::user::Traits, role::SystemRole};
+use rbac::{
+    AccessChecker, CompiledRole, Decision, LockingMode, Reason, RoleSet, RuleContext, Verb,
+    locks::{LockSubject, LockView, STALE_AFTER},
+};
+use store::Snapshot;
+
+use crate::{Auth, Caller, Operation};
+
+/// How many checkers are kept; beyond it all are built anew, so that a flood of identities holds bounded memory.
+const CHECKERS: usize = 20_000;
+
+/// Compiled roles and the checkers made from them, kept until a role changes.
+#[derive(Default)]
+pub(crate) struct Roles {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    compiled: HashMap<String, Arc<CompiledRole>>,
+    checkers: HashMap<Holder, Arc<AccessChecker>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Holder {
+    user: String,
+    roles: Vec<String>,
+    traits: BTreeMap<String, Vec<String>>,
+}
+
+impl Roles {
+    /// Forgets everything; called when a role changed.
+    pub(crate) fn forget(&self) {
+        *self.kept() = Kept::default();
+    }
+
+    /// What a part of the system may do.
+    pub(crate) fn system(&self, name: &str, role: SystemRole) -> Arc<AccessChecker> {
+        let holder = Holder { user: name.to_owned(), roles: vec![format!("@{}", role.as_str())], traits: BTreeMap::new() };
+        let mut kept = self.kept();
+        if let Some(checker) = kept.checkers.get(&holder) {
+            return Arc::clone(checker);
+        }
+        let set = Arc::new(rbac::builtin::role_set([role]));
+        let checker = Arc::new(AccessChecker::new(name, &Traits::new(), set));
+        kept.insert(holder, Arc::clone(&checker));
+        checker
+    }
+
+    /// What the holder of these roles may do. A role that does not exist any more gives nothing, and is named in the log.
+    fn of(&self, user: &str, roles: &[String], traits: &Traits, snapshot: &Snapshot) -> Arc<AccessChecker> {
+        let holder = Holder { user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
+        let mut kept = self.kept();
+        if let Some(checker) = kept.checkers.get(&holder) {
+            return Arc::clone(checker);
+        }
+        let mut set = Vec::with_capacity(roles.len());
+        for name in roles {
+            if let Some(compiled) = kept.compiled.get(name) {
+                set.push(Arc::clone(compiled));
+            } else if let Some(role) = snapshot.role(name) {
+                let compiled = Arc::new(CompiledRole::new((*role).clone()));
+                kept.compiled.insert(name.clone(), Arc::clone(&compiled));
+                set.push(compiled);
+            } else {
+                tracing::warn!(user, role = name, "a certificate names a role that does not exist; it gives nothing");
+            }
+        }
+        let checker = Arc::new(AccessChecker::new(user, traits, Arc::new(set.into_iter().collect::<RoleSet>())));
+        kept.insert(holder, Arc::clone(&checker));
+        checker
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn insert(&mut self, holder: Holder, checker: Arc<AccessChecker>) {
+        if self.checkers.len() >= CHECKERS {
+            self.checkers.clear();
+        }
+        self.checkers.insert(holder, checker);
+    }
+}
+
+/// Something that is asked about a resource, for the audit log.
+pub(crate) struct Asked<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) kind: Kind,
+    pub(crate) verb: Verb,
+    pub(crate) name: &'a str,
+}
+
+impl Auth {
+    /// What the holder of these roles may do.
+    pub(crate) fn access(&self, user: &str, roles: &[String], traits: &Traits) -> Result<Arc<AccessChecker>, Error> {
+        Ok(self.roles.of(user, roles, traits, &self.cache.snapshot()))
+    }
+
+    /// Lets the caller go on if a rule of its roles allows this verb on this resource.
+    ///
+    /// # Errors
+    /// Denied, with a text that says nothing about what exists.
+    pub(crate) fn require(&self, caller: &Caller, asked: &Asked<'_>, context: &RuleContext<'_>) -> Result<(), Error> {
+        self.enforce(caller, asked, caller.access().check_rule(context, asked.kind, asked.verb))
+    }
+
+    /// The same for a kind as a whole, before any resource of it is read.
+    ///
+    /// # Errors
+    /// As [`Auth::require`].
+    pub(crate) fn require_kind(&self, caller: &Caller, operation: Operation, kind: Kind, verbs: &[Verb]) -> Result<(), Error> {
+        for &verb in verbs {
+            if caller.access().may_be_allowed(kind, verb) {
+                continue;
+            }
+            let asked = Asked { operation, kind, verb, name: "" };
+            self.enforce(caller, &asked, caller.access().check_rule(&RuleContext::NONE, kind, verb))?;
+        }
+        Ok(())
+    }
+
+    /// Turns a decision into a result; a denial is recorded with its reason.
+    pub(crate) fn enforce(&self, caller: &Caller, asked: &Asked<'_>, decision: Decision) -> Result<(), Error> {
+        match decision.into_result() {
+            Ok(()) => Ok(()),
+            Err(reason) => {
+                self.record_denial(caller, asked, &reason);
+                Err(Error::denied("access denied"))
+            }
+        }
+    }
+
+    fn record_denial(&self, caller: &Caller, asked: &Asked<'_>, reason: &Reason) {
+        let (role, rule) = match reason {
+            Reason::Denied(source) | Reason::Allowed(source) => (source.role.to_string(), source.place.to_string()),
+            Reason::NoneAllowed { .. } => (String::new(), String::new()),
+        };
+        self.denials.note(audit::events::auth::AccessDenied {
+            user: caller.user_metadata(),
+            connection: caller.connection(),
+            status: audit::Status::failed("access denied"),
+            operation: asked.operation.name().to_owned(),
+            verb: asked.verb.as_str().to_owned(),
+            kind: asked.kind.as_str().to_owned(),
+            resource: asked.name.to_owned(),
+            role,
+            rule,
+            explanation: reason.to_string(),
+            attempts: 1,
+        });
+    }
+
+    /// Refuses an identity that a lock hits.
+    ///
+    /// # Errors
+    /// Denied: `lock targeting User:"x" is in force: …`.
+    pub(crate) fn refuse_locked(&self, identity: &Identity, join_token: Option<&str>) -> Result<(), Error> {
+        let snapshot = self.cache.snapshot();
+        let is_strict = snapshot.auth_preference().is_some_and(|preference| preference.spec.locking_mode == "strict");
+        let mode = if is_strict { LockingMode::Strict } else { LockingMode::BestEffort };
+        let host_id = identity.host_id().unwrap_or_default();
+        let subject = LockSubject {
+            user: &identity.username,
+            roles: identity.roles.iter().map(String::as_str).collect(),
+            logins: identity.principals.iter().map(String::as_str).collect(),
+            mfa_device: &identity.mfa_verified,
+            access_requests: identity.active_requests.iter().map(String::as_str).collect(),
+            device: &identity.device_id,
+            server_ids: vec![host_id, &identity.username],
+            bot_instance_id: &identity.bot_instance_id,
+            join_token: join_token.unwrap_or_default(),
+            ..LockSubject::default()
+        };
+        let view = LockView {
+            locks: snapshot.locks().map(|lock| &**lock),
+            as_of: self.cache.as_of(),
+            stale_after: STALE_AFTER,
+        };
+        rbac::locks::check(view, &subject, mode, self.clock.now())
+            .map(|_| ())
+            .map_err(|locked| Error::denied(locked.to_string()))
+    }
+}

@@ -1,0 +1,103 @@
+//! Where lineages, tombstones and the pending answers of joins are kept: beside the public documents, in the same commits.
+
+use clock::Timestamp;
+use domain::Error;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use storage::{Condition, Key, Revision};
+use store::{Change, Store};
+
+use super::lineage::Lineage;
+
+const LINEAGE: &str = "tessera_lineage";
+const TOMBSTONE: &str = "tessera_tombstone";
+const JOIN_ANSWER: &str = "tessera_join_answer";
+
+/// A lineage and the version of it that was read, so that two renewals at once cannot both advance it.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) lineage: Lineage,
+    pub(crate) revision: Revision,
+}
+
+/// Which instance a spent token's pending answer belongs to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JoinAnswer {
+    pub(crate) bot: String,
+    pub(crate) instance: String,
+}
+
+/// What is left of a deleted instance: it tells a deletion from a store that was rolled back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tombstone {
+    at: Timestamp,
+}
+
+/// The name under which a token's answer is kept; the token itself is a secret and leaves with its record.
+pub(crate) fn token_hash(token: &str) -> String {
+    crypto::hash::sha256_hex(token.as_bytes())
+}
+
+pub(crate) async fn lineage(store: &Store, instance: &str) -> Result<Option<Kept>, Error> {
+    Ok(read(store, &Key::new(LINEAGE, instance)).await?.map(|(lineage, revision)| Kept { lineage, revision }))
+}
+
+pub(crate) async fn join_answer(store: &Store, token_hash: &str) -> Result<Option<JoinAnswer>, Error> {
+    Ok(read(store, &Key::new(JOIN_ANSWER, token_hash)).await?.map(|(answer, _)| answer))
+}
+
+pub(crate) async fn is_deleted(store: &Store, instance: &str) -> Result<bool, Error> {
+    Ok(store.record(&Key::new(TOMBSTONE, instance)).await?.is_some())
+}
+
+/// Adds a lineage to a change: over the version that was read, or as the first one.
+pub(crate) fn put_lineage(
+    change: Change,
+    instance: &str,
+    lineage: &Lineage,
+    over: Option<Revision>,
+    expires: Timestamp,
+) -> Result<Change, Error> {
+    let key = Key::new(LINEAGE, instance);
+    let condition = match over {
+        Some(revision) => Condition::Revision(key.clone(), revision),
+        None => Condition::Absent(key.clone()),
+    };
+    Ok(change.require(condition, raced()).put_record(key, encode(lineage)?, Some(expires)))
+}
+
+/// Adds the way from a spent token to its answer.
+pub(crate) fn put_join_answer(
+    change: Change,
+    token_hash: &str,
+    answer: &JoinAnswer,
+    expires: Timestamp,
+) -> Result<Change, Error> {
+    Ok(change.put_record(Key::new(JOIN_ANSWER, token_hash), encode(answer)?, Some(expires)))
+}
+
+/// Removes the way from a spent token to its answer, once the answer has arrived.
+pub(crate) fn drop_join_answer(change: Change, token_hash: &str) -> Change {
+    change.delete_record(Key::new(JOIN_ANSWER, token_hash))
+}
+
+/// Adds a deletion that leaves a tombstone as long-lived as the record.
+pub(crate) fn bury(change: Change, instance: &str, at: Timestamp, until: Timestamp) -> Result<Change, Error> {
+    let change = change.delete_record(Key::new(LINEAGE, instance));
+    Ok(change.put_record(Key::new(TOMBSTONE, instance), encode(&Tombstone { at })?, Some(until)))
+}
+
+/// Two requests of one instance at once: the later one asks again and is then a repeat, or the next renewal.
+fn raced() -> Error {
+    Error::unavailable("another request of this bot instance was answered at the same moment; try again")
+}
+
+async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<(T, Revision)>, Error> {
+    let Some(item) = store.record(key).await? else { return Ok(None) };
+    let value = serde_json::from_slice(&item.value)
+        .map_err(|error| crate::failure::internal("a stored record cannot be read", error))?;
+    Ok(Some((value, item.revision)))
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| crate::failure::internal("a record cannot be written", error))
+}

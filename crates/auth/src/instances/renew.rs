@@ -1,0 +1,211 @@
+//! A bot renews its identity with the certificate that it has: by generation, repeatably, and through the grace.
+
+use audit::{
+    ConnectionMetadata,
+    events::{
+        bot::{RenewedInGrace, RollbackTolerated},
+        cert::RenewableCertificateGenerationMismatch,
+        lock::LockCreate,
+    },
+};
+use clock::Timestamp;
+use crypto::PublicKey;
+use domain::{
+    Error,
+    identity::Identity,
+    resources::{
+        Bot, BotInstance, Lock, User,
+        bot_instance::{Authentication, LATEST_RECORDS},
+        lock::{LockSpec, LockTarget},
+    },
+};
+use store::Change;
+
+use super::{
+    answer_again, instance_user,
+    lineage::{Digest, Lineage, Question, Verdict},
+    records, too_often,
+};
+use crate::{
+    Auth, Caller,
+    certificates::{Issued, bot_identity, certificate_event},
+    joining::token::{instance_document, not_after},
+};
+
+/// What a bot asks with when it renews.
+#[derive(Debug)]
+pub struct Renewal<'a> {
+    /// What the presented certificate says.
+    pub identity: &'a Identity,
+    /// When the presented certificate ends, or ended.
+    pub presented_until: Timestamp,
+    /// The new X.509 key.
+    pub tls_key: &'a PublicKey,
+    /// The new SSH key.
+    pub ssh_key: &'a PublicKey,
+    /// When the new certificates are to end.
+    pub expires: Option<Timestamp>,
+    /// Whether the presented certificate has expired and the grace is asked for.
+    pub in_grace: bool,
+}
+
+/// Renews a bot's own identity.
+///
+/// # Errors
+/// Denied for a copy (the instance is locked then), a deleted or locked instance, a bot that is gone; limit for a lost
+/// answer that is asked for too often; unavailable when asking again with the same keys is right.
+pub async fn renew(auth: &Auth, caller: &Caller, renewal: Renewal<'_>) -> Result<Issued, Error> {
+    let now = auth.clock.now();
+    let identity = renewal.identity;
+    let instance = identity.bot_instance_id.as_str();
+    let bot = auth.store.get::<Bot>(&identity.bot_name).await?;
+    let bot = bot.ok_or_else(|| Error::denied(format!("access denied: bot {:?} does not exist", identity.bot_name)))?;
+    if records::is_deleted(&auth.store, instance).await? {
+        return Err(Error::denied("this bot instance was deleted; it needs a new token: tctl bots instances add"));
+    }
+    let presented = u32::try_from(identity.generation).unwrap_or(u32::MAX);
+    let question = Question {
+        presented,
+        keys: Digest::of(&renewal.tls_key.spki_der(), &renewal.ssh_key.ssh_wire()),
+        not_after: not_after(&bot, renewal.expires, now),
+    };
+    let kept = records::lineage(&auth.store, instance).await?;
+    let Some(kept) = kept else {
+        // No record and no tombstone, and the bot exists: the store is older than the bot.
+        let lineage = Lineage::recreated(bot.metadata.name.clone(), presented, renewal.presented_until);
+        let Verdict::Renew(next) = lineage.renew(question, auth.config.bot_renewal_grace, now) else {
+            return Err(Error::internal("a recreated lineage must renew"));
+        };
+        return advance(auth, caller, &renewal, &bot, None, next, Some(0)).await;
+    };
+    match kept.lineage.renew(question, auth.config.bot_renewal_grace, now) {
+        Verdict::Renew(next) => advance(auth, caller, &renewal, &bot, Some(&kept), next, None).await,
+        Verdict::RolledBack(next) => {
+            let stored = kept.lineage.generation;
+            advance(auth, caller, &renewal, &bot, Some(&kept), next, Some(stored)).await
+        }
+        Verdict::Repeat(next) => {
+            answer_again(auth, caller, &bot, instance, &kept, next, renewal.tls_key, renewal.ssh_key).await
+        }
+        Verdict::Limit => Err(too_often(caller, &kept.lineage, instance)),
+        Verdict::Mismatch { stored, presented } => mismatch(auth, caller, &bot, instance, stored, presented).await,
+    }
+}
+
+/// Commits the next generation, then signs it.
+async fn advance(
+    auth: &Auth,
+    caller: &Caller,
+    renewal: &Renewal<'_>,
+    bot: &Bot,
+    kept: Option<&records::Kept>,
+    next: Lineage,
+    rolled_back_from: Option<u32>,
+) -> Result<Issued, Error> {
+    let now = auth.clock.now();
+    let instance = renewal.identity.bot_instance_id.as_str();
+    let user = auth.store.fetch::<User>(&bot.status.user_name).await?;
+    let attributes = renewal.identity.join_attributes.clone();
+    let identity = bot_identity(auth, &user, bot, instance, next.generation, attributes.clone(), next.not_after);
+    let pair = auth.prepare(identity, Some(renewal.tls_key), Some(renewal.ssh_key), now, next.not_after)?;
+    auth.refuse_locked(&pair.identity, None)?;
+
+    let until = next.expires(auth.config.bot_renewal_grace);
+    let authentication = Authentication {
+        authenticated_at: Some(now),
+        join_method: attributes.as_ref().and_then(|a| a.meta.as_ref()).map(|m| m.join_method.clone()).unwrap_or_default(),
+        generation: i32::try_from(next.generation).unwrap_or(i32::MAX),
+        public_key: renewal.tls_key.to_pem().into_bytes().into(),
+        join_attrs: attributes,
+        ..Default::default()
+    };
+    let mut change = auth.store.change().require_exists::<Bot>(&bot.metadata.name);
+    if let Some(token) = kept.and_then(|kept| kept.lineage.join.as_ref()) {
+        change = records::drop_join_answer(change, token);
+    }
+    let next = Lineage { join: None, ..next };
+    change = records::put_lineage(change, instance, &next, kept.map(|kept| kept.revision), until)?;
+    change = record_authentication(auth, change, bot, instance, authentication, until).await?;
+    change = change.event(&certificate_event(&pair, caller));
+    if renewal.in_grace {
+        change = change.event(&RenewedInGrace {
+            user: instance_user(bot, instance),
+            connection: ConnectionMetadata::from_remote(caller.remote()),
+            generation: next.generation.into(),
+            expired_at: Some(renewal.presented_until),
+        });
+    }
+    if let Some(stored) = rolled_back_from {
+        tracing::warn!(bot = bot.metadata.name, instance, stored, "a bot is ahead of the store: the store was rolled back");
+        change = change.event(&RollbackTolerated {
+            user: instance_user(bot, instance),
+            connection: ConnectionMetadata::from_remote(caller.remote()),
+            stored_generation: stored.into(),
+            presented_generation: renewal.identity.generation,
+            recreated: kept.is_none(),
+        });
+        change = auth.rollback().note(change, now)?;
+    }
+    change.commit().await?;
+    auth.rollback().refresh(&auth.store).await;
+    auth.sign(pair).await
+}
+
+/// Adds the renewal to the public document, or makes the document anew when the store has lost it.
+async fn record_authentication(
+    auth: &Auth,
+    change: Change,
+    bot: &Bot,
+    instance: &str,
+    authentication: Authentication,
+    until: Timestamp,
+) -> Result<Change, Error> {
+    match auth.store.repository::<BotInstance>().stored_in(&bot.metadata.name, instance).await? {
+        Some(mut stored) => {
+            let latest = &mut stored.value.status.latest_authentications;
+            latest.push(authentication);
+            let excess = latest.len().saturating_sub(LATEST_RECORDS);
+            latest.drain(..excess);
+            stored.value.metadata.expires = Some(until);
+            change.replace(stored)
+        }
+        None => change.create(&instance_document(bot, instance, authentication, until)),
+    }
+}
+
+/// A copy of the bot's storage exists: the instance is locked, never the whole bot.
+async fn mismatch(
+    auth: &Auth,
+    caller: &Caller,
+    bot: &Bot,
+    instance: &str,
+    stored: u32,
+    presented: u32,
+) -> Result<Issued, Error> {
+    let now = auth.clock.now();
+    let message = format!("renewable cert generation mismatch: stored={stored}, presented={presented}");
+    let target = LockTarget { bot_instance_id: instance.to_owned(), ..LockTarget::default() };
+    let spec = LockSpec {
+        target,
+        message: format!(
+            "The bot instance {}/{instance} has been locked due to a certificate generation mismatch, possibly indicating \
+             a stolen certificate.",
+            bot.metadata.name
+        ),
+        created_at: Some(now),
+        created_by: auth.host_name(),
+        ..LockSpec::default()
+    };
+    // One lock for an instance, however often the copy comes back.
+    let lock = Lock::new(format!("generation-{instance}"), spec);
+    let seen = RenewableCertificateGenerationMismatch {
+        user: instance_user(bot, instance),
+        connection: ConnectionMetadata::from_remote(caller.remote()),
+        stored_generation: stored.into(),
+        presented_generation: presented.into(),
+        lock: lock.metadata.name.clone(),
+    };
+    let locked = LockCreate { user: instance_user(bot, instance), ..crate::locks::created(auth, &lock) };
+    auth.store.change().upsert(&lock)?.event(&seen).event(&locked).commit().await?;
+    Err(Error::denied(message))
+}

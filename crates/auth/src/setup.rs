@@ -1,0 +1,237 @@
+//! Opening the authority: what it is made from, and what the first start makes.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use audit::{
+    Recorder, UserMetadata,
+    events::{audit::RestoreDetected, config::ClusterInit},
+    failed_joins::FailedJoins,
+};
+use clock::Clock;
+use crypto::Random;
+use domain::{
+    Error, Resource as _,
+    ca::CaType,
+    error::Kind as ErrorKind,
+    presets,
+    resources::{
+        AuditConfig, AuthPreference, CertAuthority, ClusterName, NetworkingConfig, SessionRecordingConfig,
+    },
+    suite::Suite,
+};
+use keystore::KeyStore;
+use storage::Backend;
+use store::{Cache, Store};
+
+use crate::{Auth, audit_log::denials::Denials, decide::Roles, failure::internal, rollback::Rollback};
+
+/// What the authority stands on.
+pub struct Ports {
+    /// Where everything is kept.
+    pub backend: Arc<dyn Backend>,
+    /// Where signing keys live.
+    pub keystore: Arc<dyn KeyStore>,
+    /// The only source of time.
+    pub clock: Clock,
+    /// The only source of randomness.
+    pub random: Random,
+}
+
+/// What the authority is told at start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The name of a new cluster; must equal that of an existing one.
+    pub cluster_name: String,
+    /// This server's own id.
+    pub host_id: String,
+    /// How long after its end a bot's identity may renew; zero switches the grace off.
+    pub bot_renewal_grace: Duration,
+    /// Names and addresses under which clients reach this server, for its own certificate.
+    pub server_names: Vec<String>,
+    /// Settings from the configuration file; those not named there keep what is stored.
+    pub preference: Option<AuthPreference>,
+    /// Likewise.
+    pub networking: Option<NetworkingConfig>,
+    /// Likewise.
+    pub recording: Option<SessionRecordingConfig>,
+    /// Where the newest audit checkpoint is kept outside the store.
+    pub audit_head: Option<PathBuf>,
+}
+
+impl Auth {
+    /// Opens the authority over its ports: makes a new cluster in an empty store, checks an existing one.
+    ///
+    /// The returned driver fills the cache; [`Auth::run`] drives it with everything else that goes on in the background.
+    ///
+    /// # Errors
+    /// Conflict when the store belongs to a cluster of another name; whatever storage and the key store say.
+    pub async fn open(ports: Ports, config: Config) -> Result<(Arc<Self>, store::cache::Driver), Error> {
+        let recorder = Recorder::new(config.cluster_name.as_str(), ports.clock.clone(), ports.random.clone());
+        let store = Store::new(Arc::clone(&ports.backend), recorder.clone());
+        first_start(&store, &ports, &config).await?;
+        complete(&store, &ports, &config).await?;
+        let rollback = Rollback::default();
+        rollback.refresh(&store).await;
+        notice_older_store(&store, &config, &rollback).await?;
+        let (cache, driver) = Cache::new(store.clone());
+        let auth = Arc::new(Self {
+            store,
+            cache,
+            keystore: ports.keystore,
+            clock: ports.clock,
+            random: ports.random,
+            roles: Roles::default(),
+            signers: ArcSwapOption::empty(),
+            rollback,
+            failed_joins: FailedJoins::new(recorder.clone()),
+            denials: Denials::new(recorder),
+            epoch: AtomicU64::new(1),
+            config,
+        });
+        Ok((auth, driver))
+    }
+}
+
+/// Makes the cluster if the store is empty: name, authorities, settings and preset roles.
+async fn first_start(store: &Store, ports: &Ports, config: &Config) -> Result<(), Error> {
+    if let Some(existing) = store.get::<ClusterName>("cluster-name").await? {
+        let name = &existing.spec.cluster_name;
+        if *name != config.cluster_name {
+            return Err(Error::conflict(format!(
+                "the data directory belongs to cluster {name:?}, the configuration says {:?}; a cluster's name never changes: \
+                 set auth_service.cluster_name to {name:?}, or use another data_dir",
+                config.cluster_name
+            )));
+        }
+        return Ok(());
+    }
+    let suite = suite_of(config);
+    let authorities = new_authorities(ports, &config.cluster_name, suite, CaType::CREATED.to_vec()).await?;
+    let mut name = ClusterName::default();
+    name.spec.cluster_name.clone_from(&config.cluster_name);
+    name.spec.cluster_id = ports.random.uuid().to_string();
+    name.set_defaults();
+    let mut change = store.change().create(&name)?;
+    for authority in &authorities {
+        change = change.create(authority)?;
+    }
+    let event = ClusterInit { user: UserMetadata::system(&config.host_id), ..ClusterInit::default() };
+    match change.event(&event).commit().await {
+        // Another replica was faster; its cluster is ours.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+/// Adds what a cluster of this version has and an older one lacks. Each is its own commit, so a crash leaves nothing half.
+async fn complete(store: &Store, ports: &Ports, config: &Config) -> Result<(), Error> {
+    let mut missing = Vec::new();
+    for ca_type in CaType::CREATED {
+        match store.get_in::<CertAuthority>(ca_type.as_str(), &config.cluster_name).await? {
+            None => missing.push(ca_type),
+            Some(authority) => check_keys(ports, &authority).await?,
+        }
+    }
+    for authority in new_authorities(ports, &config.cluster_name, suite_of(config), missing).await? {
+        keep_existing(store.change().create(&authority)?.commit().await)?;
+    }
+    for role in presets::roles() {
+        if store.get::<domain::resources::Role>(&role.metadata.name).await?.is_none() {
+            keep_existing(store.change().create(&role)?.commit().await)?;
+        }
+    }
+    singleton(store, config.preference.clone(), AuthPreference::default()).await?;
+    singleton(store, config.networking.clone(), NetworkingConfig::default()).await?;
+    singleton(store, config.recording.clone(), SessionRecordingConfig::default()).await?;
+    singleton(store, None, AuditConfig::default()).await
+}
+
+/// Stores a setting: what the file says always, a default only where nothing is stored.
+async fn singleton<T: store::Keyed>(store: &Store, configured: Option<T>, mut default: T) -> Result<(), Error> {
+    let name = T::KIND.singleton_name().unwrap_or_default();
+    let stored = store.get::<T>(name).await?;
+    match (configured, stored) {
+        (Some(mut configured), stored) => {
+            configured.set_defaults();
+            configured.metadata_mut().labels.insert(domain::metadata::ORIGIN.into(), "config-file".into());
+            let unchanged = stored.is_some_and(|mut stored| {
+                stored.metadata_mut().revision.clear();
+                stored == configured
+            });
+            if !unchanged {
+                store.change().upsert(&configured)?.commit().await?;
+            }
+        }
+        (None, None) => {
+            default.set_defaults();
+            default.metadata_mut().labels.insert(domain::metadata::ORIGIN.into(), "defaults".into());
+            keep_existing(store.change().create(&default)?.commit().await)?;
+        }
+        (None, Some(_)) => {}
+    }
+    Ok(())
+}
+
+fn keep_existing(result: Result<store::Receipt, Error>) -> Result<(), Error> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn suite_of(config: &Config) -> Suite {
+    config.preference.as_ref().map_or(Suite::BalancedV1, |preference| preference.spec.signature_algorithm_suite)
+}
+
+/// Makes authorities side by side: RSA keys take most of a second each.
+async fn new_authorities(
+    ports: &Ports,
+    cluster: &str,
+    suite: Suite,
+    types: Vec<CaType>,
+) -> Result<Vec<CertAuthority>, Error> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for ca_type in types {
+        let (keystore, clock, random) = (Arc::clone(&ports.keystore), ports.clock.clone(), ports.random.clone());
+        let cluster = cluster.to_owned();
+        tasks.spawn(async move {
+            ca::authority::new_authority(ca_type, &cluster, suite, &*keystore, &clock, &random).await
+        });
+    }
+    let mut made = Vec::new();
+    while let Some(result) = tasks.join_next().await {
+        let authority = result.map_err(|error| internal("a certificate authority was not made", error))?;
+        made.push(authority.map_err(|error| internal("a certificate authority was not made", error))?);
+    }
+    made.sort_by_key(|authority| authority.ca_type());
+    Ok(made)
+}
+
+/// Names a missing sealing key now, not at the first signature.
+async fn check_keys(ports: &Ports, authority: &CertAuthority) -> Result<(), Error> {
+    let keys = ca::authority::stored_keys(authority)
+        .map_err(|error| internal("a certificate authority cannot be read", error))?;
+    for key in keys {
+        ports.keystore.check(&key).await.map_err(|error| Error::invalid(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Compares the store with the checkpoint kept beside it.
+async fn notice_older_store(store: &Store, config: &Config, rollback: &Rollback) -> Result<(), Error> {
+    let Some(path) = &config.audit_head else { return Ok(()) };
+    let file = audit::chain::audit_head::read(path)
+        .map_err(|error| internal("the audit-head file in the data directory cannot be read", error))?;
+    let stored = audit::chain::last_checkpoint(&**store.backend()).await.map_err(crate::failure::storage_error)?;
+    let Some((found, expected)) = audit::chain::older_store(file.as_ref(), stored.as_ref()) else { return Ok(()) };
+    tracing::warn!(?found, %expected, "the store is older than it was: it was restored from a copy");
+    let event = RestoreDetected { user: UserMetadata::system(&config.host_id), ..RestoreDetected::default() };
+    rollback.note(store.change().event(&event), store.clock().now())?.commit().await?;
+    rollback.refresh(store).await;
+    Ok(())
+}
