@@ -36,7 +36,7 @@ pub(crate) struct Pair {
     pub(crate) identity: Identity,
     serial: String,
     ssh_serial: Option<u64>,
-    tls: Option<Vec<u8>>,
+    tls: Option<(Vec<u8>, x509::Body)>,
     ssh: Option<Vec<u8>>,
 }
 
@@ -58,10 +58,9 @@ impl Auth {
         let mut pair = Pair { identity, serial: String::new(), ssh_serial: None, tls: None, ssh: None };
         if let Some(key) = tls_key {
             let template = ca::x509::user_template(&pair.identity, key.clone(), now, not_after);
-            let tbs = ca::x509::to_be_signed(&template, &signers.user_tls, &self.random).map_err(unusable)?;
-            let body = x509::Body::from_der(&tbs).map_err(|error| internal("the certificate cannot be read back", error))?;
+            let (tbs, body) = ca::x509::prepare(&template, &signers.user_tls, &self.random).map_err(unusable)?;
             pair.serial = body.serial_hex();
-            pair.tls = Some(tbs);
+            pair.tls = Some((tbs, body));
         }
         if let Some(key) = ssh_key {
             let template = ca::ssh::user_template(&pair.identity, key.clone(), now, not_after, &self.random);
@@ -84,8 +83,8 @@ impl Auth {
             tls_authorities: signers.host_certificates.clone(),
             ssh_authorities: signers.host_ssh_keys.clone(),
         };
-        if let Some(tbs) = &pair.tls {
-            issued.tls = Some(ca::x509::sign(tbs, &signers.user_tls.key, &*self.keystore).await.map_err(failed)?);
+        if let Some((tbs, body)) = pair.tls {
+            issued.tls = Some(ca::x509::sign(&tbs, body, &signers.user_tls.key, &*self.keystore).await.map_err(failed)?);
         }
         if let Some(body) = pair.ssh {
             issued.ssh = Some(ca::ssh::sign(body, &signers.user_ssh, &*self.keystore).await.map_err(failed)?);

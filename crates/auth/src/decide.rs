@@ -55,12 +55,13 @@ impl Roles {
         checker
     }
 
-    /// What the holder of these roles may do. A role that does not exist any more gives nothing, and is named in the log.
-    fn of(&self, user: &str, roles: &[String], traits: &Traits, snapshot: &Snapshot) -> Arc<AccessChecker> {
+    /// What the holder of these roles may do. A role that does not exist any more refuses the holder: what that role
+    /// denied would be lost otherwise.
+    fn of(&self, user: &str, roles: &[String], traits: &Traits, snapshot: &Snapshot) -> Result<Arc<AccessChecker>, Error> {
         let holder = Holder { user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {
-            return Arc::clone(checker);
+            return Ok(Arc::clone(checker));
         }
         let mut set = Vec::with_capacity(roles.len());
         for name in roles {
@@ -71,12 +72,13 @@ impl Roles {
                 kept.compiled.insert(name.clone(), Arc::clone(&compiled));
                 set.push(compiled);
             } else {
-                tracing::warn!(user, role = name, "a certificate names a role that does not exist; it gives nothing");
+                tracing::warn!(user, role = name, "an identity names a role that does not exist and is refused");
+                return Err(Error::denied("access denied: a role of this identity does not exist any more"));
             }
         }
         let checker = Arc::new(AccessChecker::new(user, traits, Arc::new(set.into_iter().collect::<RoleSet>())));
         kept.insert(holder, Arc::clone(&checker));
-        checker
+        Ok(checker)
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -104,7 +106,7 @@ pub(crate) struct Asked<'a> {
 impl Auth {
     /// What the holder of these roles may do.
     pub(crate) fn access(&self, user: &str, roles: &[String], traits: &Traits) -> Result<Arc<AccessChecker>, Error> {
-        Ok(self.roles.of(user, roles, traits, &self.cache.snapshot()))
+        self.roles.of(user, roles, traits, &self.cache.snapshot())
     }
 
     /// Lets the caller go on if a rule of its roles allows this verb on this resource.

@@ -47,7 +47,11 @@ pub fn to_be_signed(template: &Template, signer: &Signer, random: &Random) -> Re
     prepare(template, signer, random).map(|(tbs, _)| tbs)
 }
 
-fn prepare(template: &Template, signer: &Signer, random: &Random) -> Result<(Vec<u8>, Body), Error> {
+/// As [`to_be_signed`], with what the second parser read: a caller records the serial number before it lets sign.
+///
+/// # Errors
+/// As [`issue`].
+pub fn prepare(template: &Template, signer: &Signer, random: &Random) -> Result<(Vec<u8>, Body), Error> {
     template.check(signer)?;
     let tbs = encode::leaf(template, signer, &serial(random));
     let body = lint::leaf(&tbs, template, signer)?;
