@@ -98,10 +98,7 @@ impl Database {
         }
     }
 
-    fn transaction<T>(
-        &mut self,
-        run: impl FnOnce(&Self, &mut Head, &mut Told) -> rusqlite::Result<T>,
-    ) -> Applied<T> {
+    fn transaction<T>(&mut self, run: impl FnOnce(&Self, &mut Head, &mut Told) -> rusqlite::Result<T>) -> Applied<T> {
         let (mut head, mut told) = (self.head, Told::new());
         let outcome = self.execute("BEGIN IMMEDIATE").and_then(|()| {
             let value = run(self, &mut head, &mut told)?;
@@ -141,7 +138,13 @@ impl Database {
 
     /// One batch within a transaction: an outer error undoes the whole transaction, an inner one only says that a
     /// condition did not hold, before anything was written.
-    fn batch(&self, batch: Batch, now: Timestamp, head: &mut Head, told: &mut Told) -> rusqlite::Result<Result<Committed>> {
+    fn batch(
+        &self,
+        batch: Batch,
+        now: Timestamp,
+        head: &mut Head,
+        told: &mut Told,
+    ) -> rusqlite::Result<Result<Committed>> {
         for (index, condition) in batch.conditions.iter().enumerate() {
             if !self.holds(condition, now)? {
                 return Ok(Err(Error::Condition { index, key: condition.key().clone() }));
@@ -169,7 +172,8 @@ impl Database {
         let key = condition.key().encode();
         let stored = find
             .query_row([key], |row| {
-                let revision = Revision::new(row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned());
+                let revision =
+                    Revision::new(row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned());
                 Ok((revision, row.get::<_, Option<i64>>(2)?))
             })
             .optional()?;

@@ -81,7 +81,8 @@ fn open_with(path: &Path, synchronous: Synchronous, migrations: &[&str]) -> Resu
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, found) = (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
     let known = migrations.len() as i64 + 1;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     match (application, found) {
         (0, 0) if tables == 0 => stamp(&connection, CREATE, 1).map_err(failed)?,
         (APPLICATION, newer) if newer > known => {
@@ -124,9 +125,7 @@ fn back_up(connection: &Connection, to: &Path) -> Result<(), OpenError> {
             fs::remove_file(&partial)?;
         }
         private_file(&partial)?;
-        connection
-            .execute("VACUUM INTO ?1", [partial.to_string_lossy()])
-            .map_err(std::io::Error::other)?;
+        connection.execute("VACUUM INTO ?1", [partial.to_string_lossy()]).map_err(std::io::Error::other)?;
         File::open(&partial)?.sync_all()?;
         fs::rename(&partial, to)?;
         sync_directory(to)

@@ -81,7 +81,12 @@ async fn the_fixture_of_format_1_can_be_read() {
     let journal = store.journal_read(None, 10).await.expect("the journal").records;
     let values: Vec<_> = journal.iter().map(|record| (record.position.0, record.entry.value.clone())).collect();
     assert_eq!(values, [(2, "second".into()), (3, "third".into())], "the first was trimmed");
-    store.batch(Batch::new().require(storage::Condition::Revision(role.key.clone(), role.revision)).delete(role.key.clone()))
+    store
+        .batch(
+            Batch::new()
+                .require(storage::Condition::Revision(role.key.clone(), role.revision))
+                .delete(role.key.clone()),
+        )
         .await
         .expect("it can be written");
 }

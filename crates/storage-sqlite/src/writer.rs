@@ -10,7 +10,7 @@ use std::thread;
 use clock::Clock;
 use storage::feed::Feed;
 use storage::{Batch, Committed, JournalPosition, Result};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::FatalHook;
 use crate::commit::{Applied, Database};
@@ -26,6 +26,9 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Moved from the write-ahead log into the database after this many commits, or this many bytes.
 const CHECKPOINT: (usize, usize) = (512, 4 * 1024 * 1024);
 
+/// The most commands that wait for the writer: on a disk that hangs, memory must not fill with what will time out.
+const WAITING: usize = 8_192;
+
 type Reply<T> = oneshot::Sender<Result<T>>;
 
 enum Command {
@@ -38,6 +41,7 @@ enum Command {
 pub(crate) struct Writer {
     commands: Option<Sender<Command>>,
     thread: Option<thread::JoinHandle<()>>,
+    waiting: Semaphore,
 }
 
 impl Writer {
@@ -52,7 +56,7 @@ impl Writer {
         let database = Database::new(connection, clock, feed.clone(), head);
         let worker = Worker { database, feed, fatal, failed: None, since_checkpoint: (0, 0) };
         let thread = thread::Builder::new().name("sqlite-write".to_owned()).spawn(move || worker.serve(&queue))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread) })
+        Ok(Self { commands: Some(commands), thread: Some(thread), waiting: Semaphore::new(WAITING) })
     }
 
     pub(crate) async fn batch(&self, batch: Batch) -> Result<Committed> {
@@ -71,6 +75,8 @@ impl Writer {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
+        let busy = |_| storage::Error::Unavailable { reason: "too many changes are waiting for the disk".to_owned() };
+        let _waiting = self.waiting.try_acquire().map_err(busy)?;
         let (reply, answer) = oneshot::channel();
         self.commands.as_ref().ok_or_else(stopped)?.send(command(reply)).map_err(|_| stopped())?;
         // The writer answers everything it took, unless it panicked: then nobody knows.

@@ -112,11 +112,7 @@ impl Prefix {
     }
 
     /// The keys of a kind and sub-kind whose name begins with `name`.
-    pub fn names(
-        kind: impl Into<Cow<'static, str>>,
-        sub_kind: impl Into<String>,
-        name: impl Into<String>,
-    ) -> Self {
+    pub fn names(kind: impl Into<Cow<'static, str>>, sub_kind: impl Into<String>, name: impl Into<String>) -> Self {
         Self { kind: Some(kind.into()), sub_kind: Some(sub_kind.into()), name: name.into() }
     }
 
@@ -188,7 +184,8 @@ mod tests {
     use super::*;
 
     fn key() -> impl Strategy<Value = Key> {
-        let part = || proptest::string::string_regex("[\\x00\\x01\\x02ab\u{ff}\u{10ffff}]{0,3}").expect("a valid pattern");
+        let part =
+            || proptest::string::string_regex("[\\x00\\x01\\x02ab\u{ff}\u{10ffff}]{0,3}").expect("a valid pattern");
         (part(), part(), part()).prop_map(|(kind, sub, name)| Key::with_sub(kind, sub, name))
     }
 

@@ -45,7 +45,14 @@ type Merge = Box<dyn Fn(Option<&Item>) -> Result<Bytes, Error> + Send + Sync>;
 enum Pending {
     Ready(Write),
     /// Must first see what is stored, to keep what this version does not know.
-    Merged { key: Key, name: String, kind: Kind, expires: Option<Timestamp>, expect: Expect, merge: Merge },
+    Merged {
+        key: Key,
+        name: String,
+        kind: Kind,
+        expires: Option<Timestamp>,
+        expect: Expect,
+        merge: Merge,
+    },
 }
 
 #[derive(Clone, Copy)]

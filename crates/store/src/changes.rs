@@ -86,9 +86,8 @@ impl Changes {
                 WatchEvent::Resync => return Ok(ChangeEvent::Resync),
                 WatchEvent::Batch { cursor, changes } => {
                     let kinds = &self.kinds;
-                    let wanted = |change: &storage::Change| {
-                        kinds.iter().any(|kind| kind.as_str() == change.key().kind())
-                    };
+                    let wanted =
+                        |change: &storage::Change| kinds.iter().any(|kind| kind.as_str() == change.key().kind());
                     self.queued.extend(changes.into_iter().filter(wanted).map(|change| (cursor, change)));
                 }
             }

@@ -24,7 +24,7 @@ pub const SCAN_AFTER_MATCH: usize = 5_000;
 /// this bounds what somebody can make the server read with a filter that matches nothing.
 pub const MAX_SCAN: usize = 200_000;
 
-/// How many items are read in one piece.
+/// How many items are read in one piece, at most.
 const CHUNK: usize = 500;
 
 /// Which page of a list.
@@ -73,8 +73,11 @@ pub(crate) async fn list<T: Keyed>(
     let size = request.size();
     let mut after = start::<T>(request)?;
     let (mut items, mut scanned): (Vec<T>, usize) = (Vec::new(), 0);
+    let mut chunk = CHUNK.min(size + 1);
     loop {
-        let page = backend.range(&prefix, after.as_ref(), CHUNK.min(size + 1)).await.map_err(from_storage)?;
+        let page = backend.range(&prefix, after.as_ref(), chunk).await.map_err(from_storage)?;
+        // Small pages are read as asked for; a filter that finds little reads ever larger pieces.
+        chunk = (chunk * 2).min(CHUNK);
         for item in &page.items {
             let resource = decode::<T>(item)?.value;
             if filter(&resource) {

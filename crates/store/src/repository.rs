@@ -68,11 +68,7 @@ impl<T: Keyed> Repository<T> {
     /// # Errors
     /// Invalid when the token belongs to another list, limit when a filter finds nothing for too long, otherwise as
     /// for [`Repository::get`].
-    pub async fn list(
-        &self,
-        request: &ListRequest<'_>,
-        filter: impl Fn(&T) -> bool + Send,
-    ) -> Result<Page<T>, Error> {
+    pub async fn list(&self, request: &ListRequest<'_>, filter: impl Fn(&T) -> bool + Send) -> Result<Page<T>, Error> {
         list::list(&self.backend, request, filter).await
     }
 

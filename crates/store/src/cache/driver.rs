@@ -32,22 +32,22 @@ impl Driver {
     pub async fn run(self) {
         let mut pause = RETRY.0;
         loop {
-            match self.follow().await {
-                Ok(()) => {
+            match Box::pin(self.follow()).await {
+                Ok(true) => {
                     tracing::debug!("the change stream of the cache was lost, reading anew");
                     pause = RETRY.0;
+                    continue;
                 }
-                Err(error) => {
-                    tracing::error!(%error, "the cache cannot be refreshed");
-                    self.cache.0.clock.sleep(pause).await;
-                    pause = (pause * 2).min(RETRY.1);
-                }
+                Ok(false) => tracing::warn!("the change stream of the cache ends as soon as it begins"),
+                Err(error) => tracing::error!(%error, "the cache cannot be refreshed"),
             }
+            self.cache.0.clock.sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
         }
     }
 
-    /// One round: ends when changes were lost.
-    async fn follow(&self) -> Result<(), Error> {
+    /// One round: ends when changes were lost, and says whether the cache was live before.
+    async fn follow(&self) -> Result<bool, Error> {
         let Loaded { mut tables, first, last } = self.load().await?;
         let mut watcher = self.store.backend().watch(&Prefix::all(), Some(first)).await.map_err(from_storage)?;
         loop {
@@ -57,12 +57,13 @@ impl Driver {
                 }
                 WatchEvent::Progress(cursor) if cursor >= last => break,
                 WatchEvent::Progress(_) => {}
-                WatchEvent::Resync => return Ok(()),
+                WatchEvent::Resync => return Ok(false),
             }
         }
         self.cache.publish(tables.clone(), [Changed::Everything]);
         self.cache.refreshed();
-        self.stream(tables, watcher).await
+        self.stream(tables, watcher).await?;
+        Ok(true)
     }
 
     async fn stream(&self, mut tables: Tables, mut watcher: Watcher) -> Result<(), Error> {

@@ -15,10 +15,10 @@ use crate::changes::decode_any;
 
 macro_rules! tables {
     ($($field:ident: $resource:ident),+ $(,)?) => {
-        /// One table for each cached kind.
+        /// One table for each cached kind. A copy shares all that does not change.
         #[derive(Debug, Clone, Default)]
         pub struct Tables {
-            $($field: Table<$resource>,)+
+            $($field: Arc<Table<$resource>>,)+
         }
 
         impl Tables {
@@ -28,7 +28,7 @@ macro_rules! tables {
                 let (cursor, expires) = (item.cursor, item.expires);
                 match decode_any(item)? {
                     $(AnyResource::$resource(resource) => {
-                        self.$field.put(&place, Entry { resource: Arc::new(resource), cursor, expires });
+                        Arc::make_mut(&mut self.$field).put(&place, Entry { resource: Arc::new(resource), cursor, expires });
                     })+
                     _ => {}
                 }
@@ -39,7 +39,7 @@ macro_rules! tables {
             pub(super) fn remove(&mut self, key: &Key, cursor: Cursor) {
                 let place = place(key.sub_kind(), key.name());
                 match Kind::parse(key.kind()) {
-                    $(Some($resource::KIND) => self.$field.remove(&place, cursor),)+
+                    $(Some($resource::KIND) => Arc::make_mut(&mut self.$field).remove(&place, cursor),)+
                     _ => {}
                 }
             }
