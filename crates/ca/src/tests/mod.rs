@@ -4,6 +4,7 @@ mod golden;
 mod others;
 mod properties;
 mod sshd;
+mod tls;
 mod tokens;
 
 use std::path::PathBuf;

@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::{Error, provider};
+use super::Error;
 use crate::key::KeyPair;
 use crate::x509::Certificate;
 
@@ -25,8 +26,9 @@ impl CertificateChain {
             return Err(Error::Mismatch);
         }
         let der = key.to_pkcs8_der()?;
-        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.expose().clone()));
-        let signer = provider().key_provider.load_private_key(der)?;
+        // By reference: the provider's own loader would take a copy that nobody wipes.
+        let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der.expose().as_slice()));
+        let signer = any_supported_type(&der)?;
         let chain = chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
         Ok(Self(Arc::new(CertifiedKey::new(chain, signer))))
     }
