@@ -10,7 +10,7 @@ use std::thread;
 use clock::Clock;
 use storage::feed::Feed;
 use storage::{Batch, Committed, JournalPosition, Result};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::FatalHook;
 use crate::commit::{Applied, Database};
@@ -29,7 +29,18 @@ const CHECKPOINT: (usize, usize) = (512, 4 * 1024 * 1024);
 /// The most commands that wait for the writer: on a disk that hangs, memory must not fill with what will time out.
 const WAITING: usize = 8_192;
 
-type Reply<T> = oneshot::Sender<Result<T>>;
+/// Who waits for an answer, and the place in the queue, which is free again once the command was run.
+struct Reply<T> {
+    answer: oneshot::Sender<Result<T>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<T> Reply<T> {
+    fn send(self, result: Result<T>) {
+        // Nobody waiting any more is no failure.
+        let _ = self.answer.send(result);
+    }
+}
 
 enum Command {
     Batch { batch: Batch, reply: Reply<Committed> },
@@ -41,7 +52,7 @@ enum Command {
 pub(crate) struct Writer {
     commands: Option<Sender<Command>>,
     thread: Option<thread::JoinHandle<()>>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
 }
 
 impl Writer {
@@ -56,7 +67,7 @@ impl Writer {
         let database = Database::new(connection, clock, feed.clone(), head);
         let worker = Worker { database, feed, fatal, failed: None, since_checkpoint: (0, 0) };
         let thread = thread::Builder::new().name("sqlite-write".to_owned()).spawn(move || worker.serve(&queue))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread), waiting: Semaphore::new(WAITING) })
+        Ok(Self { commands: Some(commands), thread: Some(thread), waiting: Arc::new(Semaphore::new(WAITING)) })
     }
 
     pub(crate) async fn batch(&self, batch: Batch) -> Result<Committed> {
@@ -76,8 +87,9 @@ impl Writer {
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
         let busy = |_| storage::Error::Unavailable { reason: "too many changes are waiting for the disk".to_owned() };
-        let _waiting = self.waiting.try_acquire().map_err(busy)?;
+        let place = self.waiting.clone().try_acquire_owned().map_err(busy)?;
         let (reply, answer) = oneshot::channel();
+        let reply = Reply { answer: reply, _place: place };
         self.commands.as_ref().ok_or_else(stopped)?.send(command(reply)).map_err(|_| stopped())?;
         // The writer answers everything it took, unless it panicked: then nobody knows.
         let lost = || storage::Error::OutcomeUnknown { reason: "the writer is gone".to_owned() };
@@ -120,11 +132,11 @@ impl Worker {
                     Command::Batch { batch, reply } => next = self.group(batch, reply, queue),
                     Command::DeleteChunk { bounds, reply } => {
                         let result = self.single(|database| database.delete_chunk(&bounds));
-                        let _ = reply.send(result);
+                        reply.send(result);
                     }
                     Command::Trim { to, reply } => {
                         let result = self.single(|database| database.trim_chunk(to));
-                        let _ = reply.send(result);
+                        reply.send(result);
                     }
                 }
                 self.checkpoint_if_due();
@@ -158,14 +170,13 @@ impl Worker {
             Ok(results) => {
                 self.since_checkpoint.1 += bytes;
                 for (reply, result) in replies.into_iter().zip(results) {
-                    // Nobody waiting any more is no failure.
-                    let _ = reply.send(result);
+                    reply.send(result);
                 }
             }
             Err(error) => {
                 tracing::warn!(batches = count, %error, "a commit was refused");
                 for reply in replies {
-                    let _ = reply.send(Err(error.clone()));
+                    reply.send(Err(error.clone()));
                 }
             }
         }
