@@ -1,5 +1,6 @@
 //! Generated messages and method tables, one conversion file per resource, the single error to status mapping.
 
+pub mod convert;
 #[rustfmt::skip]
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated from proto/")]
 pub mod r#gen;

@@ -1062,8 +1062,8 @@ pub struct RoleOptions {
     pub create_host_user_default_shell: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "32")]
     pub ssh_port_forwarding: ::core::option::Option<SshPortForwarding>,
-    #[prost(string, tag = "33")]
-    pub web_terminal_clipboard_mode: ::prost::alloc::string::String,
+    #[prost(enumeration = "WebTerminalClipboardMode", tag = "33")]
+    pub web_terminal_clipboard_mode: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecordSession {
@@ -1475,6 +1475,35 @@ impl CertExtensionMode {
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
             "EXTENSION" => Some(Self::Extension),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum WebTerminalClipboardMode {
+    Unspecified = 0,
+    Unrestricted = 1,
+    NoCopy = 2,
+}
+impl WebTerminalClipboardMode {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "WEB_TERMINAL_CLIPBOARD_MODE_UNSPECIFIED",
+            Self::Unrestricted => "WEB_TERMINAL_CLIPBOARD_MODE_UNRESTRICTED",
+            Self::NoCopy => "WEB_TERMINAL_CLIPBOARD_MODE_NO_COPY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "WEB_TERMINAL_CLIPBOARD_MODE_UNSPECIFIED" => Some(Self::Unspecified),
+            "WEB_TERMINAL_CLIPBOARD_MODE_UNRESTRICTED" => Some(Self::Unrestricted),
+            "WEB_TERMINAL_CLIPBOARD_MODE_NO_COPY" => Some(Self::NoCopy),
             _ => None,
         }
     }

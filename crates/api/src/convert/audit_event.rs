@@ -1,0 +1,1 @@
+//! Audit events with their fields typed.
