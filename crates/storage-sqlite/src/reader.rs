@@ -19,6 +19,19 @@ use uuid::Uuid;
 use crate::error::{OpenError, refused, stopped};
 use crate::{rows, schema};
 
+// Each finds its rows by one index, in its order; a test asks SQLite whether it does.
+const GET: &str = "SELECT key, value, expires, position, salt FROM items
+    WHERE key = ?1 AND (expires IS NULL OR expires > ?2)";
+
+const RANGE: &str = "SELECT key, value, expires, position, salt FROM items
+    WHERE key >= ?1 AND key < ?2 AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4";
+
+const EXPIRED: &str = "SELECT key, value, expires, position, salt FROM items
+    WHERE expires <= ?1 ORDER BY expires LIMIT ?2";
+
+const JOURNAL: &str = "SELECT position, id, time, value FROM journal
+    WHERE position > max(?1, (SELECT trimmed FROM head)) ORDER BY position LIMIT ?2";
+
 type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 /// The threads, and the queue before them.
@@ -89,22 +102,18 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub(crate) fn get(&mut self, key: &[u8], now: Timestamp) -> Result<Option<Item>> {
-        const SQL: &str = "SELECT key, value, expires, position, salt FROM items
-            WHERE key = ?1 AND (expires IS NULL OR expires > ?2)";
-        let mut items = self.items(SQL, params![key, now.as_microsecond()], usize::MAX)?;
+        let mut items = self.items(GET, params![key, now.as_microsecond()], usize::MAX)?;
         Ok(items.pop())
     }
 
     pub(crate) fn range(&mut self, start: &[u8], end: &[u8], now: Timestamp, limit: usize) -> Result<Page> {
-        const SQL: &str = "SELECT key, value, expires, position, salt FROM items
-            WHERE key >= ?1 AND key < ?2 AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4";
         let limit = limit.clamp(1, MAX_PAGE_ITEMS);
         // One transaction, so that the items and the cursor are of the same snapshot.
         let transaction = Transaction::begin(&self.connection)?;
         let position = rows::head(&self.connection).map_err(|error| refused(&error))?.position;
         // One more than asked for tells whether there are more.
         let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-        let mut items = self.items(SQL, params![start, end, now.as_microsecond(), wanted], MAX_PAGE_BYTES)?;
+        let mut items = self.items(RANGE, params![start, end, now.as_microsecond(), wanted], MAX_PAGE_BYTES)?;
         drop(transaction);
         let cut = items.cut || items.len() > limit;
         items.truncate(limit);
@@ -112,19 +121,15 @@ impl Reader {
     }
 
     pub(crate) fn expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Item>> {
-        const SQL: &str = "SELECT key, value, expires, position, salt FROM items
-            WHERE expires <= ?1 ORDER BY expires LIMIT ?2";
         let limit = i64::try_from(limit.min(MAX_PAGE_ITEMS)).unwrap_or(i64::MAX);
-        Ok(self.items(SQL, params![now.as_microsecond(), limit], MAX_PAGE_BYTES)?.items)
+        Ok(self.items(EXPIRED, params![now.as_microsecond(), limit], MAX_PAGE_BYTES)?.items)
     }
 
     pub(crate) fn journal(&mut self, after: Option<JournalPosition>, limit: usize) -> Result<JournalPage> {
-        const SQL: &str = "SELECT position, id, time, value FROM journal
-            WHERE position > max(?1, (SELECT trimmed FROM head)) ORDER BY position LIMIT ?2";
         let limit = limit.clamp(1, MAX_PAGE_ITEMS);
         let after = after.map_or(0, |JournalPosition(after)| i64::try_from(after).unwrap_or(i64::MAX));
         let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-        let mut records = self.records(SQL, params![after, wanted])?;
+        let mut records = self.records(JOURNAL, params![after, wanted])?;
         let more = records.len() > limit;
         records.truncate(limit);
         Ok(JournalPage { records, more })
@@ -199,5 +204,29 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         // It has only read: if this fails, the next statement says why.
         let _ = self.0.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Synchronous;
+
+    #[test]
+    fn no_read_grows_with_the_number_of_items() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let connection = schema::open(&directory.path().join("state.sqlite"), Synchronous::Off).expect("a file");
+        for (sql, count, index) in [
+            (GET, 2, "items USING INDEX sqlite_autoindex_items_1 (key=?)"),
+            (RANGE, 4, "items USING INDEX sqlite_autoindex_items_1 (key>? AND key<?)"),
+            (EXPIRED, 2, "items USING INDEX items_expires (expires<?)"),
+            (JOURNAL, 2, "journal USING INTEGER PRIMARY KEY (rowid>?)"),
+        ] {
+            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid SQL");
+            let plan = explain.query_map(rusqlite::params_from_iter(vec![0; count]), |row| row.get::<_, String>(3));
+            let plan: Vec<String> = plan.and_then(Iterator::collect).expect("a plan");
+            assert_eq!(plan.first().map(String::as_str), Some(format!("SEARCH {index}").as_str()), "{plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE") || step.contains("SCAN items")), "{plan:?}");
+        }
     }
 }
