@@ -1,3 +1,12 @@
 //! The Tessera server.
 
-fn main() {}
+mod args;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::finish(commands::run(args::Cli::parse().command))
+}

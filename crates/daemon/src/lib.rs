@@ -1,8 +1,22 @@
 //! Composition root of the server: read the file, validate, choose adapters, build, run.
 //!
 //! The only crate that names a storage or key adapter and that reads the server's environment. It decides nothing
-//! about access and speaks no protocol: it hands finished parts to each other.
+//! about access and speaks no protocol: it hands finished parts to each other. [`Server::start`] is also how a test
+//! starts a cluster in its own process.
 
+mod admin_socket;
+mod backend;
 pub mod config;
 pub mod configure;
 pub mod data_dir;
+mod documents;
+mod logging;
+mod overrides;
+pub mod process;
+mod sealing;
+mod server;
+mod settings;
+
+pub use admin_socket::path as admin_socket;
+pub use overrides::Overrides;
+pub use server::{Environment, Server};

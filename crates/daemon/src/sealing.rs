@@ -18,7 +18,7 @@ const OWN_KEY: &str = "sealing.key";
 
 /// Why there are no sealing keys.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// A file cannot be read or written.
     #[error("sealing key {} cannot be {action}", path.display())]
     File {

@@ -1,1 +1,7 @@
 //! Fakes, test keys and CAs, log capture with a leak check, the cluster in one process.
+//!
+//! For tests only: nothing here is linked into what ships.
+
+mod cluster;
+
+pub use cluster::{Cluster, Options};

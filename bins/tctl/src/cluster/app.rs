@@ -1,6 +1,7 @@
 //! Applications and the servers that announce them.
 
 use api::{
+    convert::Wire,
     r#gen::{
         proto::{DeleteApplicationServerRequest, ListResourcesRequest, paginated_resource},
         types::ResourceRequest,
@@ -14,7 +15,7 @@ use domain::{
     resources::{App, AppServer},
 };
 
-use super::{Remote, wire::{FromWire, ToWire}};
+use super::Remote;
 
 /// How many servers one page holds.
 const PAGE: i32 = 500;

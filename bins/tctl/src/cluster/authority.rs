@@ -1,6 +1,7 @@
 //! Certificate authorities.
 
 use api::{
+    convert::Wire,
     r#gen::{
         teleport::trust::v1::{
             DeleteCertAuthorityRequest, GetCertAuthoritiesRequest, GetCertAuthorityRequest, UpsertCertAuthorityRequest,
@@ -13,7 +14,7 @@ use client::Client;
 use crypto::x509::Certificate;
 use domain::{Error, ca::CaType, error::Kind as ErrorKind, resources::CertAuthority};
 
-use super::{Remote, ping, wire::{FromWire, ToWire}};
+use super::{Remote, ping};
 
 /// The authority of one type of our own cluster.
 pub(crate) async fn authority(client: &Client, ca_type: CaType, with_keys: bool) -> Result<CertAuthority, Error> {

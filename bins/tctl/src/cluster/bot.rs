@@ -1,6 +1,7 @@
 //! Bots and their instances.
 
 use api::{
+    convert::Wire,
     r#gen::teleport::machineid::v1::{
         CreateBotRequest, DeleteBotInstanceRequest, DeleteBotRequest, GetBotInstanceRequest, GetBotRequest,
         ListBotInstancesRequest, ListBotsRequest, UpdateBotRequest, UpsertBotRequest,
@@ -13,7 +14,7 @@ use domain::{
     resources::{Bot, BotInstance},
 };
 
-use super::{Remote, wire::{FromWire, ToWire}};
+use super::Remote;
 
 /// What an update of a bot may change.
 const MASK: [&str; 4] = ["spec.roles", "spec.traits", "spec.max_session_ttl", "metadata.description"];

@@ -1,6 +1,7 @@
 //! The configuration of the cluster: one resource of each kind.
 
 use api::{
+    convert::Wire,
     r#gen::teleport::clusterconfig::v1::{
         GetAuthPreferenceRequest, GetClusterAuditConfigRequest, GetClusterNetworkingConfigRequest,
         GetSessionRecordingConfigRequest, ResetAuthPreferenceRequest, ResetClusterNetworkingConfigRequest,
@@ -16,7 +17,7 @@ use domain::{
     resources::{AuditConfig, AuthPreference, NetworkingConfig, SessionRecordingConfig},
 };
 
-use super::{Remote, wire::{FromWire, ToWire}};
+use super::Remote;
 
 macro_rules! singleton {
     ($type:ident, $get:ident $get_request:ident, $update:ident $update_request:ident, $upsert:ident $upsert_request:ident,

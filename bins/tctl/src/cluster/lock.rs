@@ -1,13 +1,14 @@
 //! Locks.
 
 use api::{
+    convert::Wire,
     r#gen::proto::{DeleteLockRequest, GetLockRequest, GetLocksRequest},
     methods::proto::auth_service as rpc,
 };
 use client::Client;
 use domain::{Error, Resource, error::Kind as ErrorKind, resources::Lock};
 
-use super::{Remote, wire::{FromWire, ToWire}};
+use super::Remote;
 
 impl Remote for Lock {
     async fn fetch(client: &Client, name: &str) -> Result<Self, Error> {

@@ -28,7 +28,6 @@ pub(crate) use self::{
     bot::{bot_instance, bot_instances},
     certificates::{Issued, UserCertificates, sign_host, sign_user},
     status::{auth_address, ping, suite},
-    token::system_roles,
     user::credentials_token,
 };
 

@@ -1,13 +1,14 @@
 //! Roles.
 
 use api::{
+    convert::Wire,
     r#gen::proto::{CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, UpdateRoleRequest, UpsertRoleRequest},
     methods::proto::auth_service as rpc,
 };
 use client::Client;
 use domain::{Error, resources::Role};
 
-use super::{Remote, wire::{FromWire, ToWire}};
+use super::Remote;
 
 impl Remote for Role {
     async fn fetch(client: &Client, name: &str) -> Result<Self, Error> {

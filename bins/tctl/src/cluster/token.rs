@@ -1,6 +1,7 @@
 //! Join tokens.
 
 use api::{
+    convert::Wire,
     r#gen::{
         proto::{CreateTokenV2Request, UpsertTokenV2Request, create_token_v2_request, upsert_token_v2_request},
         types::ResourceRequest,
@@ -8,14 +9,9 @@ use api::{
     methods::proto::auth_service as rpc,
 };
 use client::Client;
-use domain::{Error, resources::Token, role::SystemRole};
+use domain::{Error, resources::Token};
 
-use super::{Remote, wire::{FromWire, ToWire}};
-
-/// The form in which a token names system roles.
-pub(crate) fn system_roles(roles: &[SystemRole]) -> Vec<SystemRole> {
-    roles.to_vec()
-}
+use super::Remote;
 
 impl Remote for Token {
     async fn fetch(client: &Client, name: &str) -> Result<Self, Error> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use api::{
+    convert::Wire,
     r#gen::teleport::users::v1::{
         CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest, UpdateUserRequest, UpsertUserRequest,
     },
@@ -11,7 +12,7 @@ use api::{
 use client::Client;
 use domain::{Error, Timestamp, resources::User};
 
-use super::{Remote, wire::{FromWire, ToWire}};
+use super::Remote;
 
 /// One user, with secrets when asked for.
 pub(super) async fn fetch(client: &Client, name: &str, with_secrets: bool) -> Result<User, Error> {

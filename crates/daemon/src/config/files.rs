@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Config, Error};
 
 /// The places that are looked at, in this order.
-pub const DEFAULT_PATHS: [&str; 2] = ["/etc/tessera.yaml", "/etc/teleport.yaml"];
+const DEFAULT_PATHS: [&str; 2] = ["/etc/tessera.yaml", "/etc/teleport.yaml"];
 
 /// A configuration and the file that it came from.
 #[derive(Clone, Debug)]

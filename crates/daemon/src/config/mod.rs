@@ -26,7 +26,7 @@ pub use problem::{Invalid, Problem};
 pub use sections::{
     auth_service::{AuthService, SessionRecording, StaticToken},
     authentication::{Authentication, LockingMode, SecondFactor, Suite},
-    log::{Log, LogFormat, LogOutput, Severity},
+    log::{Log, LogFormat, LogOutput, LogStyle, Severity},
     storage::{AuditSink, Storage, StorageType},
     teleport::Common,
 };

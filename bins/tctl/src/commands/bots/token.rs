@@ -30,8 +30,7 @@ struct Joining<'a> {
 /// Checks that a token exists and joins this bot.
 pub(super) async fn check(client: &Client, token: &str, bot: &str) -> anyhow::Result<()> {
     let found = Token::fetch(client, token).await.advise(|| "create it first: tctl create token.yaml")?;
-    let is_bot = found.spec.roles.iter().any(|role| SystemRole::parse(role.as_str()) == Some(SystemRole::Bot));
-    if !is_bot || found.spec.bot_name != bot {
+    if !found.is_for_bot() || found.spec.bot_name != bot {
         bail!(domain::Error::invalid(format!(
             "token \"{token}\" does not join bot \"{bot}\": it needs roles [Bot] and bot_name {bot}"
         )));
@@ -48,7 +47,7 @@ pub(super) async fn create(
 ) -> anyhow::Result<String> {
     let client = session.client().await?;
     let name = name.unwrap_or_else(|| session.random.hex(16));
-    let spec = TokenSpec { roles: cluster::system_roles(&[SystemRole::Bot]), bot_name: bot.to_owned(), ..TokenSpec::default() };
+    let spec = TokenSpec { roles: vec![SystemRole::Bot], bot_name: bot.to_owned(), ..TokenSpec::default() };
     let mut token = Token::new(name.clone(), spec);
     token.metadata.expires = Some(session.clock.now().checked_add(ttl)?);
     cluster::check(&mut token)?;

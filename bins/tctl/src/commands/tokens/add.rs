@@ -55,7 +55,7 @@ struct Made {
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
     let roles = roles(&args.types)?;
     let name = args.value.clone().unwrap_or_else(|| session.random.hex(16));
-    let mut token = Token::new(name.clone(), TokenSpec { roles: cluster::system_roles(&roles), ..TokenSpec::default() });
+    let mut token = Token::new(name.clone(), TokenSpec { roles: roles.clone(), ..TokenSpec::default() });
     token.metadata.labels = labels(args.labels.as_deref().unwrap_or_default())?;
     token.metadata.expires = Some(session.clock.now().checked_add(args.ttl)?);
     cluster::check(&mut token)?;

@@ -1,0 +1,29 @@
+//! The command line of the server. Each command's own flags stand beside its code.
+
+use clap::Parser;
+
+use crate::commands::Command;
+
+/// The Tessera server: certificate authority and access for machines and people.
+#[derive(Debug, Parser)]
+#[command(name = "tessera", version, after_help = cli::exit::HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_consistent_and_shows_an_example() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("tessera "), "no example in {}", command.get_name());
+        }
+    }
+}

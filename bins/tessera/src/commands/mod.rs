@@ -1,0 +1,35 @@
+//! The commands, one file each.
+
+mod check;
+mod completion;
+mod configure;
+mod start;
+mod version;
+
+use clap::Subcommand;
+
+/// What the server can be told on its command line.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    Start(Box<start::Args>),
+    /// Write a configuration file that works.
+    Configure(configure::Args),
+    /// Check a configuration file and print what it means.
+    Check(check::Args),
+    /// Print the version.
+    Version(version::Args),
+    /// Print a completion script for a shell.
+    Completion(completion::Args),
+}
+
+/// Runs a command.
+pub(crate) fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Start(args) => start::run(*args),
+        Command::Configure(args) => configure::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Version(args) => version::run(args),
+        Command::Completion(args) => completion::run(args),
+    }
+}

@@ -1,0 +1,20 @@
+//! `tessera version`: what this program is.
+
+use cli::{Format, Output};
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tessera version --format=json")]
+pub(crate) struct Args {
+    /// How the result is shown.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    match args.format {
+        Format::Text => Output::stdout().line(format_args!("Tessera v{version}")),
+        format => Output::stdout().value(format, &serde_json::json!({ "version": version })),
+    }
+}

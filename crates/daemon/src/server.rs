@@ -1,0 +1,355 @@
+//! Builds a server from its configuration, and holds it while it runs.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use audit::chain::{Chainer, KeyStoreSigner, Setup};
+use auth::{Auth, Ports};
+use clock::Clock;
+use crypto::Random;
+use domain::resources::ClusterName;
+use keystore::{KeyStore, SoftwareKeyStore};
+use net::{Listener, ListenerOptions};
+use service::{
+    Component, Outcome, Policy, Readiness, Supervisor,
+    diagnostics::{Diagnostics, Paths},
+};
+use storage::Backend;
+use store::Store;
+use telemetry::metrics::{self, Registry};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::{
+    admin_socket, backend,
+    config::{Address, AuditSink, Config},
+    data_dir::DataDir,
+    documents, sealing, settings,
+};
+
+/// What a server is built with besides its configuration.
+#[derive(Clone)]
+pub struct Environment {
+    /// The only source of time.
+    pub clock: Clock,
+    /// The only source of randomness.
+    pub random: Random,
+    /// Documents that a new cluster begins with.
+    pub bootstrap: Option<PathBuf>,
+    /// Documents that are applied at each start.
+    pub apply_on_startup: Option<PathBuf>,
+}
+
+impl Environment {
+    /// The machine's own clock and randomness, no documents.
+    pub fn system() -> Self {
+        Self { clock: Clock::system(), random: Random::system(), bootstrap: None, apply_on_startup: None }
+    }
+}
+
+/// A server that runs.
+pub struct Server {
+    auth: Arc<Auth>,
+    auth_addr: SocketAddr,
+    diag_addr: Option<SocketAddr>,
+    readiness: Readiness,
+    /// What serves; ends first.
+    supervisor: Supervisor,
+    /// The audit chain; ends last, so that its checkpoint covers everything.
+    chain: Supervisor,
+    data_dir: DataDir,
+}
+
+/// What was opened before anything runs.
+struct Parts {
+    backend: Arc<dyn Backend>,
+    keys: Arc<dyn KeyStore>,
+    auth: Arc<Auth>,
+    driver: store::cache::Driver,
+    listener: Listener,
+    admin: UnixListener,
+}
+
+impl Server {
+    /// Opens the data directory and everything in it, starts serving, and returns once the first request can be
+    /// answered.
+    ///
+    /// # Errors
+    /// When any part cannot be opened; each error says which and what to do.
+    pub async fn start(config: &Config, environment: Environment) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.teleport.data_dir, &environment.random)?;
+        let supervisor = Supervisor::new(environment.clock.clone());
+        let readiness = Readiness::new();
+        let starting = readiness.register("auth");
+        let diag_addr = diagnostics(config, &environment.clock, &readiness, &supervisor).await?;
+        let parts = open(config, &environment, &data_dir).await?;
+        let auth_addr = parts.listener.local_addr()?;
+        let chain = chain(config, &environment, &parts, data_dir.path()).await?;
+        let auth = Arc::clone(&parts.auth);
+        serve(parts, &supervisor);
+        auth.cache().wait_ready().await;
+        if let Some(path) = &environment.apply_on_startup {
+            documents::apply(&auth, path).await?;
+        }
+        starting.ready();
+        watch_cache(&auth, starting, &supervisor);
+        tracing::info!(address = %auth_addr, cluster = auth.cluster(), "auth service is ready");
+        Ok(Self { auth, auth_addr, diag_addr, readiness, supervisor, chain, data_dir })
+    }
+
+    /// Where the API listens, with the port that the system chose.
+    pub fn auth_addr(&self) -> SocketAddr {
+        self.auth_addr
+    }
+
+    /// Where the diagnostics endpoint listens.
+    pub fn diag_addr(&self) -> Option<SocketAddr> {
+        self.diag_addr
+    }
+
+    /// The socket of the local administrator.
+    pub fn admin_socket(&self) -> PathBuf {
+        admin_socket::path(self.data_dir.path())
+    }
+
+    /// The authority, for tests that look behind the API.
+    pub fn auth(&self) -> &Arc<Auth> {
+        &self.auth
+    }
+
+    /// Who is ready.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// What is asked to stop: softly (finish what is there) or hard.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Waits until the server is asked to stop or cannot go on; lets calls finish for `grace`, then lays the last
+    /// links of the audit chain.
+    pub async fn run(self, grace: Duration) -> Outcome {
+        let outcome = self.supervisor.run(grace).await;
+        self.chain.stop().soft();
+        let chained = self.chain.run(CHAIN_GRACE).await;
+        if !chained.cut_off.is_empty() {
+            tracing::warn!("the last audit checkpoint was not written in time; the next start lays the missing links");
+        }
+        // The administrator's socket goes with the server; a left-over one would only confuse.
+        let _ = std::fs::remove_file(admin_socket::path(self.data_dir.path()));
+        outcome
+    }
+
+    /// Stops softly and waits for the end.
+    pub async fn stop(self, grace: Duration) -> Outcome {
+        self.supervisor.stop().soft();
+        self.run(grace).await
+    }
+}
+
+/// How long the last audit checkpoint may take; what it misses is linked at the next start.
+const CHAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// A cache older than this is said in `/readyz`: decisions are made from it.
+const STALE_CACHE: Duration = Duration::from_secs(5);
+
+async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) -> anyhow::Result<Parts> {
+    let (clock, random) = (&environment.clock, &environment.random);
+    let storage = &config.teleport.storage;
+    let backend = tokio::task::spawn_blocking({
+        let (storage, clock, random) = (storage.clone(), clock.clone(), random.clone());
+        move || backend::open(&storage, &clock, &random)
+    })
+    .await??;
+    let sealing = sealing::load(storage, data_dir.path(), random)?;
+    let keys: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new(sealing, random.clone())?);
+    let address = resolve(&config.auth_service.listen_addr).await?;
+    let listener = Listener::bind(address, ListenerOptions::default())
+        .with_context(|| format!("auth_service.listen_addr {address} cannot be used; is another server running?"))?;
+    let admin = admin_socket::bind(data_dir.path()).context("the administrator's socket cannot be opened")?;
+    let stored = stored_cluster(&backend, config, environment).await?;
+    let is_new = stored.is_none();
+    let cluster_name = match &config.auth_service.cluster_name {
+        Some(name) => name.clone(),
+        None => stored.unwrap_or_else(|| config.cluster_name().to_owned()),
+    };
+    warn_about_name(&cluster_name);
+    let ports = Ports { backend: Arc::clone(&backend), keystore: Arc::clone(&keys), clock: clock.clone(), random: random.clone() };
+    let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
+    if let (true, Some(path)) = (is_new, &environment.bootstrap) {
+        documents::apply(&auth, path).await?;
+    }
+    Ok(Parts { backend, keys, auth, driver, listener, admin })
+}
+
+/// The name of the cluster that the store belongs to; a file without a name follows it, so that a host that was
+/// renamed still starts.
+async fn stored_cluster(
+    backend: &Arc<dyn Backend>,
+    config: &Config,
+    environment: &Environment,
+) -> anyhow::Result<Option<String>> {
+    let recorder = audit::Recorder::new(config.cluster_name(), environment.clock.clone(), environment.random.clone());
+    let name = Store::new(Arc::clone(backend), recorder).get::<ClusterName>("cluster-name").await?;
+    Ok(name.map(|name| name.spec.cluster_name))
+}
+
+fn warn_about_name(name: &str) {
+    if spiffe::TrustDomain::parse(name).is_err() {
+        tracing::warn!(
+            cluster = name,
+            "the cluster name is no valid SPIFFE trust domain (lower-case letters, digits, '.', '-', '_'): workload \
+             identity will not be available, and the name cannot be changed later"
+        );
+    }
+}
+
+fn auth_config(config: &Config, cluster_name: String, data_dir: &DataDir) -> auth::Config {
+    let service = &config.auth_service;
+    let mut server_names = vec![config.teleport.nodename.clone()];
+    server_names.extend(service.public_addr.iter().map(|address| address.host.clone()));
+    server_names.extend(config.teleport.advertise_ip.map(|ip| ip.to_string()));
+    if !matches!(service.listen_addr.host.as_str(), "0.0.0.0" | "::") {
+        server_names.push(service.listen_addr.host.clone());
+    }
+    auth::Config {
+        cluster_name,
+        host_id: data_dir.host_uuid().to_owned(),
+        bot_renewal_grace: service.bot_renewal_grace,
+        server_names,
+        preference: settings::preference(service),
+        networking: settings::networking(service),
+        recording: settings::recording(service),
+        audit_head: Some(data_dir.path().join("audit-head")),
+    }
+}
+
+async fn chain(
+    config: &Config,
+    environment: &Environment,
+    parts: &Parts,
+    data_dir: &Path,
+) -> anyhow::Result<Supervisor> {
+    let signer = KeyStoreSigner::open(&*parts.backend, Arc::clone(&parts.keys)).await?;
+    let sinks = config.teleport.storage.audit_events_uri.iter();
+    let sinks = sinks.map(|sink| -> Box<dyn audit::sinks::Sink> {
+        match sink {
+            AuditSink::Stdout => Box::new(audit::sinks::StdoutSink),
+            AuditSink::File(path) => Box::new(audit::sinks::FileSink::new(path.clone(), environment.clock.clone())),
+        }
+    });
+    let setup = Setup {
+        backend: Arc::clone(&parts.backend),
+        cluster: parts.auth.cluster().to_owned(),
+        clock: environment.clock.clone(),
+        random: environment.random.clone(),
+        signer: Arc::new(signer),
+        sinks: sinks.collect(),
+        head_file: Some(data_dir.join("audit-head")),
+    };
+    let chainer = Chainer::open(setup).await.context("the audit chain cannot be continued")?;
+    let supervisor = Supervisor::new(environment.clock.clone());
+    let token = supervisor.stop().token().clone();
+    supervisor.spawn_once("audit chain", async move {
+        if let Err(error) = chainer.run(token).await {
+            tracing::error!(%error, "the audit chain ended; the next start lays the missing links");
+        }
+    });
+    Ok(supervisor)
+}
+
+fn serve(parts: Parts, supervisor: &Supervisor) {
+    let Parts { auth, driver, listener, admin, .. } = parts;
+    auth.run(driver, supervisor);
+    once(supervisor, "api", {
+        let auth = Arc::clone(&auth);
+        move |stop| auth_grpc::serve(auth, listener, auth_grpc::Options::default(), stop.token().clone())
+    });
+    once(supervisor, "administrator's socket", move |stop| {
+        auth_grpc::serve_unix(auth, admin, stop.token().clone())
+    });
+}
+
+/// A task that owns what it serves, and so cannot be started twice; its end is the end of the server.
+fn once<F, E>(supervisor: &Supervisor, name: &str, start: impl FnOnce(service::Stop) -> F + Send + 'static)
+where
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut start = Some(start);
+    supervisor.spawn(name, Policy::Fatal, move |stop| {
+        let work = start.take().map(|start| start(stop));
+        async move {
+            match work {
+                Some(work) => work.await.map_err(anyhow::Error::from),
+                None => Ok(()),
+            }
+        }
+    });
+}
+
+/// Says in `/readyz` when decisions are made from an old view.
+fn watch_cache(auth: &Arc<Auth>, component: Component, supervisor: &Supervisor) {
+    let auth = Arc::clone(auth);
+    supervisor.spawn_once("cache age", {
+        let stop = supervisor.stop().clone();
+        async move {
+            let mut was_stale = false;
+            loop {
+                tokio::select! {
+                    () = auth.clock().sleep(Duration::from_secs(1)) => {}
+                    () = stop.requested() => return component.unready("stopping"),
+                }
+                let age = auth.cache().age().unwrap_or_default();
+                let is_stale = age > STALE_CACHE;
+                if is_stale {
+                    component.unready(format!("the store has not answered for {} s", age.as_secs()));
+                } else if was_stale {
+                    component.ready();
+                }
+                was_stale = is_stale;
+            }
+        }
+    });
+}
+
+async fn diagnostics(
+    config: &Config,
+    clock: &Clock,
+    readiness: &Readiness,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let Some(address) = &config.teleport.diag_addr else { return Ok(None) };
+    let listener = TcpListener::bind(resolve(address).await?)
+        .await
+        .with_context(|| format!("diag_addr {address} cannot be used; choose another with teleport.diag_addr"))?;
+    let bound = listener.local_addr()?;
+    let mut registry = Registry::default();
+    metrics::register_process(&mut registry, clock.now());
+    let diagnostics = Diagnostics {
+        paths: Paths::Server,
+        readiness: readiness.clone(),
+        registry: Arc::new(registry),
+        clock: clock.clone(),
+    };
+    let (listener, tasks) = (Arc::new(listener), supervisor.clone());
+    supervisor.spawn("diagnostics", Policy::Fatal, move |stop| {
+        diagnostics.clone().serve(Arc::clone(&listener), tasks.clone(), stop)
+    });
+    Ok(Some(bound))
+}
+
+async fn resolve(address: &Address) -> anyhow::Result<SocketAddr> {
+    if let Ok(ip) = address.host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, address.port));
+    }
+    let mut found = tokio::net::lookup_host((address.host.as_str(), address.port))
+        .await
+        .with_context(|| format!("\"{address}\" cannot be resolved"))?;
+    found.next().with_context(|| format!("\"{address}\" has no address"))
+}

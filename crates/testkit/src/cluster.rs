@@ -1,0 +1,130 @@
+//! A whole cluster in the test's own process, on loopback, in a directory that goes with it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use client::{Client, Credentials};
+use clock::Clock;
+use crypto::Random;
+use daemon::{Environment, Server, config::Config};
+use tempfile::TempDir;
+
+/// How long a test's cluster may take to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How a test's cluster differs from the plain one.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster's name.
+    pub name: String,
+    /// The time that the server lives by.
+    pub clock: Clock,
+    /// Keep everything in memory: nothing survives [`Cluster::restart`].
+    pub in_memory: bool,
+    /// Lines for the `auth_service` section, indented by two spaces.
+    pub auth_service: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { name: "test.example".into(), clock: Clock::system(), in_memory: false, auth_service: String::new() }
+    }
+}
+
+/// A cluster that runs.
+pub struct Cluster {
+    directory: TempDir,
+    options: Options,
+    server: Server,
+}
+
+impl Cluster {
+    /// Starts a cluster with SQLite in a new directory.
+    ///
+    /// # Panics
+    /// When it does not start: the test cannot go on.
+    pub async fn start() -> Self {
+        Self::start_with(Options::default()).await
+    }
+
+    /// Starts a cluster.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(options: Options) -> Self {
+        // In /tmp, whatever TMPDIR says: the path of a Unix socket is short.
+        let directory = tempfile::Builder::new().prefix("tessera-test-").tempdir_in("/tmp").expect("a directory in /tmp");
+        let server = run(directory.path(), &options).await;
+        Self { directory, options, server }
+    }
+
+    /// Stops the server and starts it again over the same directory, on another port.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn restart(self) -> Self {
+        let Self { directory, options, server } = self;
+        server.stop(GRACE).await;
+        let server = run(directory.path(), &options).await;
+        Self { directory, options, server }
+    }
+
+    /// Stops the server.
+    pub async fn stop(self) {
+        self.server.stop(GRACE).await;
+    }
+
+    /// The server itself.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.auth_addr()
+    }
+
+    /// The server's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        data_dir(self.directory.path())
+    }
+
+    /// A client with the rights of the local administrator.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn admin(&self) -> Client {
+        let socket = format!("unix://{}", self.server.admin_socket().display());
+        let config = client::Config::new([socket], Credentials::none(), self.options.clock.clone(), Random::system());
+        Client::connect(config).await.expect("the administrator's socket answers")
+    }
+}
+
+fn data_dir(directory: &Path) -> PathBuf {
+    directory.join("data")
+}
+
+async fn run(directory: &Path, options: &Options) -> Server {
+    let text = format!(
+        "version: v3
+teleport:
+  nodename: test
+  data_dir: {data_dir}
+  storage: {{type: {storage}}}
+auth_service:
+  enabled: yes
+  cluster_name: {name}
+  listen_addr: 127.0.0.1:0
+{more}",
+        data_dir = data_dir(directory).display(),
+        storage = if options.in_memory { "memory" } else { "sqlite" },
+        name = options.name,
+        more = options.auth_service,
+    );
+    let config = Config::from_text(&text, "the test's configuration").expect("a valid configuration");
+    let environment = Environment { clock: options.clock.clone(), ..Environment::system() };
+    Server::start(&config, environment).await.expect("the server starts")
+}
