@@ -1,0 +1,142 @@
+//! A cluster without sockets: memory, a manual clock, one bot.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use auth::{Auth, Caller, Config, Issued, Ports, Presented, joining::JoinRequest};
+use clock::{ManualClock, Timestamp};
+use crypto::{Algorithm, KeyPair, Random, SecretString};
+use domain::{
+    Error, Resource as _,
+    resources::{Bot, Role, Token, role::RoleSpec},
+    role::SystemRole,
+};
+use keystore::{SealingKey, SoftwareKeyStore};
+use service::Supervisor;
+use storage::{Backend, memory::Memory};
+
+pub(crate) const GRACE: Duration = Duration::from_secs(72 * 3600);
+
+pub(crate) struct Cluster {
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) clock: ManualClock,
+    pub(crate) backend: Arc<Memory>,
+    supervisor: Supervisor,
+}
+
+/// A machine: its keys and the certificate it holds.
+pub(crate) struct Machine {
+    pub(crate) tls: KeyPair,
+    pub(crate) ssh: KeyPair,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        Self { tls: KeyPair::generate(Algorithm::EcdsaP256).unwrap(), ssh: KeyPair::generate(Algorithm::Ed25519).unwrap() }
+    }
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap());
+        let random = Random::system();
+        let backend = Arc::new(Memory::new(clock.clock(), &random));
+        Self::over(backend, clock).await
+    }
+
+    pub(crate) async fn over(backend: Arc<Memory>, clock: ManualClock) -> Self {
+        let random = Random::system();
+        let sealing = SealingKey::new(&[7; 32]);
+        let ports = Ports {
+            backend: Arc::clone(&backend) as Arc<dyn Backend>,
+            keystore: Arc::new(SoftwareKeyStore::new(vec![sealing], random.clone()).unwrap()),
+            clock: clock.clock(),
+            random,
+        };
+        let config = Config {
+            cluster_name: "test.example".into(),
+            host_id: "11111111-1111-4111-8111-111111111111".into(),
+            bot_renewal_grace: GRACE,
+            server_names: vec!["auth.test.example".into()],
+            preference: None,
+            networking: None,
+            recording: None,
+            audit_head: None::<PathBuf>,
+        };
+        let (auth, driver) = Auth::open(ports, config).await.unwrap();
+        let supervisor = Supervisor::new(clock.clock());
+        auth.run(driver, &supervisor);
+        auth.cache().wait_ready().await;
+        Self { auth, clock, backend, supervisor }
+    }
+
+    /// Role `deployer`, bot `ci`, and a token for it.
+    pub(crate) async fn with_bot(&self) -> String {
+        let mut role = Role::new("deployer", RoleSpec::default());
+        role.spec.allow.logins = vec!["deploy".into()];
+        role.set_defaults();
+        let mut bot = Bot::new("ci", Default::default());
+        bot.spec.roles = vec!["deployer".into()];
+        bot.set_defaults();
+        let store = self.auth.store();
+        let change = store.change().create(&role).unwrap().create(&bot).unwrap();
+        change.create(&bot.derived_user()).unwrap().create(&bot.derived_role()).unwrap().commit().await.unwrap();
+        self.settle().await;
+        self.token("secret-token-1").await
+    }
+
+    pub(crate) async fn token(&self, name: &str) -> String {
+        let mut token = Token::new(name, Default::default());
+        token.spec.roles = vec![SystemRole::Bot];
+        token.spec.bot_name = "ci".into();
+        token.set_defaults();
+        self.auth.store().change().create(&token).unwrap().commit().await.unwrap();
+        name.to_owned()
+    }
+
+    /// Waits until the cache has seen what was committed.
+    pub(crate) async fn settle(&self) {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    pub(crate) async fn join(&self, token: &str, machine: &Machine) -> Result<Issued, Error> {
+        let request = JoinRequest {
+            token: SecretString::new(token.to_owned()),
+            role: SystemRole::Bot,
+            tls_key: machine.tls.public().clone(),
+            ssh_key: machine.ssh.public().clone(),
+            expires: None,
+        };
+        auth::joining::token::join(&self.auth, &Caller::anonymous("192.0.2.7:4711"), request).await
+    }
+
+    pub(crate) fn caller(&self, issued: &Issued) -> Result<Caller, Error> {
+        let certificate = issued.tls.clone().unwrap();
+        self.auth.authenticate(&Presented::Certificate(Arc::new(certificate)), "192.0.2.7:4711")
+    }
+
+    /// Removes an instance without leaving a tombstone: what a restore of an older copy does.
+    pub(crate) async fn forget_instance(&self, instance: &str) {
+        for key in [storage::Key::new("tessera_lineage", instance), storage::Key::with_sub("bot_instance", "ci", instance)] {
+            self.backend.batch(storage::Batch::new().delete(key)).await.unwrap();
+        }
+    }
+
+    /// Everything in the journal, as event types.
+    pub(crate) async fn events(&self) -> Vec<String> {
+        let page = self.backend.journal_read(None, 1000).await.unwrap();
+        page.records
+            .iter()
+            .filter_map(|record| audit::Entry::read(record.entry.value.clone()).ok())
+            .map(|entry| entry.event)
+            .collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.supervisor.stop().hard();
+    }
+}
