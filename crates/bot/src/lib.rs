@@ -2,7 +2,19 @@
 //!
 //! It must never carry any of the authority's code: what a bot may do is decided elsewhere.
 
+mod authorities;
 pub mod config;
 pub mod destination;
+mod error;
+mod identity;
+mod metrics;
+mod outputs;
+pub mod renewal;
+mod run;
+mod services;
 
 pub use config::{Config, ConfigError, Overrides};
+pub use error::BotError;
+pub use identity::{BotIdentity, Certificates, State};
+pub use outputs::artifacts;
+pub use run::{Bot, run};

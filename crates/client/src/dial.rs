@@ -24,8 +24,7 @@ pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectEr
         Trust::DangerAnything => tls::Trust::DangerAnyServer,
     };
     let options = ClientOptions { trust, certificate: config.credentials.chain(), alpn: config.alpn() };
-    tls::client_config(options, &config.clock)
-        .map_err(|error| ConnectError::Credentials { reason: chain(&error) })
+    tls::client_config(options, &config.clock).map_err(|error| ConnectError::Credentials { reason: chain(&error) })
 }
 
 fn roots(authorities: &[crypto::x509::Certificate]) -> Result<tls::Trust, ConnectError> {
@@ -82,9 +81,9 @@ pub(crate) fn server_name() -> ServerName<'static> {
 fn host_and_port(address: &str) -> String {
     let bare = ["tcp://", "https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
     let bare = bare.unwrap_or(address).trim_end_matches('/');
-    let has_port = bare.rsplit_once(':').is_some_and(|(host, port)| {
-        port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']'))
-    });
+    let has_port = bare
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')));
     match (has_port, bare.contains(':') && !bare.starts_with('[')) {
         (true, _) => bare.to_owned(),
         (false, true) => format!("[{bare}]:{AUTH_PORT}"),

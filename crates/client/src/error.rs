@@ -165,8 +165,10 @@ mod tests {
         );
         assert_eq!(refused.kind(), Kind::Denied);
         assert!(refused.to_string().contains("expired"), "{refused}");
-        let untrusted =
-            ConnectError::from_io("a:1", &io(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)));
+        let untrusted = ConnectError::from_io(
+            "a:1",
+            &io(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)),
+        );
         assert!(matches!(untrusted, ConnectError::Untrusted { .. }), "{untrusted:?}");
         let gone = ConnectError::from_io("a:1", &io::Error::from(io::ErrorKind::ConnectionRefused));
         assert_eq!(gone.kind(), Kind::Unavailable);

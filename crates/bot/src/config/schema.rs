@@ -84,10 +84,7 @@ pub(crate) const KINDS: &[Kind] = &[
             field("format", Shape::Choice(&["", "tls", "mongo", "cockroach"])),
         ],
     ),
-    output(
-        "kubernetes",
-        &[needed("kubernetes_cluster", Shape::Text), field("disable_exec_plugin", Shape::Flag)],
-    ),
+    output("kubernetes", &[needed("kubernetes_cluster", Shape::Text), field("disable_exec_plugin", Shape::Flag)]),
     Kind {
         has_roles: false,
         ..output(
@@ -118,18 +115,12 @@ pub(crate) const KINDS: &[Kind] = &[
             ],
         )
     },
-    output(
-        "ssh_host",
-        &[needed("principals", Shape::Texts), field("ca_type", Shape::Choice(&["user", "openssh"]))],
-    ),
+    output("ssh_host", &[needed("principals", Shape::Texts), field("ca_type", Shape::Choice(&["user", "openssh"]))]),
     output(
         "workload-identity-x509",
         &[needed("selector", Shape::Selector), field("include_federated_trust_bundles", Shape::Flag)],
     ),
-    output(
-        "workload-identity-jwt",
-        &[needed("selector", Shape::Selector), needed("audiences", Shape::Texts)],
-    ),
+    output("workload-identity-jwt", &[needed("selector", Shape::Selector), needed("audiences", Shape::Texts)]),
     output(
         "workload-identity-aws-roles-anywhere",
         &[

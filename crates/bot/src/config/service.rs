@@ -141,9 +141,7 @@ fn read_field(fields: &mut Fields<'_>, field: &Field) -> Result<Option<Json>, Co
     let value = match field.shape {
         Shape::Text => fields.text(field.name)?.map(Json::from),
         Shape::Flag => fields.flag(field.name)?.map(Json::from),
-        Shape::Duration => {
-            fields.duration(field.name)?.map(|span| Json::from(domain::form::duration::format(span)))
-        }
+        Shape::Duration => fields.duration(field.name)?.map(|span| Json::from(domain::form::duration::format(span))),
         Shape::Texts => Some(fields.texts(field.name)?).filter(|list| !list.is_empty()).map(Json::from),
         Shape::Choice(words) => match fields.text(field.name)? {
             Some(word) if !words.contains(&word.as_str()) => {

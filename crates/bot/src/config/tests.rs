@@ -51,7 +51,11 @@ fn each_mistake_has_its_line_and_a_way_out() {
         ("version: v2\nonboarding:\n  ca_pins: [abc]\n", Some(3), "sha256:"),
         ("version: v2\noutputs:\n- type: identiy\n", Some(3), "did you mean \"identity\""),
         ("version: v2\noutputs:\n- type: identity\n", Some(3), "destination: is required"),
-        ("version: v2\noutputs:\n- type: application\n  destination: {type: memory}\n", Some(3), "app_name: is required"),
+        (
+            "version: v2\noutputs:\n- type: application\n  destination: {type: memory}\n",
+            Some(3),
+            "app_name: is required",
+        ),
         ("version: v2\noutputs:\n- type: identity\n  destination: {type: memory, path: x}\n", Some(4), "unknown key"),
         ("version: v2\nservices:\n- type: application-proxy\n  listen: 80\n", Some(4), "tcp://"),
         ("version: v2\nstorage:\n  type: directory\n  path: /x\n  acls: never\n", Some(5), "off, try or required"),
@@ -117,7 +121,8 @@ fn a_join_uri_stands_for_the_flags() {
     assert_eq!(config.onboarding.method(), "bound_keypair");
     assert_eq!(config.onboarding.token.as_ref().map(|token| token.expose().as_str()), Some("my-token"));
     assert_eq!(config.onboarding.methods["bound_keypair"]["registration_secret"], "s@x");
-    for bad in ["x", "tbot+auth://t@h:1", "tbot+foo+token://t@h:1", "tbot+auth+token://h:1", "tbot+auth+token://%2@h:1"] {
+    for bad in ["x", "tbot+auth://t@h:1", "tbot+foo+token://t@h:1", "tbot+auth+token://h:1", "tbot+auth+token://%2@h:1"]
+    {
         let overrides = Overrides { join_uri: Some(bad.into()), ..Overrides::default() };
         assert!(Config::load(None, overrides).is_err(), "{bad}");
     }

@@ -41,7 +41,8 @@ impl DirectorySink {
             (Acls::Off, _) | (_, []) => None,
             (_, readers) => Some(AccessList::for_readers(readers)?),
         };
-        let sink = Self { path, handle, symlinks: config.symlinks, acls: config.acls, readers, attempt: AtomicU64::new(0) };
+        let sink =
+            Self { path, handle, symlinks: config.symlinks, acls: config.acls, readers, attempt: AtomicU64::new(0) };
         sink.let_readers_in()?;
         Ok(sink)
     }

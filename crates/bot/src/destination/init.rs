@@ -36,11 +36,7 @@ pub struct InitRequest {
 ///
 /// # Errors
 /// See [`DestinationError`].
-pub fn init(
-    directory: &Directory,
-    artifacts: &[&str],
-    request: &InitRequest,
-) -> Result<Vec<String>, DestinationError> {
+pub fn init(directory: &Directory, artifacts: &[&str], request: &InitRequest) -> Result<Vec<String>, DestinationError> {
     let mut notes = Vec::new();
     let handle = open_directory(&directory.path, directory.symlinks)?;
     let users = users(directory, request)?;
@@ -142,9 +138,9 @@ fn permit(
     let mut list = AccessList::owner_only(for_bot);
     list.allow_user(bot.id, for_bot);
     list.allow_user(reader.id, for_reader);
-    acl::set(&file, acl::ACCESS, &list).and_then(|()| acl::verify(&file, &list)).map_err(|error| {
-        DestinationError::Acl { path: PathBuf::from(path), reason: error.to_string() }
-    })
+    acl::set(&file, acl::ACCESS, &list)
+        .and_then(|()| acl::verify(&file, &list))
+        .map_err(|error| DestinationError::Acl { path: PathBuf::from(path), reason: error.to_string() })
 }
 
 /// Names what else lies there, and removes it when asked to.

@@ -36,10 +36,10 @@ pub(super) fn group(name: &str) -> Result<u32, DestinationError> {
 /// (LDAP and the like), through `getent`, because the C library's own lookup is not at hand.
 fn lookup(database: &str, value: &str, column: usize) -> Option<String> {
     let matches = |line: &&str| line.split(':').nth(column) == Some(value);
-    if let Ok(text) = fs::read_to_string(format!("/etc/{database}")) {
-        if let Some(line) = text.lines().find(matches) {
-            return Some(line.to_owned());
-        }
+    if let Ok(text) = fs::read_to_string(format!("/etc/{database}"))
+        && let Some(line) = text.lines().find(matches)
+    {
+        return Some(line.to_owned());
     }
     let answer = Command::new("getent").args([database, "--", value]).output().ok()?;
     String::from_utf8(answer.stdout).ok()?.lines().find(matches).map(str::to_owned)

@@ -1,5 +1,7 @@
 //! A bot's own identity: one key, its two certificates, and the authorities of the cluster.
 
+mod exchange;
+mod grace;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -11,6 +13,7 @@ use clock::Timestamp;
 use crypto::{KeyPair, hash, ssh, x509::Certificate};
 use domain::identity::Identity;
 
+pub(crate) use self::exchange::{Exchange, Proof, key_algorithm, wire_time};
 pub use self::state::{Pending, Question, State, StateError};
 
 /// What an authority has issued for a key, as it came over the wire.
@@ -68,7 +71,8 @@ impl BotIdentity {
         }
         let authorities = Certificate::many_from_pem(&certificates.tls_authorities.concat())
             .map_err(|error| IdentityError::new("TLS authorities", error))?;
-        let says = Identity::from_subject(tls.subject()).map_err(|error| IdentityError::new("TLS certificate", error))?;
+        let says =
+            Identity::from_subject(tls.subject()).map_err(|error| IdentityError::new("TLS certificate", error))?;
         Ok(Self { key, certificates, tls, authorities, says })
     }
 
@@ -117,8 +121,7 @@ impl BotIdentity {
     /// # Errors
     /// When they cannot be read.
     pub fn with_authorities(&self, tls: Vec<String>, ssh: Vec<String>) -> Result<Self, IdentityError> {
-        let certificates =
-            Certificates { tls_authorities: tls, ssh_authorities: ssh, ..self.certificates.clone() };
+        let certificates = Certificates { tls_authorities: tls, ssh_authorities: ssh, ..self.certificates.clone() };
         Self::new(self.key.clone(), certificates)
     }
 

@@ -105,8 +105,8 @@ impl Scan {
 
 impl IdentityFile {
     fn check_ssh_key(&self) -> Result<(), CredentialsError> {
-        let key = KeyPair::from_pem(self.key.expose())
-            .map_err(|error| CredentialsError::malformed("private key", error))?;
+        let key =
+            KeyPair::from_pem(self.key.expose()).map_err(|error| CredentialsError::malformed("private key", error))?;
         let certificate = ssh::Certificate::from_line(&self.ssh_certificate)
             .map_err(|error| CredentialsError::malformed("SSH certificate", error))?;
         if certificate.public_key() != key.public() {

@@ -1,0 +1,87 @@
+//! The task of one output: write, wait, write again; sooner when somebody asks or the authorities have changed.
+
+use std::time::Duration;
+
+use client::Backoff;
+use service::{Component, Stop};
+
+use crate::{
+    BotError,
+    metrics::Task,
+    outputs::Output,
+    renewal::{
+        driver::chain,
+        machine::{FIRST_WAIT, LONGEST_WAIT},
+    },
+    run::Hub,
+};
+
+/// Attempts in a row before the output is reported unhealthy, and before one-shot mode gives up.
+const ATTEMPTS: u32 = 5;
+
+/// Runs until stopped.
+pub(crate) async fn run(hub: Hub, output: std::sync::Arc<Output>, component: Component, stop: Stop) {
+    let mut reload = hub.reload.subscribe();
+    let mut failures = 0;
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    tokio::select! {
+        () = stop.requested() => return,
+        () = hub.wait_for_identity() => {}
+    }
+    loop {
+        reload.borrow_and_update();
+        let wait = match round(&hub, &output, failures).await {
+            Ok(()) => {
+                (failures, backoff) = (0, Backoff::new(FIRST_WAIT, LONGEST_WAIT));
+                component.ready();
+                output.interval
+            }
+            Err(error) => {
+                failures += 1;
+                let reason = chain(&error);
+                tracing::warn!(output = output.name, error = reason, failures, "the output is not renewed");
+                if failures >= ATTEMPTS {
+                    component.unready(reason);
+                }
+                backoff.wait(hub.random())
+            }
+        };
+        tokio::select! {
+            () = stop.requested() => return,
+            () = hub.sleep(wait) => {}
+            Ok(()) = reload.changed() => {}
+        }
+    }
+}
+
+/// Attempts until it is written, or patience is over: for one-shot mode.
+pub(crate) async fn once(hub: &Hub, output: &Output, component: &Component) -> Result<(), BotError> {
+    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    for failures in 0..ATTEMPTS {
+        match round(hub, output, failures).await {
+            Ok(()) => {
+                component.ready();
+                return Ok(());
+            }
+            Err(error) => {
+                let helps =
+                    matches!(&error, BotError::Auth { source, .. } if source.kind == domain::error::Kind::Unavailable);
+                if !helps || failures + 1 == ATTEMPTS {
+                    return Err(error);
+                }
+                tracing::warn!(output = output.name, error = chain(&error), "the output is not written yet");
+                let wait: Duration = backoff.wait(hub.random());
+                hub.sleep(wait).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn round(hub: &Hub, output: &Output, retries: u32) -> Result<(), BotError> {
+    let task = Task { service: output.kind.to_owned(), name: output.name.clone() };
+    let began = hub.clock().monotonic();
+    let done = output.write(hub).await;
+    hub.metrics.round(&task, done.is_ok().then_some(retries), hub.clock().monotonic().saturating_sub(began));
+    done
+}
