@@ -68,7 +68,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Result<()> {
     if session.globals.debug {
         let config = telemetry::log::Config { severity: telemetry::log::Severity::Debug, ..Default::default() };
-        telemetry::log::init(config, session.clock.clone())?;
+        telemetry::log::init(&config, session.clock.clone())?;
     }
     match command {
         Command::Status(args) => status::run(args, session).await,

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     }
     let mut table = Table::new(["Host", "Name", "Description", "Public Address", "URI", "Labels", "Version"]);
     for server in &servers {
-        let app = &server.spec.app;
+        let app = server.spec.app.clone().unwrap_or_default();
         table.row([
             server.spec.hostname.clone(),
             app.metadata.name.clone(),

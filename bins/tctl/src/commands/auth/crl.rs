@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use ca::revocation::krl::{KeyRevocationList, SshRevocation};
+use ca::revocation::{KeyRevocationList, SshRevocation};
 use clap::ValueEnum;
 use client::Client;
 use crypto::PublicKey;
