@@ -103,11 +103,16 @@ impl<T: Resource> fmt::Debug for Repository<T> {
 
 /// Reads what is stored, and fills in the revision.
 pub(crate) fn decode<T: Keyed>(item: &Item) -> Result<Stored<T>, Error> {
-    let mut stored = Stored::<T>::decode(&item.value).map_err(|error| {
+    decode_value(&item.value, item.revision)
+}
+
+/// The same for somebody who kept only these two.
+pub(crate) fn decode_value<T: Keyed>(value: &[u8], revision: Revision) -> Result<Stored<T>, Error> {
+    let mut stored = Stored::<T>::decode(value).map_err(|error| {
         tracing::error!(kind = %T::KIND, %error, "a stored resource cannot be read");
         Error::internal(format!("a stored {} cannot be read: {error}", T::KIND))
     })?;
-    stored.value.metadata_mut().revision = revision_text(item.revision);
+    stored.value.metadata_mut().revision = revision_text(revision);
     Ok(stored)
 }
 

@@ -354,3 +354,25 @@ fn every_cached_kind_has_a_table() {
         assert!(!matches!(kind, Kind::Token | Kind::BotInstance), "{kind} is read through");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_unreadable_role_is_missing_and_an_unreadable_lock_stops_the_cache() {
+    let Fixture { store, manual } = fixture();
+    create(&store, &role("good")).await;
+    store.backend().batch(Batch::new().put(role("bad").key(), "{", None)).await.expect("stored");
+    let (cache, driver) = Cache::new(store.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(driver.run());
+    cache.wait_ready().await;
+    assert!(cache.snapshot().role("good").is_some() && cache.snapshot().role("bad").is_none());
+    assert_eq!(cache.snapshot().roles().count(), 1);
+
+    // A lock that nobody can read must not be taken as no lock: the cache grows old instead, and says so.
+    store.backend().batch(Batch::new().put(Key::new("lock", "bad"), "{", None)).await.expect("stored");
+    manual.parked(1).await;
+    for _ in 0..20 {
+        manual.advance(Duration::from_millis(500));
+        Clock::system().sleep(Duration::from_millis(2)).await;
+    }
+    assert!(cache.age().is_some_and(|age| age > Duration::from_secs(5)), "{:?}", cache.age());
+}

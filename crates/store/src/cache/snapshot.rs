@@ -2,22 +2,25 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use domain::ca::CaType;
 use domain::resources::{
     App, AppServer, AuditConfig, AuthPreference, CertAuthority, ClusterName, Lock, NetworkingConfig, Role,
     SessionRecordingConfig, User,
 };
 use domain::{AnyResource, Error, Kind, Resource, Timestamp};
-use storage::{Cursor, Item, Key};
+use storage::{Cursor, Item, Key, Revision};
 
 use super::table::{Entry, Table};
 use crate::changes::decode_any;
+use crate::repository::decode_value;
 
 macro_rules! tables {
     ($($field:ident: $resource:ident),+ $(,)?) => {
         /// One table for each cached kind. A copy shares all that does not change.
         #[derive(Debug, Clone, Default)]
         pub struct Tables {
+            roles: Arc<Table<PackedRole>>,
             $($field: Arc<Table<$resource>>,)+
         }
 
@@ -26,6 +29,11 @@ macro_rules! tables {
             pub(super) fn put(&mut self, item: &Item) -> Result<(), Error> {
                 let place = place(item.key.sub_kind(), item.key.name());
                 let (cursor, expires) = (item.cursor, item.expires);
+                if item.key.kind() == Role::KIND.as_str() {
+                    let packed = PackedRole { value: item.value.clone(), revision: item.revision };
+                    Arc::make_mut(&mut self.roles).put(&place, Entry { resource: Arc::new(packed), cursor, expires });
+                    return Ok(());
+                }
                 match decode_any(item)? {
                     $(AnyResource::$resource(resource) => {
                         Arc::make_mut(&mut self.$field).put(&place, Entry { resource: Arc::new(resource), cursor, expires });
@@ -39,6 +47,7 @@ macro_rules! tables {
             pub(super) fn remove(&mut self, key: &Key, cursor: Cursor) {
                 let place = place(key.sub_kind(), key.name());
                 match Kind::parse(key.kind()) {
+                    Some(Role::KIND) => Arc::make_mut(&mut self.roles).remove(&place, cursor),
                     $(Some($resource::KIND) => Arc::make_mut(&mut self.$field).remove(&place, cursor),)+
                     _ => {}
                 }
@@ -54,11 +63,25 @@ tables! {
     networking: NetworkingConfig,
     session_recording: SessionRecordingConfig,
     audit_config: AuditConfig,
-    roles: Role,
     users: User,
     locks: Lock,
     apps: App,
     app_servers: AppServer,
+}
+
+/// A role as it is stored. Each bot has one, a few hundred bytes as a document and many times that in memory; who
+/// decides keeps a compiled form of those in use.
+#[derive(Debug)]
+struct PackedRole {
+    value: Bytes,
+    revision: Revision,
+}
+
+impl PackedRole {
+    /// A role that cannot be read is as good as missing: whoever holds it is refused.
+    fn unpack(&self) -> Option<Arc<Role>> {
+        decode_value::<Role>(&self.value, self.revision).ok().map(|stored| Arc::new(stored.value))
+    }
 }
 
 /// The name under which a table keeps a resource: unique, as no group contains a slash.
@@ -100,14 +123,14 @@ impl Snapshot {
         self.tables.authorities.iter(self.now)
     }
 
-    /// A role.
+    /// A role, read from its stored form each time: keep what you make of it. A role that cannot be read is missing.
     pub fn role(&self, name: &str) -> Option<Arc<Role>> {
-        self.tables.roles.get(&place("", name), self.now).cloned()
+        self.tables.roles.get(&place("", name), self.now).and_then(|packed| packed.unpack())
     }
 
-    /// All roles, in no order.
-    pub fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
-        self.tables.roles.iter(self.now)
+    /// All roles that can be read, in no order; as costly as reading each.
+    pub fn roles(&self) -> impl Iterator<Item = Arc<Role>> {
+        self.tables.roles.iter(self.now).filter_map(|packed| packed.unpack())
     }
 
     /// A user.
