@@ -58,9 +58,9 @@ func TestOursIsTheirs(t *testing.T) {
 }
 
 type comparison struct {
-	theirs                               *protoregistry.Files
-	later, incomplete, used              map[string]bool
-	complaints                           []string
+	theirs                                *protoregistry.Files
+	later, incomplete, used               map[string]bool
+	complaints                            []string
 	messagesSeen, fieldsSeen, methodsSeen int
 }
 

@@ -62,7 +62,10 @@ mod tests {
     #[test]
     fn nothing_we_send_trips_the_breaker_by_accident() {
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Unavailable) {
-            assert!(!matches!(code(kind), Code::Cancelled | Code::Unknown | Code::Unavailable | Code::DeadlineExceeded));
+            assert!(!matches!(
+                code(kind),
+                Code::Cancelled | Code::Unknown | Code::Unavailable | Code::DeadlineExceeded
+            ));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Applications.
 
-use domain::resources::app::{AppSpec, CommandLabel, Rewrite, Header, AppAws, CorsPolicy, AppIdentityCenter, IdentityCenterPermissionSet, PortRange, App};
+use domain::resources::app::{
+    App, AppAws, AppIdentityCenter, AppSpec, CommandLabel, CorsPolicy, Header, IdentityCenterPermissionSet, PortRange,
+    Rewrite,
+};
 
 use super::wire::{message, resource};
 use crate::r#gen::types;

@@ -1,6 +1,9 @@
 //! How people and machines authenticate.
 
-use domain::resources::auth_preference::{AuthPreferenceSpec, U2f, Webauthn, DeviceTrust, OktaOptions, HardwareKey, HardwareKeySerialNumberValidation, AuthPreference, SecondFactor};
+use domain::resources::auth_preference::{
+    AuthPreference, AuthPreferenceSpec, DeviceTrust, HardwareKey, HardwareKeySerialNumberValidation, OktaOptions,
+    SecondFactor, U2f, Webauthn,
+};
 
 use super::wire::{message, numbers, resource};
 use crate::r#gen::types;

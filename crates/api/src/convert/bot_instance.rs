@@ -1,7 +1,8 @@
 //! Bot instances.
 
 use domain::resources::bot_instance::{
-    BotInstanceSpec, BotInstanceStatus, Authentication, Heartbeat, ServiceHealth, ServiceIdentifier, BotInstance, BotKind, HealthStatus,
+    Authentication, BotInstance, BotInstanceSpec, BotInstanceStatus, BotKind, HealthStatus, Heartbeat, ServiceHealth,
+    ServiceIdentifier,
 };
 
 use super::wire::{message, numbers, resource};

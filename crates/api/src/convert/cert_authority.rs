@@ -1,8 +1,11 @@
 //! Certificate authorities.
 
-use domain::resources::cert_authority::{CertAuthoritySpec, RoleMapping, KeySet, SshKeyPair, TlsKeyPair, JwtKeyPair, Rotation, RotationSchedule, CertAuthority, PrivateKeyType};
+use domain::resources::cert_authority::{
+    CertAuthority, CertAuthoritySpec, JwtKeyPair, KeySet, PrivateKeyType, RoleMapping, Rotation, RotationSchedule,
+    SshKeyPair, TlsKeyPair,
+};
 
-use super::wire::{message, words, numbers, resource};
+use super::wire::{message, numbers, resource, words};
 use crate::r#gen::types;
 
 message! {

@@ -1,7 +1,9 @@
 //! Connections and keep-alives.
 
 use domain::Error;
-use domain::resources::networking_config::{NetworkingConfig, NetworkingConfigSpec, ProxyListenerMode, RoutingStrategy, TunnelStrategy};
+use domain::resources::networking_config::{
+    NetworkingConfig, NetworkingConfigSpec, ProxyListenerMode, RoutingStrategy, TunnelStrategy,
+};
 
 use super::wire::{Wire, message, numbers, resource};
 use crate::r#gen::types::{self, tunnel_strategy_v1::Strategy};

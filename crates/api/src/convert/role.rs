@@ -1,7 +1,12 @@
 //! Roles.
 
 use domain::resources::role::{
-    AccessRequestConditions, AccessRequestReason, AccessReviewConditions, AccessReviewThreshold, AccountAssignment, CertExtension, ClaimMapping, DatabasePermission, GithubPermission, IdpOptions, IdpSamlOptions, ImpersonateConditions, KubernetesResource, McpPermissions, PortForwarding, RecordSession, RequestKubernetesResource, RoleConditions, RoleOptions, RoleSpec, Rule, SessionJoinPolicy, SessionRequirePolicy, SpiffeCondition, SshPortForwarding, CertExtensionMode, CertExtensionType, CreateDatabaseUserMode, CreateHostUserMode, RequireMfa, Role, WebTerminalClipboardMode,
+    AccessRequestConditions, AccessRequestReason, AccessReviewConditions, AccessReviewThreshold, AccountAssignment,
+    CertExtension, CertExtensionMode, CertExtensionType, ClaimMapping, CreateDatabaseUserMode, CreateHostUserMode,
+    DatabasePermission, GithubPermission, IdpOptions, IdpSamlOptions, ImpersonateConditions, KubernetesResource,
+    McpPermissions, PortForwarding, RecordSession, RequestKubernetesResource, RequireMfa, Role, RoleConditions,
+    RoleOptions, RoleSpec, Rule, SessionJoinPolicy, SessionRequirePolicy, SpiffeCondition, SshPortForwarding,
+    WebTerminalClipboardMode,
 };
 
 use super::wire::{message, numbers, resource};
@@ -108,6 +113,11 @@ message! {
 }
 
 numbers!(
-    CertExtensionMode, CertExtensionType, CreateDatabaseUserMode, CreateHostUserMode, RequireMfa, WebTerminalClipboardMode,
+    CertExtensionMode,
+    CertExtensionType,
+    CreateDatabaseUserMode,
+    CreateHostUserMode,
+    RequireMfa,
+    WebTerminalClipboardMode,
 );
 resource!(Role => types::RoleV6);

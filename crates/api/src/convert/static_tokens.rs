@@ -1,10 +1,6 @@
 //! Tokens from the configuration file, in the message that lists them.
 
-use domain::{
-    Error, Timestamp,
-    form::SecretText,
-    role::SystemRole,
-};
+use domain::{Error, Timestamp, form::SecretText, role::SystemRole};
 
 use super::wire::{Wire, message};
 use crate::r#gen::types;

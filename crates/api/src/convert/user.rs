@@ -2,7 +2,8 @@
 
 use domain::Error;
 use domain::resources::user::{
-    UserSpec, ExternalIdentity, LoginStatus, CreatedBy, ConnectorRef, UserRef, LocalAuth, WebauthnLocalAuth, UserStatus, MfaDeviceKind, PasswordState, User,
+    ConnectorRef, CreatedBy, ExternalIdentity, LocalAuth, LoginStatus, MfaDeviceKind, PasswordState, User, UserRef,
+    UserSpec, UserStatus, WebauthnLocalAuth,
 };
 
 use super::wire::{Wire, message, numbers, resource};

@@ -1,10 +1,13 @@
 //! Rules of the join methods in which somebody else vouches for the machine.
 
 use domain::resources::token::{
-    KubernetesStaticJwks, KubernetesOidc, GenericOidc, GenericOidcRule, GenericOidcCondition, Value, Values, Github, GithubRule, Circleci, CircleciRule, Kubernetes, KubernetesRule, Azure, AzureRule, Gitlab, GitlabRule, Gcp, GcpRule, Spacelift, SpaceliftRule, Tpm, TpmRule, TerraformCloud, TerraformCloudRule, Bitbucket, BitbucketRule, Oracle, OracleRule, AzureDevops, AzureDevopsRule, Env0, Env0Rule,
+    Azure, AzureDevops, AzureDevopsRule, AzureRule, Bitbucket, BitbucketRule, Circleci, CircleciRule, Env0, Env0Rule,
+    Gcp, GcpRule, GenericOidc, GenericOidcCondition, GenericOidcRule, Github, GithubRule, Gitlab, GitlabRule,
+    Kubernetes, KubernetesOidc, KubernetesRule, KubernetesStaticJwks, Oracle, OracleRule, Spacelift, SpaceliftRule,
+    TerraformCloud, TerraformCloudRule, Tpm, TpmRule, Value, Values,
 };
 
-use crate::convert::wire::{message};
+use crate::convert::wire::message;
 use crate::r#gen::types;
 
 message! {

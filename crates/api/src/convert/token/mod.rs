@@ -2,9 +2,12 @@
 
 mod delegated;
 
-use domain::resources::token::{BoundKeypair, BoundKeypairOnboarding, BoundKeypairRecovery, TokenStatus, BoundKeypairStatus, TokenSpec, AwsRule, AwsOrganizationalUnits, JoinMethod, Token};
+use domain::resources::token::{
+    AwsOrganizationalUnits, AwsRule, BoundKeypair, BoundKeypairOnboarding, BoundKeypairRecovery, BoundKeypairStatus,
+    JoinMethod, Token, TokenSpec, TokenStatus,
+};
 
-use crate::convert::wire::{message, words, resource};
+use crate::convert::wire::{message, resource, words};
 use crate::r#gen::types;
 
 message! {

@@ -1,1 +1,0 @@
-//! Audit events with their fields typed.
