@@ -353,3 +353,6 @@ async fn resolve(address: &Address) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("\"{address}\" cannot be resolved"))?;
     found.next().with_context(|| format!("\"{address}\" has no address"))
 }
+
+#[cfg(test)]
+mod tests;

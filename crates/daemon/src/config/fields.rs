@@ -2,9 +2,10 @@
 
 use std::{cell::RefCell, net::IpAddr, time::Duration};
 
+use domain::form::scalar::parse_bool;
+
 use super::{
     address::Address,
-    duration,
     nearest::nearest,
     node::{Entry, Node, Place, Value},
     problem::{Problem, Problems},
@@ -90,7 +91,7 @@ impl<'n> Fields<'n> {
 
     /// A YAML 1.1 boolean: yes/no, on/off, true/false.
     pub(crate) fn flag(&self, key: &'static str) -> Option<bool> {
-        self.parsed(key, |text| flag(text).ok_or_else(|| format!("must be yes or no, found \"{text}\"")))
+        self.parsed(key, |text| parse_bool(text).ok_or_else(|| format!("must be yes or no, found \"{text}\"")))
     }
 
     /// A whole number that is not negative.
@@ -100,9 +101,7 @@ impl<'n> Fields<'n> {
 
     /// A duration such as `30s`, `1h30m`, `7d`.
     pub(crate) fn duration(&self, key: &'static str) -> Option<Duration> {
-        self.parsed(key, |text| {
-            duration::parse(text).ok_or_else(|| format!("must be a duration such as 30s, 5m or 12h, found \"{text}\""))
-        })
+        self.parsed(key, domain::form::duration::parse)
     }
 
     /// `host:port`, or `host` with the port given here.
@@ -122,7 +121,10 @@ impl<'n> Fields<'n> {
             Value::Scalar(text) => text.as_str(),
             _ => "",
         };
-        let found = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, choice)| *choice);
+        // YAML has read a bare `off` as a boolean before we could ask for the word.
+        let switch = parse_bool(text);
+        let is_meant = |word: &str| word.eq_ignore_ascii_case(text) || (switch.is_some() && parse_bool(word) == switch);
+        let found = choices.iter().find(|(word, _)| is_meant(word)).map(|(_, choice)| *choice);
         if found.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
             let problem = self.wrong(key, &entry.node, format!("must be one of {}", words.join(", ")));
@@ -222,15 +224,6 @@ impl<'n> Fields<'n> {
 pub(crate) fn unknown<'k>(path: &str, entry: &Entry, known: impl IntoIterator<Item = &'k str>) -> Problem {
     let hint = nearest(&entry.key, known).map(|key| format!("did you mean \"{key}\"?")).unwrap_or_default();
     Problem::at(entry.key_place, entry.key.chars().count(), &join(path, &entry.key), "unknown key").hint(hint)
-}
-
-/// A boolean as YAML 1.1 and existing files write it.
-pub(crate) fn flag(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "on" | "y" => Some(true),
-        "no" | "false" | "off" | "n" => Some(false),
-        _ => None,
-    }
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -4,7 +4,6 @@
 //! yet may stand in a file as long as they are switched off.
 
 mod address;
-mod duration;
 mod effective;
 mod fields;
 mod files;

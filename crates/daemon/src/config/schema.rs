@@ -1,8 +1,9 @@
 //! The shape of configuration whose part of the program is not built yet: checked for typos, never used.
 
+use domain::form::{duration, scalar::parse_bool};
+
 use super::{
-    duration,
-    fields::{flag, join, unknown},
+    fields::{join, unknown},
     node::{Node, Value},
     problem::{Problem, Problems},
 };
@@ -39,9 +40,9 @@ impl Schema {
         match (self, &node.value) {
             (Schema::Any, _) | (_, Value::Null) => {}
             (Schema::Text | Schema::Texts, Value::Scalar(_)) | (Schema::Free, Value::Map(_)) => {}
-            (Schema::Flag, Value::Scalar(text)) if flag(text).is_some() => {}
+            (Schema::Flag, Value::Scalar(text)) if parse_bool(text).is_some() => {}
             (Schema::Number, Value::Scalar(text)) if text.parse::<i64>().is_ok() => {}
-            (Schema::Duration, Value::Scalar(text)) if duration::parse(text).is_some() => {}
+            (Schema::Duration, Value::Scalar(text)) if duration::parse(text).is_ok() => {}
             (Schema::Texts, Value::List(items)) => {
                 items.iter().for_each(|item| Schema::Text.check(path, item, problems));
             }
@@ -71,7 +72,7 @@ impl Schema {
     pub(crate) fn is_on(node: &Node) -> bool {
         match &node.value {
             Value::Null => false,
-            Value::Scalar(text) => !text.is_empty() && text != "0" && flag(text) != Some(false),
+            Value::Scalar(text) => !text.is_empty() && parse_bool(text) != Some(false),
             Value::List(items) => !items.is_empty(),
             Value::Map(entries) => match entries.iter().find(|entry| entry.key == "enabled") {
                 Some(entry) => Self::is_on(&entry.node),

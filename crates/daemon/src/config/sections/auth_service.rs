@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use domain::form::duration;
 use serde::{Serialize, Serializer};
 
 use super::authentication::{self, Authentication};
-use crate::config::{address::Address, duration, fields::Fields, schema::Schema};
+use crate::config::{address::Address, fields::Fields, schema::Schema};
 
 /// The port of the API.
 pub(super) const PORT: u16 = 3025;
@@ -45,7 +46,7 @@ pub struct AuthService {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive_count_max: Option<u64>,
     /// How long after its end a bot's certificate may still renew; zero: not at all.
-    #[serde(serialize_with = "duration::serialize")]
+    #[serde(serialize_with = "duration::go::serialize")]
     pub bot_renewal_grace: Duration,
 }
 
@@ -195,5 +196,5 @@ fn tokens(fields: &Fields<'_>) -> Vec<StaticToken> {
 }
 
 fn optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    duration::serialize(&duration.unwrap_or_default(), serializer)
+    duration::go::serialize(&duration.unwrap_or_default(), serializer)
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use domain::form::duration;
 use serde::Serialize;
 
-use crate::config::{duration, fields::Fields, schema::Schema};
+use crate::config::{fields::Fields, schema::Schema};
 
 /// How long a person's certificate lasts when nothing shorter applies.
 const DEFAULT_SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -19,7 +20,7 @@ pub struct Authentication {
     /// What happens to somebody when the list of locks is out of date.
     pub locking_mode: LockingMode,
     /// The lifetime of a certificate when nobody asks for one.
-    #[serde(serialize_with = "duration::serialize")]
+    #[serde(serialize_with = "duration::go::serialize")]
     pub default_session_ttl: Duration,
     /// Which key algorithms new keys use.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use domain::form::duration;
 use serde::Serialize;
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
 };
 use crate::config::{
     address::Address,
-    duration,
     fields::Fields,
     schema::Schema,
 };
@@ -38,7 +38,7 @@ pub struct Common {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diag_addr: Option<Address>,
     /// How long a graceful stop lets connections finish before it ends them; the service stays unready meanwhile.
-    #[serde(serialize_with = "duration::serialize")]
+    #[serde(serialize_with = "duration::go::serialize")]
     pub shutdown_delay: Duration,
     /// Pins of the CA of the cluster that is joined.
     pub ca_pin: Vec<String>,

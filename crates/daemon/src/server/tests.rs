@@ -1,0 +1,80 @@
+//! A whole server in a directory of its own: what it makes, keeps and refuses.
+
+use std::path::Path;
+
+use domain::resources::Role;
+
+use super::*;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+fn config(directory: &Path, more: &str) -> Config {
+    let text = format!(
+        "teleport: {{nodename: one, data_dir: {}, diag_addr: '127.0.0.1:0'}}\nauth_service: {{listen_addr: '127.0.0.1:0'{more}}}\n",
+        directory.join("data").display()
+    );
+    Config::from_text(&text, "test").unwrap()
+}
+
+async fn start(directory: &Path, more: &str) -> anyhow::Result<Server> {
+    Server::start(&config(directory, more), Environment::system()).await
+}
+
+fn pins(server: &Server) -> Vec<String> {
+    server.auth().host_certificates().unwrap().iter().map(|certificate| certificate.pin()).collect()
+}
+
+#[tokio::test]
+async fn a_cluster_is_made_once_and_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = start(directory.path(), ", cluster_name: example.com").await.unwrap();
+    assert_eq!(first.auth().cluster(), "example.com");
+    assert!(first.readiness().is_ready(), "{:?}", first.readiness().report());
+    assert_ne!(first.auth_addr().port(), 0);
+    assert!(first.admin_socket().exists());
+    let made = pins(&first);
+    let socket = first.admin_socket();
+    assert_eq!(first.stop(GRACE).await, Outcome::default());
+    assert!(!socket.exists());
+    assert!(directory.path().join("data/audit-head").exists(), "the last checkpoint was not written");
+
+    // A file without a name follows the cluster that is there.
+    let second = start(directory.path(), "").await.unwrap();
+    assert_eq!(second.auth().cluster(), "example.com");
+    assert_eq!(pins(&second), made);
+    second.stop(GRACE).await;
+}
+
+#[tokio::test]
+async fn another_name_and_a_second_process_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = start(directory.path(), ", cluster_name: example.com").await.unwrap();
+    let error = start(directory.path(), "").await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+    assert!(error.contains("in use by another process"), "{error}");
+    first.stop(GRACE).await;
+    let error = start(directory.path(), ", cluster_name: other.com").await.err().map(|error| format!("{error:#}"));
+    let error = error.unwrap_or_default();
+    assert!(error.contains("example.com") && error.contains("cluster_name"), "{error}");
+}
+
+#[tokio::test]
+async fn documents_are_applied_at_each_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("roles.yaml");
+    std::fs::write(&file, "kind: role\nversion: v7\nmetadata: {name: ci}\nspec: {allow: {logins: [root]}}\n").unwrap();
+    let environment = Environment { apply_on_startup: Some(file.clone()), ..Environment::system() };
+    let mut revisions = Vec::new();
+    for _ in 0..2 {
+        let server = Server::start(&config(directory.path(), ""), environment.clone()).await.unwrap();
+        let role = server.auth().store().get::<Role>("ci").await.unwrap().expect("the role was applied");
+        assert_eq!(role.spec.allow.logins, ["root"]);
+        revisions.push(role.metadata.revision);
+        server.stop(GRACE).await;
+    }
+    assert_eq!(revisions[0], revisions[1], "an unchanged document was written again");
+
+    std::fs::write(&file, "kind: role\nversion: v7\nmetadata: {name: ci}\nspec: {allow: {login: [root]}}\n").unwrap();
+    let error = Server::start(&config(directory.path(), ""), environment).await.err().map(|error| format!("{error:#}"));
+    let error = error.expect("a mistake in the file was ignored");
+    assert!(error.contains("roles.yaml:4") && error.contains("logins"), "{error}");
+}
