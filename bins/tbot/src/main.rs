@@ -1,3 +1,19 @@
-//! The Tessera bot: joins, renews, writes artifacts.
+//! The Tessera bot: joins a cluster, keeps a machine's identity fresh and writes it where programs find it.
 
-fn main() {}
+mod args;
+mod commands;
+mod forms;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    // One thread: a bot is idle nearly always, and should be small.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(Box::pin(commands::run(cli.globals, cli.command))));
+    cli::finish(outcome)
+}

@@ -12,9 +12,11 @@ mod outputs;
 pub mod renewal;
 mod run;
 mod services;
+mod wait;
 
 pub use config::{Config, ConfigError, Overrides};
 pub use error::BotError;
-pub use identity::{BotIdentity, Certificates, State};
+pub use identity::{BotIdentity, Certificates, IdentityError, State, StateError};
 pub use outputs::artifacts;
 pub use run::{Bot, run};
+pub use wait::wait_until_ready;

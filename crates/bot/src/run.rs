@@ -41,6 +41,14 @@ pub struct Bot {
     pub notify_socket: Option<String>,
 }
 
+impl Bot {
+    /// A bot that takes from the environment what the service manager put there.
+    #[allow(clippy::disallowed_methods, reason = "the bot is one of the places that read the environment")]
+    pub fn from_environment(config: Config, clock: Clock, random: Random) -> Self {
+        Self { config, clock, random, notify_socket: std::env::var("NOTIFY_SOCKET").ok() }
+    }
+}
+
 /// What the tasks of a bot share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Shared>);

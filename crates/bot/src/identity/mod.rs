@@ -14,7 +14,8 @@ use crypto::{KeyPair, hash, ssh, x509::Certificate};
 use domain::identity::Identity;
 
 pub(crate) use self::exchange::{Exchange, Proof, key_algorithm, wire_time};
-pub use self::state::{Pending, Question, State, StateError};
+pub(crate) use self::state::{Pending, Question};
+pub use self::state::{State, StateError};
 
 /// What an authority has issued for a key, as it came over the wire.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -157,6 +158,6 @@ impl fmt::Debug for BotIdentity {
 }
 
 /// How a token is remembered: whoever reads the state learns nothing that can join.
-pub fn token_hash(token: &str) -> String {
+pub(crate) fn token_hash(token: &str) -> String {
     hash::sha256_hex(token.as_bytes())
 }

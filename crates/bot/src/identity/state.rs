@@ -51,17 +51,17 @@ pub enum StateError {
 
 /// A question that was asked, or is about to be, with the keys that it was asked with.
 #[derive(Clone)]
-pub struct Pending {
+pub(crate) struct Pending {
     /// The new key.
-    pub key: KeyPair,
+    pub(crate) key: KeyPair,
     /// What was asked.
-    pub question: Question,
+    pub(crate) question: Question,
 }
 
 /// What a pending key was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Question {
+pub(crate) enum Question {
     /// A join with the token of this hash.
     Join {
         /// See [`super::token_hash`].
@@ -152,7 +152,7 @@ impl State {
     ///
     /// # Errors
     /// When the storage cannot be read.
-    pub fn pending(&self) -> Result<Option<Pending>, StateError> {
+    pub(crate) fn pending(&self) -> Result<Option<Pending>, StateError> {
         let Some(stored) = self.stored()?.filter(|stored| stored.answer.is_none()) else { return Ok(None) };
         Ok(Some(Pending { key: read_key(&stored.key)?, question: stored.question }))
     }
@@ -161,7 +161,7 @@ impl State {
     ///
     /// # Errors
     /// When it could not be made durable.
-    pub fn ask(&self, pending: &Pending) -> Result<(), StateError> {
+    pub(crate) fn ask(&self, pending: &Pending) -> Result<(), StateError> {
         self.put(pending, None)
     }
 
@@ -169,7 +169,7 @@ impl State {
     ///
     /// # Errors
     /// When it could not be made durable, or is not for the key that was asked with.
-    pub fn answered(&self, pending: &Pending, answer: Certificates) -> Result<BotIdentity, StateError> {
+    pub(crate) fn answered(&self, pending: &Pending, answer: Certificates) -> Result<BotIdentity, StateError> {
         let damaged = |source| StateError::Damaged { place: "the server's answer".into(), source };
         let identity = BotIdentity::new(pending.key.clone(), answer).map_err(damaged)?;
         self.put(pending, Some(identity.certificates().clone()))?;

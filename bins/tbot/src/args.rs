@@ -1,0 +1,176 @@
+//! The command line: what holds for every command. Each command's own flags stand beside its code.
+
+use std::{path::PathBuf, time::Duration};
+
+use bot::Overrides;
+use clap::{ArgAction, Args, Parser, ValueEnum};
+
+use crate::commands::Command;
+
+/// The bot of a Tessera cluster: joins, renews, and writes certificates for other programs.
+#[derive(Debug, Parser)]
+#[command(name = "tbot", disable_version_flag = true, after_help = cli::exit::HELP, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Globals {
+    /// Configuration file.
+    #[arg(short, long, global = true, value_name = "FILE", env = "TBOT_CONFIG_PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// Log verbosely to standard error.
+    #[arg(short, long, global = true, env = "TBOT_DEBUG", overrides_with = "no_debug", action = ArgAction::SetTrue)]
+    pub(crate) debug: bool,
+    #[arg(long, global = true, hide = true, overrides_with = "debug")]
+    no_debug: bool,
+    /// How log lines look.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// FIPS mode.
+    #[arg(long, global = true, overrides_with = "no_fips")]
+    fips: bool,
+    #[arg(long, global = true, hide = true, overrides_with = "fips")]
+    no_fips: bool,
+    /// Believe any server on the first connection. Whoever sits on the wire can read the join token.
+    #[arg(long, global = true, overrides_with = "no_insecure")]
+    insecure: bool,
+    #[arg(long, global = true, hide = true, overrides_with = "insecure")]
+    no_insecure: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Flags of every form of `start` and `configure`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Shared {
+    /// Address of the auth service.
+    #[arg(short, long, value_name = "HOST:PORT", env = "TELEPORT_AUTH_SERVER")]
+    auth_server: Option<String>,
+    /// Address of the proxy.
+    #[arg(long, value_name = "HOST:PORT", env = "TELEPORT_PROXY")]
+    proxy_server: Option<String>,
+    /// Join token, or the absolute path of a file that holds it.
+    #[arg(long, value_name = "TOKEN", env = "TELEPORT_BOT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Pin of the cluster's authority, `sha256:…`; see `tctl status`. May be repeated.
+    #[arg(long = "ca-pin", value_name = "PIN")]
+    ca_pins: Vec<String>,
+    /// How the bot proves itself.
+    #[arg(long, value_name = "METHOD")]
+    join_method: Option<String>,
+    /// Address, method and token in one: `tbot+auth+token://TOKEN@HOST:PORT`.
+    #[arg(long, value_name = "URI")]
+    join_uri: Option<String>,
+    /// Lifetime of certificates, such as 1h.
+    #[arg(long, visible_alias = "credential-ttl", value_name = "SPAN", value_parser = span)]
+    certificate_ttl: Option<Duration>,
+    /// Time between two renewals, such as 20m.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    renewal_interval: Option<Duration>,
+    /// Where the bot keeps its own state: a directory, `file:///path` or `memory://`.
+    #[arg(long, value_name = "URI")]
+    storage: Option<String>,
+    /// Address of the diagnostics endpoint.
+    #[arg(long, value_name = "HOST:PORT")]
+    diag_addr: Option<String>,
+    /// Write the outputs once and end.
+    #[arg(long, overrides_with = "no_oneshot")]
+    oneshot: bool,
+    #[arg(long, hide = true, overrides_with = "oneshot")]
+    no_oneshot: bool,
+    /// Where to write the process id.
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// A scoped bot.
+    #[arg(long, overrides_with = "no_scoped")]
+    scoped: bool,
+    #[arg(long, hide = true, overrides_with = "scoped")]
+    no_scoped: bool,
+    /// First secret of join method bound_keypair.
+    #[arg(long, value_name = "SECRET", env = "TBOT_REGISTRATION_SECRET", hide_env_values = true)]
+    registration_secret: Option<String>,
+    /// A file with it.
+    #[arg(long, value_name = "FILE")]
+    registration_secret_path: Option<String>,
+    /// Private key of join method bound_keypair.
+    #[arg(long, value_name = "FILE")]
+    static_key_path: Option<String>,
+}
+
+/// A switch and its opposite: what was said, if anything.
+fn switch(on: bool, off: bool) -> Option<bool> {
+    match (on, off) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    match domain::form::duration::parse(text)? {
+        Duration::ZERO => Err("must not be 0".into()),
+        span => Ok(span),
+    }
+}
+
+impl Globals {
+    /// What they say about the configuration.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            debug: switch(self.debug, self.no_debug),
+            fips: switch(self.fips, self.no_fips),
+            insecure: switch(self.insecure, self.no_insecure),
+            ..Overrides::default()
+        }
+    }
+}
+
+impl Shared {
+    /// What they say about the configuration.
+    pub(crate) fn overrides(self, globals: &Globals) -> Overrides {
+        Overrides {
+            oneshot: switch(self.oneshot, self.no_oneshot),
+            scoped: switch(self.scoped, self.no_scoped),
+            auth_server: self.auth_server,
+            proxy_server: self.proxy_server,
+            token: self.token.filter(|token| !token.is_empty()),
+            ca_pins: self.ca_pins,
+            join_method: self.join_method,
+            join_uri: self.join_uri,
+            credential_ttl: self.certificate_ttl,
+            renewal_interval: self.renewal_interval,
+            storage: self.storage,
+            diag_addr: self.diag_addr,
+            pid_file: self.pid_file,
+            registration_secret: self.registration_secret,
+            registration_secret_path: self.registration_secret_path,
+            static_key_path: self.static_key_path,
+            ..globals.overrides()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,125 @@
+//! The commands, one file each.
+
+mod completion;
+mod configure;
+mod init;
+mod migrate;
+mod start;
+mod wait;
+
+use std::ffi::OsString;
+
+use anyhow::anyhow;
+use bot::{BotError, ConfigError};
+use clap::Subcommand;
+
+use crate::args::Globals;
+
+/// What `tbot` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the bot.
+    Start(Box<start::Args>),
+    /// Write a configuration file instead of running.
+    Configure(Box<configure::Args>),
+    /// Prepare an output directory: owner, access lists, files.
+    Init(Box<init::Args>),
+    /// Turn a configuration file of v1 into one of v2.
+    Migrate(migrate::Args),
+    /// Wait until a running bot is ready.
+    Wait(wait::Args),
+    /// Print the version.
+    Version,
+    /// Print a script that completes commands and flags in a shell.
+    Completion(completion::Args),
+    /// Access databases with the bot's files (not supported yet).
+    #[command(hide = true)]
+    Db(Later),
+    /// Run a local proxy with the bot's files (not supported yet).
+    #[command(hide = true)]
+    Proxy(Later),
+    /// Write a systemd unit (not supported yet).
+    #[command(hide = true)]
+    Install(Later),
+    /// Make a key pair for join method bound_keypair (not supported yet).
+    #[command(hide = true)]
+    Keypair(Later),
+    /// Copy binaries (not supported yet).
+    #[command(hide = true)]
+    CopyBinaries(Later),
+    /// Inspect a Workload API (not supported yet).
+    #[command(hide = true)]
+    SpiffeInspect(Later),
+    /// Identify the TPM (not supported yet).
+    #[command(hide = true)]
+    Tpm(Later),
+}
+
+/// Whatever follows the name of a command that is not built.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<OsString>,
+}
+
+pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Start(args) => start::run(*args, &globals).await,
+        Command::Configure(args) => configure::run(*args, &globals),
+        Command::Init(args) => init::run(*args, &globals),
+        Command::Migrate(args) => migrate::run(args, &globals),
+        Command::Wait(args) => wait::run(args).await,
+        Command::Version => print(&format!("Tessera v{} tbot\n", env!("CARGO_PKG_VERSION"))),
+        Command::Completion(args) => completion::run(&args),
+        Command::Db(_) => later("db"),
+        Command::Proxy(_) => later("proxy"),
+        Command::Install(_) => later("install"),
+        Command::Keypair(_) => later("keypair"),
+        Command::CopyBinaries(_) => later("copy-binaries"),
+        Command::SpiffeInspect(_) => later("spiffe-inspect"),
+        Command::Tpm(_) => later("tpm"),
+    }
+}
+
+fn later(name: &str) -> anyhow::Result<()> {
+    Err(domain::Error::unsupported(format!("tbot {name} is not supported yet")).into())
+}
+
+/// To standard output; a reader that has gone away is reported as such.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+}
+
+/// A file, or standard output when there is none.
+fn write(output: Option<&std::path::Path>, text: &str) -> anyhow::Result<()> {
+    match output {
+        None => print(text),
+        Some(path) => std::fs::write(path, text).map_err(|error| anyhow!("cannot write {}: {error}", path.display())),
+    }
+}
+
+/// A mistake in flags or file, with its exit code.
+fn invalid(message: impl ToString) -> anyhow::Error {
+    domain::Error::invalid(message.to_string()).into()
+}
+
+fn refused(error: ConfigError) -> anyhow::Error {
+    invalid(error)
+}
+
+/// What ended the bot, with its exit code and its whole chain.
+fn ended(error: &BotError) -> anyhow::Error {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        let part = source.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        next = source.source();
+    }
+    domain::Error::new(error.kind(), text).into()
+}
