@@ -229,6 +229,12 @@ fn refusals_name_the_field() {
     };
     let error = role::from_wire(types::RoleV6 { spec: Some(spec), ..Default::default() }).expect_err("negative");
     assert_eq!(error.message, "spec.options.max_session_ttl: must not be negative");
+    let session = Some(types::WebauthnDevice::default());
+    let device = types::MfaDevice { device: session.map(types::mfa_device::Device::Webauthn), ..Default::default() };
+    let local_auth = Some(types::LocalAuthSecrets { mfa: vec![device], ..Default::default() });
+    let spec = Some(types::UserSpecV2 { local_auth, ..Default::default() });
+    let error = user::from_wire(types::UserV2 { spec, ..Default::default() }).expect_err("a second factor");
+    assert_eq!(error.message, "spec.local_auth.mfa[0]: a second factor is not supported yet; leave it out");
     let error = role::from_wire(types::RoleV6 { kind: "user".to_owned(), ..Default::default() }).expect_err("a user");
     assert_eq!(error.message, "kind: must be \"role\", found \"user\"");
 }

@@ -29,10 +29,11 @@ pub trait Wire<W>: Sized {
 /// Puts the name of a field before what is wrong inside it.
 pub(super) fn inside(field: &str, error: Error) -> Error {
     let field = field.trim_start_matches("r#");
-    let joint = if error.message.starts_with(|c: char| c.is_ascii_lowercase()) && error.message.contains(": ") {
-        "."
-    } else {
-        ": "
+    let is_path = error.message.split_once(": ").is_some_and(|(path, _)| !path.contains([' ', '"']));
+    let joint = match error.message.as_bytes().first() {
+        Some(b'[') if is_path => "",
+        _ if is_path => ".",
+        _ => ": ",
     };
     Error::new(error.kind, format!("{field}{joint}{}", error.message))
 }
