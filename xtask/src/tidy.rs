@@ -112,7 +112,7 @@ fn block<'a>(lines: &'a [&'a str], at: usize) -> &'a [&'a str] {
     }
     let end = lines[at + 1..].iter().position(|line| {
         let own = line.len() - line.trim_start().len();
-        own == indent && line.trim_start().starts_with('}') || own == indent && line.trim_end().ends_with(");")
+        own == indent && (line.trim_start().starts_with('}') || line.trim_end().ends_with(");"))
     });
     &lines[at..end.map_or(lines.len(), |end| at + end + 2)]
 }
