@@ -8,6 +8,9 @@ pub fn rows() -> Vec<Row> {
         services::cluster::rows(),
         services::joining::rows(),
         services::certificates::rows(),
+        services::authorities::rows(),
+        services::cluster_config::rows(),
+        services::status::rows(),
     ]
     .into_iter()
     .flatten()

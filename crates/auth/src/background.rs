@@ -34,6 +34,8 @@ impl Auth {
             auth.failed_joins.clone().run(Arc::clone(auth.store.backend()), auth.clock.clone(), token).await;
         });
         let auth = Arc::clone(self);
+        supervisor.spawn("sweep", Policy::Restart(Restarts::default()), move |stop| Arc::clone(&auth).sweep(stop));
+        let auth = Arc::clone(self);
         supervisor.spawn("denials", Policy::Restart(Restarts::default()), move |stop| {
             let auth = Arc::clone(&auth);
             async move {

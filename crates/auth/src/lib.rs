@@ -4,18 +4,23 @@
 //! its audit event, and returns domain types. It must never know gRPC, sockets or which storage there is.
 
 pub mod audit_log;
+pub mod authorities;
 pub mod caller;
 pub mod certificates;
+pub mod cluster_config;
 pub mod decide;
 pub mod instances;
 pub mod joining;
 pub mod locks;
 pub mod operation;
 pub mod setup;
+pub mod status;
 
 mod background;
 mod failure;
+mod implicit;
 mod rollback;
+mod sweep;
 
 use std::{
     sync::{
@@ -58,6 +63,8 @@ pub struct Auth {
     failed_joins: FailedJoins,
     pub(crate) denials: audit_log::denials::Denials,
     epoch: AtomicU64,
+    pub(crate) sweeper: sweep::Sweeper,
+    pub(crate) started_at: clock::Timestamp,
 }
 
 impl Auth {

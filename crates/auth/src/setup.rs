@@ -80,6 +80,8 @@ impl Auth {
         notice_older_store(&store, &config, &rollback).await?;
         let (cache, driver) = Cache::new(store.clone());
         let auth = Arc::new(Self {
+            started_at: ports.clock.now(),
+            sweeper: crate::sweep::Sweeper::default(),
             store,
             cache,
             keystore: ports.keystore,

@@ -1,0 +1,109 @@
+//! What has expired is removed, some time later: nothing depends on it, so it may wait whenever the clock is in doubt.
+
+pub(crate) mod machine;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::Error;
+use storage::{Batch, Condition, Item, Write};
+
+use crate::{Auth, failure::storage_error};
+use machine::{Machine, Verdict};
+
+/// How often the sweeper looks.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// How many items one commit removes: a condition and a write each, within the bounds of a batch.
+const PER_COMMIT: usize = storage::MAX_BATCH_OPERATIONS / 2;
+
+/// How many commits one look makes at most, so that a great many expired items do not crowd out everybody else's commits.
+const COMMITS: usize = 64;
+
+/// What others may know of the sweeper.
+#[derive(Debug, Default)]
+pub(crate) struct Sweeper {
+    pause: Mutex<Option<String>>,
+}
+
+impl Sweeper {
+    /// Why it waits although something may have expired; nothing when it works, or waits as after every start.
+    pub(crate) fn pause(&self) -> Option<String> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, reason: Option<String>) {
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+}
+
+impl Auth {
+    /// Sweeps until `stop`.
+    pub(crate) async fn sweep(self: Arc<Self>, stop: service::Stop) -> Result<(), Error> {
+        let backend = self.store.backend();
+        let mark = audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)?.map(|last| last.time);
+        let mut machine = Machine::new(mark);
+        loop {
+            match machine.look(self.clock.now(), self.clock.boot()) {
+                Verdict::Sweep => {
+                    self.sweeper.set(None);
+                    if let Err(error) = self.sweep_once().await {
+                        tracing::warn!(%error, "expired items could not be removed; the next look tries again");
+                    }
+                }
+                Verdict::Wait { reason } => self.sweeper.set(reason),
+            }
+            tokio::select! {
+                () = self.clock.sleep(EVERY) => {}
+                () = stop.requested() => return Ok(()),
+            }
+        }
+    }
+
+    /// Removes expired items, as many as one look may.
+    pub(crate) async fn sweep_once(&self) -> Result<usize, Error> {
+        let backend = self.store.backend();
+        let mut removed = 0;
+        for _ in 0..COMMITS {
+            let expired = backend.expired(PER_COMMIT).await.map_err(storage_error)?;
+            let found = expired.len();
+            let now_removed = match backend.batch(removal(&expired)).await {
+                Ok(_) => found,
+                // One of them was written anew in this moment: each by itself then.
+                Err(storage::Error::Condition { .. }) => self.one_by_one(&expired).await?,
+                Err(error) => return Err(storage_error(error)),
+            };
+            removed += now_removed;
+            if found < PER_COMMIT || now_removed == 0 {
+                break;
+            }
+        }
+        if removed > 0 {
+            tracing::debug!(removed, "expired items were removed");
+        }
+        Ok(removed)
+    }
+
+    async fn one_by_one(&self, expired: &[Item]) -> Result<usize, Error> {
+        let mut removed = 0;
+        for item in expired {
+            match self.store.backend().batch(removal(std::slice::from_ref(item))).await {
+                Ok(_) => removed += 1,
+                Err(storage::Error::Condition { .. }) => {}
+                Err(error) => return Err(storage_error(error)),
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// Removes each of them if it is still the one that was found, and still expired.
+fn removal(expired: &[Item]) -> Batch {
+    Batch {
+        conditions: expired.iter().map(|item| Condition::Expired(item.key.clone(), item.revision)).collect(),
+        writes: expired.iter().map(|item| Write::Delete { key: item.key.clone() }).collect(),
+        journal: Vec::new(),
+    }
+}
