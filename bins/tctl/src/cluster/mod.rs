@@ -27,7 +27,7 @@ pub(crate) use self::{
     authority::{authorities, authority, ca_pins, x509_crl},
     bot::{bot_instance, bot_instances},
     certificates::{Issued, UserCertificates, sign_host, sign_user},
-    status::{auth_address, ping, suite},
+    status::{auth_address, notes, ping, suite},
     user::credentials_token,
 };
 

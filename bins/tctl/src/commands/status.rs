@@ -47,11 +47,13 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let client = session.client().await?;
     let ping = cluster::ping(&client).await?;
     let authorities = cluster::authorities(&client).await?;
+    let mut notes = cluster::notes(&client).await?;
+    notes.extend(client.skew().map(|skew| skew.to_string()));
     let status = Status {
         cluster: ping.cluster_name.clone(),
         version: ping.server_version.clone(),
         ca_pins: cluster::ca_pins(&client).await?,
-        notes: client.skew().map(|skew| skew.to_string()).into_iter().collect(),
+        notes,
         authorities: authorities.iter().flat_map(rows).collect(),
     };
     if args.shape.format != Format::Text {
@@ -141,7 +143,9 @@ mod tests {
 
     #[test]
     fn the_page_that_people_see() {
-        let status = Status {
+        let mut notes = cluster::notes(&client).await?;
+    notes.extend(client.skew().map(|skew| skew.to_string()));
+    let status = Status {
             cluster: "example.com".into(),
             version: "18.0.0".into(),
             ca_pins: vec!["sha256:ab".into()],
