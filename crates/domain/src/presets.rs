@@ -64,7 +64,6 @@ fn access() -> (RoleOptions, RoleConditions) {
         db_labels: Labels::wildcard(),
         db_service_labels: Labels::wildcard(),
         windows_desktop_labels: Labels::wildcard(),
-        workload_identity_labels: Labels::wildcard(),
         logins: text(&["{{internal.logins}}"]),
         windows_desktop_logins: text(&["{{internal.windows_logins}}"]),
         kubernetes_groups: text(&["{{internal.kubernetes_groups}}"]),
