@@ -9,6 +9,7 @@ pub mod peer;
 pub mod server;
 pub mod table;
 
+mod downgrade;
 mod services;
 
 pub use server::{Options, ServeError, serve, serve_unix};

@@ -8,9 +8,14 @@ pub fn rows() -> Vec<Row> {
         services::cluster::rows(),
         services::joining::rows(),
         services::certificates::rows(),
+        services::apps::rows(),
         services::authorities::rows(),
         services::cluster_config::rows(),
         services::status::rows(),
+        services::roles::rows(),
+        services::users::rows(),
+        services::tokens::rows(),
+        services::bots::rows(),
     ]
     .into_iter()
     .flatten()

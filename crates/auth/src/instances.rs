@@ -1,5 +1,6 @@
 //! Bot instances: what decides about their renewals, where it is kept, and the renewals themselves.
 
+mod delete;
 pub mod grace;
 pub mod lineage;
 pub(crate) mod records;
@@ -18,6 +19,8 @@ use crate::{
     Auth, Caller,
     certificates::{Issued, bot_identity, certificate_event},
 };
+pub use delete::delete;
+pub(crate) use delete::bury_all;
 use lineage::Lineage;
 use records::Kept;
 

@@ -3,7 +3,9 @@
 //! An operation is a function that takes [`Auth`] and a `Caller`, asks `rbac`, changes `store` in one commit that carries
 //! its audit event, and returns domain types. It must never know gRPC, sockets or which storage there is.
 
+pub mod apps;
 pub mod audit_log;
+pub mod bots;
 pub mod authorities;
 pub mod caller;
 pub mod certificates;
@@ -13,13 +15,18 @@ pub mod instances;
 pub mod joining;
 pub mod locks;
 pub mod operation;
+pub mod roles;
 pub mod setup;
+pub mod tokens;
+pub mod users;
 pub mod status;
 
 mod background;
 mod failure;
+mod guard;
 mod implicit;
 mod rollback;
+mod search;
 mod sweep;
 
 use std::{

@@ -1,0 +1,68 @@
+//! Users.
+
+use api::{
+    convert::{
+        Wire as _,
+        user::{from_wire, to_wire},
+    },
+    r#gen::{
+        teleport::users::v1::{CreateUserResponse, GetUserResponse, ListUsersResponse, UpdateUserResponse, UpsertUserResponse},
+        types::UserV2,
+    },
+    methods::teleport::users::v1::users_service::{CreateUser, DeleteUser, GetUser, ListUsers, UpdateUser, UpsertUser},
+};
+use auth::{Operation, users};
+use domain::{
+    Error,
+    resources::{User, user::Traits},
+};
+use store::ListRequest;
+
+use super::wire::{needed, page_size};
+use crate::dispatch::{Row, Who, unary};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let who = Who::Authenticated;
+    vec![
+        unary::<GetUser, _, _>(who, Operation::ReadUsers, |context, request| async move {
+            let which = match (request.current_user, request.name.as_str()) {
+                (true, "") => users::Which::Current,
+                (false, name) if !name.is_empty() => users::Which::Named(name),
+                _ => return Err(Error::invalid("either name or current_user must be given")),
+            };
+            let user = users::get(&context.auth, &context.caller, which, request.with_secrets).await?;
+            Ok(GetUserResponse { user: Some(to_wire(&user)) })
+        }),
+        unary::<ListUsers, _, _>(who, Operation::ReadUsers, |context, request| async move {
+            let filter = request.filter.unwrap_or_default();
+            let filter = users::Filter {
+                keywords: filter.search_keywords,
+                skip_system: filter.skip_system_users,
+                traits: Traits::from_wire(filter.traits)?,
+            };
+            let list = ListRequest::page(page_size(request.page_size)?, &request.page_token);
+            let page = users::list(&context.auth, &context.caller, list, &filter, request.with_secrets).await?;
+            let users = page.items.iter().map(to_wire).collect();
+            Ok(ListUsersResponse { users, next_page_token: page.next_page_token })
+        }),
+        unary::<CreateUser, _, _>(who, Operation::CreateUser, |context, request| async move {
+            let user = users::create(&context.auth, &context.caller, read(request.user)?).await?;
+            Ok(CreateUserResponse { user: Some(to_wire(&user)) })
+        }),
+        unary::<UpdateUser, _, _>(who, Operation::UpdateUser, |context, request| async move {
+            let user = users::update(&context.auth, &context.caller, read(request.user)?).await?;
+            Ok(UpdateUserResponse { user: Some(to_wire(&user)) })
+        }),
+        unary::<UpsertUser, _, _>(who, Operation::UpsertUser, |context, request| async move {
+            let user = users::upsert(&context.auth, &context.caller, read(request.user)?).await?;
+            Ok(UpsertUserResponse { user: Some(to_wire(&user)) })
+        }),
+        unary::<DeleteUser, _, _>(who, Operation::DeleteUser, |context, request| async move {
+            users::delete(&context.auth, &context.caller, &request.name).await
+        }),
+    ]
+}
+
+fn read(user: Option<UserV2>) -> Result<User, Error> {
+    from_wire(needed("user", user)?)
+}

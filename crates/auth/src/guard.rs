@@ -1,0 +1,159 @@
+//! Reads and writes of resources, each asked for literally: this caller, this verb, this resource.
+//!
+//! Whether something exists is told only to those who may know it: whoever may not use the verb on a resource of that name
+//! is denied, there or not.
+
+use std::collections::BTreeMap;
+
+use audit::ResourceMetadata;
+use domain::{Error, Kind, error::Kind as ErrorKind, resources::token};
+use rbac::{Named, RuleContext, Verb};
+use store::{Change, Keyed, ListRequest, Page};
+
+use crate::{Auth, Caller, Operation, decide::Asked};
+
+/// How often an upsert looks again because somebody else wrote in between.
+const UPSERT_ATTEMPTS: usize = 8;
+
+/// One operation of one caller.
+#[derive(Clone, Copy)]
+pub(crate) struct Guard<'a> {
+    pub(crate) auth: &'a Auth,
+    pub(crate) caller: &'a Caller,
+    operation: Operation,
+}
+
+/// What writing a kind of resource does besides storing it.
+pub(crate) trait Written: Keyed {
+    /// Fills in what only the server writes, and refuses what may not be made or changed by this way.
+    fn settle(&mut self, old: Option<&Self>, guard: &Guard<'_>) -> Result<(), Error>;
+
+    /// Adds the conditions and the audit event of the change.
+    fn record(&self, change: Change, old: Option<&Self>, guard: &Guard<'_>) -> Change;
+}
+
+impl<'a> Guard<'a> {
+    pub(crate) fn new(auth: &'a Auth, caller: &'a Caller, operation: Operation) -> Self {
+        Self { auth, caller, operation }
+    }
+
+    /// Whether there could be a resource of this kind for these verbs; asked before anything is read.
+    pub(crate) fn may(&self, kind: Kind, verbs: &[Verb]) -> Result<(), Error> {
+        self.auth.require_kind(self.caller, self.operation, kind, verbs)
+    }
+
+    /// Whether the verbs may be used on this resource.
+    pub(crate) fn on<T: Keyed>(&self, resource: &T, verbs: &[Verb]) -> Result<(), Error> {
+        self.ask(T::KIND, resource.name(), &RuleContext::of(resource), verbs)
+    }
+
+    fn ask(&self, kind: Kind, name: &str, context: &RuleContext<'_>, verbs: &[Verb]) -> Result<(), Error> {
+        // The name of a token may be a secret; the record of a denial is no place for it.
+        let masked = (kind == Kind::Token).then(|| token::mask(name));
+        let name = masked.as_deref().unwrap_or(name);
+        verbs.iter().try_for_each(|&verb| {
+            let asked = Asked { operation: self.operation, kind, verb, name };
+            self.auth.require(self.caller, &asked, context)
+        })
+    }
+
+    /// The same as a claim: an item of a list that may not be seen is no denial.
+    pub(crate) fn allows<T: Keyed>(&self, resource: &T, verbs: &[Verb]) -> bool {
+        let context = RuleContext::of(resource);
+        verbs.iter().all(|&verb| self.caller.access().check_rule(&context, T::KIND, verb).allowed)
+    }
+
+    /// The resource of this name, if the verbs may be used on it.
+    pub(crate) async fn fetch<T: Keyed>(&self, name: &str, verbs: &[Verb]) -> Result<T, Error> {
+        self.fetch_in("", name, verbs).await
+    }
+
+    /// The same for a kind with groups.
+    pub(crate) async fn fetch_in<T: Keyed>(&self, group: &str, name: &str, verbs: &[Verb]) -> Result<T, Error> {
+        self.may(T::KIND, verbs)?;
+        match self.auth.store.repository::<T>().fetch_in(group, name).await {
+            Ok(resource) => self.on(&resource, verbs).map(|()| resource),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let context = RuleContext { resource: Some(Named { name, labels: &BTreeMap::new() }), ..RuleContext::NONE };
+                self.ask(T::KIND, name, &context, verbs)?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A page of those resources on which the verbs may be used and that pass the filter.
+    pub(crate) async fn page<T: Keyed>(
+        &self,
+        request: &ListRequest<'_>,
+        verbs: &[Verb],
+        filter: impl Fn(&T) -> bool + Send + Sync,
+    ) -> Result<Page<T>, Error> {
+        self.may(T::KIND, verbs)?;
+        self.auth.store.repository::<T>().list(request, |item| filter(item) && self.allows(item, verbs)).await
+    }
+
+    /// Stores a resource that is not there yet.
+    pub(crate) async fn create<T: Written>(&self, mut new: T) -> Result<T, Error> {
+        self.may(T::KIND, &[Verb::Create])?;
+        self.settle(&mut new, None)?;
+        self.on(&new, &[Verb::Create])?;
+        let change = self.auth.store.change().create(&new)?;
+        Ok(new.record(change, None, self).commit().await?.stamp(new))
+    }
+
+    /// Replaces a resource that still has the revision that `new` carries.
+    pub(crate) async fn update<T: Written>(&self, mut new: T) -> Result<T, Error> {
+        let old = self.fetch_in::<T>(new.group(), new.name(), &[Verb::Update]).await?;
+        self.settle(&mut new, Some(&old))?;
+        self.on(&new, &[Verb::Update])?;
+        let change = self.auth.store.change().update(&new)?;
+        Ok(new.record(change, Some(&old), self).commit().await?.stamp(new))
+    }
+
+    /// Stores a resource whether it is there or not, as one change over exactly what was looked at.
+    pub(crate) async fn upsert<T: Written>(&self, new: T) -> Result<T, Error> {
+        let verbs = [Verb::Create, Verb::Update];
+        self.may(T::KIND, &verbs)?;
+        let repository = self.auth.store.repository::<T>();
+        for attempt in 1.. {
+            let mut new = new.clone();
+            let old = repository.get_in(new.group(), new.name()).await?;
+            self.settle(&mut new, old.as_ref())?;
+            self.on(&new, &verbs)?;
+            let change = self.auth.store.change();
+            let change = match &old {
+                Some(old) => {
+                    self.on(old, &[Verb::Update])?;
+                    new.metadata_mut().revision.clone_from(&old.metadata().revision);
+                    change.update(&new)?
+                }
+                None => change.create(&new)?,
+            };
+            match new.record(change, old.as_ref(), self).commit().await {
+                Ok(receipt) => return Ok(receipt.stamp(new)),
+                Err(error) if attempt == UPSERT_ATTEMPTS => return Err(error),
+                Err(error) => match error.kind() {
+                    ErrorKind::Conflict | ErrorKind::AlreadyExists => {}
+                    // What was to be replaced has gone; anything else that is missing stays missing.
+                    ErrorKind::NotFound
+                        if old.is_some() && repository.get_in(new.group(), new.name()).await?.is_none() => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+        Err(Error::unavailable("others write the same thing; try again"))
+    }
+
+    /// Defaults, the server's own fields, and the rules that hold for every resource of the kind.
+    fn settle<T: Written>(&self, new: &mut T, old: Option<&T>) -> Result<(), Error> {
+        new.set_defaults();
+        new.settle(old, self)?;
+        new.validate()
+    }
+
+    /// The part of an audit event that says what was changed.
+    pub(crate) fn resource(&self, resource: &impl Keyed) -> ResourceMetadata {
+        ResourceMetadata::new(resource.name(), resource.metadata().expires, self.caller.name())
+    }
+}

@@ -1,0 +1,59 @@
+//! A role goes, unless somebody still holds it.
+
+use audit::events::role::RoleDelete;
+use domain::{
+    Error,
+    error::Kind as ErrorKind,
+    resources::{Bot, Role, User},
+};
+use rbac::Verb;
+use store::{Keyed, ListRequest};
+
+use super::refuse_derived;
+use crate::{Auth, Caller, Operation, guard::Guard};
+
+/// How many holders a refusal names.
+const NAMED: usize = 5;
+
+/// Removes a role that no user holds and no bot may become. Whoever kept such a role would be shut out, because what it
+/// denied cannot be known any more.
+///
+/// A user made in the same moment may still get the role; that user is refused until an administrator takes it away.
+///
+/// # Errors
+/// Denied, not found; conflict when it is in use, naming by whom.
+pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Error> {
+    let guard = Guard::new(auth, caller, Operation::DeleteRole);
+    let role: Role = guard.fetch(name, &[Verb::Delete]).await?;
+    refuse_derived(&role)?;
+    refuse_used::<User>(auth, name, "user", |user| user.spec.roles.iter().any(|role| role == name)).await?;
+    refuse_used::<Bot>(auth, name, "bot", |bot| bot.spec.roles.iter().any(|role| role == name)).await?;
+    let event = RoleDelete {
+        resource: guard.resource(&role),
+        user: caller.user_metadata(),
+        connection: caller.connection(),
+    };
+    auth.store.change().delete_exactly(&role)?.event(&event).commit().await.map(|_| ())
+}
+
+async fn refuse_used<T: Keyed>(
+    auth: &Auth,
+    role: &str,
+    what: &str,
+    uses: impl Fn(&T) -> bool + Send,
+) -> Result<(), Error> {
+    let page = auth.store.repository::<T>().list(&ListRequest::page(NAMED, ""), uses).await;
+    let page = match page {
+        Ok(page) => page,
+        Err(error) if error.kind() == ErrorKind::Limit => {
+            return Err(Error::limit(format!("there are too many of kind {} to see whether role {role:?} is used", T::KIND)));
+        }
+        Err(error) => return Err(error),
+    };
+    if page.items.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = page.items.iter().map(|item| item.name()).collect();
+    let more = if page.next_page_token.is_empty() { "" } else { " and others" };
+    Err(Error::conflict(format!("role {role:?} is still used by {what} {}{more}; take it away there first", names.join(", "))))
+}

@@ -1,0 +1,23 @@
+//! A join token goes.
+
+use audit::events::token::ProvisionTokenDelete;
+use domain::{Error, resources::Token};
+use rbac::Verb;
+
+use super::masked;
+use crate::{Auth, Caller, Operation, guard::Guard};
+
+/// Removes a token; who has joined with it stays.
+///
+/// # Errors
+/// Denied, not found.
+pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Error> {
+    let guard = Guard::new(auth, caller, Operation::DeleteToken);
+    let token: Token = guard.fetch(name, &[Verb::Delete]).await?;
+    let event = ProvisionTokenDelete {
+        resource: masked(&token, &guard),
+        user: caller.user_metadata(),
+        connection: caller.connection(),
+    };
+    auth.store.change().delete::<Token>(name).event(&event).commit().await.map(|_| ())
+}

@@ -1,0 +1,40 @@
+//! Pages of join tokens.
+
+use domain::{
+    Error,
+    resources::{Bot, Token},
+    role::SystemRole,
+};
+use rbac::Verb;
+use store::{ListRequest, Page};
+
+use crate::{Auth, Caller, Operation, guard::Guard};
+
+/// Which tokens.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Tokens that join as any of these; empty for all.
+    pub roles: Vec<SystemRole>,
+    /// Tokens of this bot; empty for all.
+    pub bot_name: String,
+}
+
+/// A page of the tokens that the caller may read: whoever may list but not read tokens must not learn their names.
+///
+/// # Errors
+/// Denied, invalid page token.
+pub async fn list(auth: &Auth, caller: &Caller, request: ListRequest<'_>, filter: &Filter) -> Result<Page<Token>, Error> {
+    let wanted = |token: &Token| {
+        let has_role = filter.roles.is_empty() || token.spec.roles.iter().any(|role| filter.roles.contains(role));
+        let is_for_bot = filter.bot_name.is_empty() || token.is_for_bot() && token.spec.bot_name == filter.bot_name;
+        has_role && is_for_bot
+    };
+    Guard::new(auth, caller, Operation::ReadTokens).page(&request, &[Verb::List, Verb::Read], wanted).await
+}
+
+/// A token may be made before its bot; it is the ordinary sign of a typing error, so it is said.
+pub(super) async fn warn_without_bot(auth: &Auth, token: &Token) {
+    if token.is_for_bot() && matches!(auth.store.get::<Bot>(&token.spec.bot_name).await, Ok(None)) {
+        tracing::warn!(bot = token.spec.bot_name, token = token.safe_name(), "a token was made for a bot that does not exist");
+    }
+}
