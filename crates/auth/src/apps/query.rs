@@ -1,0 +1,129 @@
+//! Which resources of a list are wanted: labels, search words, a query, and in which order.
+
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use domain::{Error, resources::{App, AppServer}};
+use predicate::{Environment, Expression, Value};
+use serde_json::Value as Json;
+
+use crate::search;
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Labels that must be there with these values; `*` for any value.
+    pub labels: BTreeMap<String, String>,
+    /// Words that must be found in the name, the labels or the description.
+    pub keywords: Vec<String>,
+    /// An expression.
+    pub expression: String,
+    /// By which field: `name`, `description`, `publicAddr`; empty for the order of storage.
+    pub sort_field: String,
+    /// Whether the order is reversed.
+    pub is_descending: bool,
+}
+
+/// What is asked for, checked.
+#[derive(Debug)]
+pub(crate) struct Query {
+    asked: Asked,
+    expression: Option<Expression>,
+    order: Option<Order>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Name,
+    Description,
+    PublicAddress,
+}
+
+impl Query {
+    pub(crate) fn parse(asked: Asked) -> Result<Self, Error> {
+        let expression = match asked.expression.as_str() {
+            "" => None,
+            text => Some(predicate::parse_query(text).map_err(|error| Error::invalid(format!("the query: {error}")))?),
+        };
+        let order = match asked.sort_field.as_str() {
+            "" => None,
+            "name" => Some(Order::Name),
+            "description" => Some(Order::Description),
+            "publicAddr" | "addr" => Some(Order::PublicAddress),
+            other => {
+                return Err(Error::invalid(format!(
+                    "sort_by: applications can be sorted by name, description or publicAddr, found {other:?}"
+                )));
+            }
+        };
+        Ok(Self { asked, expression, order })
+    }
+
+    /// Whether the whole list must be known before the first page.
+    pub(crate) const fn is_ordered(&self) -> bool {
+        self.order.is_some()
+    }
+
+    /// Whether an application is wanted. One for which the expression has no answer is not.
+    pub(crate) fn matches(&self, app: &App) -> bool {
+        let labels = &app.metadata.labels;
+        let has = |(key, value): (&String, &String)| labels.get(key).is_some_and(|found| value == "*" || value == found);
+        let more = [app.metadata.description.as_str(), app.spec.public_addr.as_str(), app.spec.uri.as_str()];
+        self.asked.labels.iter().all(has)
+            && search::matches(&app.metadata, &more, &self.asked.keywords)
+            && self.expression.as_ref().is_none_or(|expression| {
+                expression.holds(&Document::of(app)).unwrap_or(false)
+            })
+    }
+
+    /// The order of two servers.
+    pub(crate) fn compare(&self, a: &AppServer, b: &AppServer) -> Ordering {
+        let field = |server: &AppServer| -> String {
+            let Some(app) = &server.spec.app else { return String::new() };
+            match self.order {
+                None => String::new(),
+                Some(Order::Name) => app.metadata.name.clone(),
+                Some(Order::Description) => app.metadata.description.clone(),
+                Some(Order::PublicAddress) => app.spec.public_addr.clone(),
+            }
+        };
+        let identity = |server: &AppServer| (server.metadata.name.clone(), server.spec.host_id.clone());
+        let order = field(a).cmp(&field(b)).then_with(|| identity(a).cmp(&identity(b)));
+        if self.asked.is_descending { order.reverse() } else { order }
+    }
+}
+
+/// A resource as an expression sees it: its name, its labels, and its document below `resource`, `metadata`, `spec`.
+struct Document<'a> {
+    app: &'a App,
+    json: Json,
+}
+
+impl<'a> Document<'a> {
+    fn of(app: &'a App) -> Self {
+        Self { app, json: serde_json::to_value(app).unwrap_or_default() }
+    }
+}
+
+impl Environment for Document<'_> {
+    fn field(&self, name: &str) -> Value<'_> {
+        match name {
+            "name" => return Value::text(&self.app.metadata.name),
+            "labels" | "metadata.labels" | "resource.metadata.labels" => return Value::Labels(&self.app.metadata.labels),
+            _ => {}
+        }
+        let path = name.strip_prefix("resource.").unwrap_or(name);
+        let found = path.split('.').try_fold(&self.json, |json, step| json.get(step));
+        match found {
+            Some(Json::String(text)) => Value::text(text),
+            Some(Json::Bool(value)) => Value::Bool(*value),
+            Some(Json::Number(number)) => number.as_i64().map_or(Value::Absent, Value::Int),
+            Some(Json::Array(items)) => Value::List(items.iter().filter_map(Json::as_str).map(Into::into).collect()),
+            // A field that a document leaves out when it is empty.
+            None if path.starts_with("metadata.labels.") => {
+                let key = path.trim_start_matches("metadata.labels.");
+                Value::text(self.app.metadata.labels.get(key).map_or("", String::as_str))
+            }
+            _ => Value::Absent,
+        }
+    }
+}
