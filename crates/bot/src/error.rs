@@ -23,7 +23,7 @@ pub enum BotError {
     #[error("{0}")]
     NeedsHuman(String),
     /// The auth service did not give what was asked for.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Auth {
         /// What was asked for.
         what: &'static str,

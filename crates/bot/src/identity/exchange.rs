@@ -50,14 +50,16 @@ impl Exchange {
     /// A connection without a client certificate, to a server that the configuration or the old identity vouches for.
     pub(crate) async fn connect_anonymously(&self, known: Option<&BotIdentity>) -> Result<Client, Error> {
         let trust = self.first_trust(known)?;
+        if matches!(trust, Trust::DangerAnything) {
+            tracing::warn!("--insecure: whoever answers is believed on this first connection");
+        }
         Client::connect(self.client_config(Credentials::none(), trust)).await
     }
 
     /// What makes us believe the server before we have an identity.
-    fn first_trust(&self, known: Option<&BotIdentity>) -> Result<Trust, Error> {
+    pub(crate) fn first_trust(&self, known: Option<&BotIdentity>) -> Result<Trust, Error> {
         let onboarding = &self.config.onboarding;
         if self.config.insecure {
-            tracing::warn!("--insecure: whoever answers is believed on this first connection");
             return Ok(Trust::DangerAnything);
         }
         if !onboarding.ca_pins.is_empty() {

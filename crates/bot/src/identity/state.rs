@@ -205,7 +205,7 @@ impl State {
         Ok(self.sink.remove(PENDING)?)
     }
 
-    fn put(&self, pending: &Pending, answer: Option<Certificates>) -> Result<(), StateError> {
+    pub(super) fn put(&self, pending: &Pending, answer: Option<Certificates>) -> Result<(), StateError> {
         let key = pending.key.to_pem().map_err(|error| StateError::Key(error.to_string()))?;
         let stored = Stored { key: key.expose().clone(), question: pending.question.clone(), answer };
         let bytes = serde_json::to_vec(&stored).map_err(|error| StateError::Key(error.to_string()))?;

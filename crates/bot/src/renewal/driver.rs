@@ -44,7 +44,10 @@ impl Driver {
         }
         match (&identity, token) {
             (Some(identity), _) => log_loaded(identity, exchange.clock.now()),
-            (None, Ok(_)) => tracing::info!(storage = state.describe(), "no stored identity; joining"),
+            (None, Ok(_)) => {
+                tracing::info!(storage = state.describe(), "no stored identity; joining");
+                exchange.first_trust(None).map_err(|source| BotError::Auth { what: "cannot join", source })?;
+            }
             (None, Err(message)) => {
                 let storage = state.describe();
                 return Err(BotError::NeedsHuman(format!("there is no stored identity in {storage}, and {message}")));
