@@ -2,17 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use audit::{
-    ResourceMetadata, UserMetadata,
-    events::{
-        config::{AuthPreferenceUpdate, ClusterNetworkingConfigUpdate, SessionRecordingConfigUpdate},
-        role::RoleUpdate,
-        token::ProvisionTokenUpdate,
-        user::UserUpdate,
-    },
-};
-use auth::Auth;
-use domain::{AnyResource, DocumentError, Resource, metadata::ORIGIN};
+use auth::{Auth, Presented};
+use domain::{AnyResource, DocumentError, metadata::ORIGIN};
 
 /// Why the documents were not applied.
 #[derive(Debug, thiserror::Error)]
@@ -58,33 +49,32 @@ pub(crate) async fn apply(auth: &Auth, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Through the same operations as an administrator's call, so that each is checked and leaves its audit event.
 async fn one(auth: &Auth, document: AnyResource) -> Result<(), domain::Error> {
-    let user = UserMetadata::system(auth.host_name());
+    let caller = auth.authenticate(&Presented::LocalAdmin, "local")?;
     match document {
-        AnyResource::Role(role) => {
-            let event = RoleUpdate { user, resource: about(&role), ..RoleUpdate::default() };
-            put(auth, role, &event).await
-        }
-        AnyResource::User(person) => {
-            let roles = person.spec.roles.clone();
-            let resource = about(&person);
-            let event = UserUpdate { user, resource, roles, connector: "local".to_owned(), ..UserUpdate::default() };
-            put(auth, person, &event).await
-        }
-        AnyResource::Token(token) => {
-            let resource = ResourceMetadata { name: token.safe_name(), ..about(&token) };
-            let event = ProvisionTokenUpdate { user, resource, ..ProvisionTokenUpdate::default() };
-            put(auth, token, &event).await
-        }
-        AnyResource::AuthPreference(config) => {
-            put(auth, config, &AuthPreferenceUpdate { user, ..AuthPreferenceUpdate::default() }).await
-        }
-        AnyResource::NetworkingConfig(config) => {
-            put(auth, config, &ClusterNetworkingConfigUpdate { user, ..ClusterNetworkingConfigUpdate::default() }).await
-        }
-        AnyResource::SessionRecordingConfig(config) => {
-            put(auth, config, &SessionRecordingConfigUpdate { user, ..SessionRecordingConfigUpdate::default() }).await
-        }
+        AnyResource::Role(role) => match changed(auth, role).await? {
+            Some(role) => auth::roles::upsert(auth, &caller, role).await.map(drop),
+            None => Ok(()),
+        },
+        AnyResource::Token(token) => match changed(auth, token).await? {
+            Some(token) => auth::tokens::upsert(auth, &caller, token).await.map(drop),
+            None => Ok(()),
+        },
+        AnyResource::AuthPreference(config) => match changed(auth, config).await? {
+            Some(config) => auth::cluster_config::upsert::upsert(auth, &caller, config).await.map(drop),
+            None => Ok(()),
+        },
+        AnyResource::NetworkingConfig(config) => match changed(auth, config).await? {
+            Some(config) => auth::cluster_config::upsert::upsert(auth, &caller, config).await.map(drop),
+            None => Ok(()),
+        },
+        AnyResource::SessionRecordingConfig(config) => match changed(auth, config).await? {
+            Some(config) => auth::cluster_config::upsert::upsert(auth, &caller, config).await.map(drop),
+            None => Ok(()),
+        },
+        AnyResource::User(user) => auth::users::upsert(auth, &caller, user).await.map(drop),
+        AnyResource::Bot(bot) => auth::bots::upsert(auth, &caller, bot).await.map(drop),
         other => Err(domain::Error::unsupported(format!(
             "a {} cannot be applied at start; use tctl create -f once the server runs",
             other.kind()
@@ -92,20 +82,11 @@ async fn one(auth: &Auth, document: AnyResource) -> Result<(), domain::Error> {
     }
 }
 
-fn about(resource: &impl Resource) -> ResourceMetadata {
-    let metadata = resource.metadata();
-    ResourceMetadata { name: metadata.name.clone(), expires: metadata.expires, ..ResourceMetadata::default() }
-}
-
-/// Keeps a resource, unless it is there already just so: a restart must not write.
-async fn put<T: store::Keyed>(auth: &Auth, mut resource: T, event: &impl audit::Event) -> Result<(), domain::Error> {
-    resource.metadata_mut().labels.insert(ORIGIN.to_owned(), "config-file".to_owned());
+/// The resource as it shall be, unless it is there just so already: a restart must not write.
+async fn changed<T: store::Keyed>(auth: &Auth, mut resource: T) -> Result<Option<T>, domain::Error> {
+    resource.metadata_mut().labels.entry(ORIGIN.to_owned()).or_insert_with(|| "config-file".to_owned());
     resource.metadata_mut().revision.clear();
-    if let Some(mut stored) = auth.store().get::<T>(resource.name()).await? {
-        stored.metadata_mut().revision.clear();
-        if stored == resource {
-            return Ok(());
-        }
-    }
-    auth.store().change().upsert(&resource)?.event(event).commit().await.map(|_| ())
+    let Some(mut stored) = auth.store().get::<T>(resource.name()).await? else { return Ok(Some(resource)) };
+    stored.metadata_mut().revision.clear();
+    Ok((stored != resource).then_some(resource))
 }

@@ -72,6 +72,8 @@ struct Parts {
     driver: store::cache::Driver,
     listener: Listener,
     admin: UnixListener,
+    /// This is the first start of the cluster.
+    is_new: bool,
 }
 
 impl Server {
@@ -89,10 +91,11 @@ impl Server {
         let parts = open(config, &environment, &data_dir).await?;
         let auth_addr = parts.listener.local_addr()?;
         let chain = chain(config, &environment, &parts, data_dir.path()).await?;
-        let auth = Arc::clone(&parts.auth);
+        let (auth, is_new) = (Arc::clone(&parts.auth), parts.is_new);
         serve(parts, &supervisor);
         auth.cache().wait_ready().await;
-        if let Some(path) = &environment.apply_on_startup {
+        let bootstrap = environment.bootstrap.as_ref().filter(|_| is_new);
+        for path in bootstrap.into_iter().chain(&environment.apply_on_startup) {
             documents::apply(&auth, path).await?;
         }
         starting.ready();
@@ -181,10 +184,7 @@ async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) ->
     warn_about_name(&cluster_name);
     let ports = Ports { backend: Arc::clone(&backend), keystore: Arc::clone(&keys), clock: clock.clone(), random: random.clone() };
     let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
-    if let (true, Some(path)) = (is_new, &environment.bootstrap) {
-        documents::apply(&auth, path).await?;
-    }
-    Ok(Parts { backend, keys, auth, driver, listener, admin })
+    Ok(Parts { backend, keys, auth, driver, listener, admin, is_new })
 }
 
 /// The name of the cluster that the store belongs to; a file without a name follows it, so that a host that was

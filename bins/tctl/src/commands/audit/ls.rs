@@ -105,7 +105,7 @@ mod tests {
         });
         insta::assert_snapshot!(table(&[event]), @r"
         Time                 Event    Code   User About
-        -------------------- -------- ------ ---- ------------------------------------------------------------------
+        -------------------- -------- ------ ---- ----------------------------------------------------------------
         2026-01-01T00:00:00Z bot.join TJ001E      FAILED bot_name=ci method=token error=token expired or not found
         ");
     }
