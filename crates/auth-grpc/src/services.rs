@@ -2,14 +2,17 @@
 
 pub(crate) mod apps;
 pub(crate) mod authorities;
+pub(crate) mod bot_instances;
 pub(crate) mod bots;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod cluster_config;
 pub(crate) mod joining;
 pub(crate) mod keys;
+pub(crate) mod locks;
 pub(crate) mod roles;
 pub(crate) mod status;
 pub(crate) mod tokens;
 pub(crate) mod users;
 pub(crate) mod wire;
+pub(crate) mod watch;

@@ -12,10 +12,13 @@ pub fn rows() -> Vec<Row> {
         services::authorities::rows(),
         services::cluster_config::rows(),
         services::status::rows(),
+        services::watch::rows(),
         services::roles::rows(),
         services::users::rows(),
         services::tokens::rows(),
         services::bots::rows(),
+        services::bot_instances::rows(),
+        services::locks::rows(),
     ]
     .into_iter()
     .flatten()

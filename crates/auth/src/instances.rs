@@ -1,10 +1,15 @@
 //! Bot instances: what decides about their renewals, where it is kept, and the renewals themselves.
 
 mod delete;
+mod get;
 pub mod grace;
+mod heartbeat;
 pub mod lineage;
+mod list;
 pub(crate) mod records;
 pub mod renew;
+#[cfg(test)]
+mod tests;
 
 use audit::{ConnectionMetadata, UserMetadata, events::bot::RenewalRepeated};
 use clock::Timestamp;
@@ -19,8 +24,11 @@ use crate::{
     Auth, Caller,
     certificates::{Issued, bot_identity, certificate_event},
 };
-pub use delete::delete;
 pub(crate) use delete::bury_all;
+pub use delete::delete;
+pub use get::get;
+pub use heartbeat::heartbeat;
+pub use list::{Filter, Sort, SortBy, list};
 use lineage::Lineage;
 use records::Kept;
 
