@@ -20,6 +20,7 @@ pub mod setup;
 pub mod tokens;
 pub mod users;
 pub mod status;
+pub mod watch;
 
 mod background;
 mod failure;

@@ -1,0 +1,88 @@
+//! Watch streams: first what was accepted, then every change, until the watcher is not welcome any more.
+
+use std::sync::Arc;
+
+use api::{
+    convert::watch as wire,
+    r#gen::{
+        proto::{Event, Watch as WatchRequest},
+        types,
+    },
+    methods::proto::auth_service::WatchEvents,
+};
+use auth::{
+    Caller, Operation,
+    watch::{Told, Watch, WatchKind, open},
+};
+use domain::Error;
+use futures_util::{StreamExt as _, stream};
+
+use crate::dispatch::{Answers, Context, Row, Who, server_stream};
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![server_stream::<WatchEvents, _, _>(Who::Authenticated, Operation::Watch, begin)]
+}
+
+/// A running watch with the one who holds it.
+struct Following {
+    context: Context,
+    caller: Arc<Caller>,
+    watch: Watch,
+}
+
+async fn begin(context: Context, request: WatchRequest) -> Result<Answers<Event>, Error> {
+    let kinds: Vec<WatchKind> = request.kinds.iter().map(kind).collect();
+    let watch = open(&context.auth, &context.caller, &kinds, request.allow_partial_success).await?;
+    let accepted: Vec<types::WatchKind> = watch.accepted().iter().map(|index| request.kinds[*index].clone()).collect();
+    let caller = Arc::clone(&context.caller);
+    let following = Following { context, caller, watch };
+    // After its first error a stream has ended: the state is gone with it.
+    let changes = stream::unfold(Some(following), |following| async move {
+        let mut following = following?;
+        match following.next().await {
+            Ok(event) => Some((Ok(event), Some(following))),
+            Err(error) => Some((Err(api::status::to_status(&error)), None)),
+        }
+    });
+    Ok(Box::pin(stream::iter([Ok(wire::init(accepted))]).chain(changes)))
+}
+
+impl Following {
+    async fn next(&mut self) -> Result<Event, Error> {
+        loop {
+            self.stay_welcome()?;
+            let told = self.watch.next(&self.caller).await?;
+            // The change may be the very one that shuts this watcher out, so look again before telling it.
+            self.stay_welcome()?;
+            match told {
+                Some(Told::Put(resource)) => {
+                    if let Some(event) = wire::put(&resource) {
+                        return Ok(event);
+                    }
+                }
+                Some(Told::Delete { kind, sub_kind, name }) => return Ok(wire::delete(kind, &sub_kind, "", &name)),
+                None => {}
+            }
+        }
+    }
+
+    /// Decides anew who the watcher is; what it may watch is asked again whenever that may have changed.
+    fn stay_welcome(&mut self) -> Result<(), Error> {
+        let caller = self.context.peer.caller(&self.context.auth)?;
+        if !Arc::ptr_eq(&caller, &self.caller) {
+            self.watch.recheck(&self.context.auth, &caller)?;
+            self.caller = caller;
+        }
+        Ok(())
+    }
+}
+
+fn kind(wanted: &types::WatchKind) -> WatchKind {
+    WatchKind {
+        kind: wanted.kind.clone(),
+        with_secrets: wanted.load_secrets,
+        name: wanted.name.clone(),
+        sub_kind: wanted.sub_kind.clone(),
+        filter: wanted.filter.clone(),
+    }
+}
