@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use client::{Backoff, WatchKind};
-use domain::Error;
+use domain::{Error, error::Kind};
 use service::{Component, Stop};
 
 use crate::run::Hub;
 
 /// Changes come in bursts; all within this time are one.
 const GATHER: Duration = Duration::from_secs(1);
+
+/// How often a server without watches is asked again; authorities are read with each renewal anyway.
+const SELDOM: Duration = Duration::from_secs(600);
 
 /// Runs until stopped.
 pub(crate) async fn run(hub: Hub, component: Component, stop: Stop) {
@@ -28,10 +31,16 @@ pub(crate) async fn run(hub: Hub, component: Component, stop: Stop) {
             ended = follow(&hub, &component, &mut backoff) => ended,
         };
         tracing::debug!(error = %ended, "the watch on the authorities ended");
-        component.unready(ended.message);
+        let wait = if ended.kind == Kind::Unsupported {
+            component.ready_with_note(ended.message);
+            SELDOM
+        } else {
+            component.unready(ended.message);
+            backoff.wait(hub.random())
+        };
         tokio::select! {
             () = stop.requested() => return,
-            () = hub.sleep(backoff.wait(hub.random())) => {}
+            () = hub.sleep(wait) => {}
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The task of one output: write, wait, write again; sooner when somebody asks or the authorities have changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use client::Backoff;
 use service::{Component, Stop};
+use tokio::sync::watch;
 
 use crate::{
     BotError,
@@ -13,15 +14,15 @@ use crate::{
         driver::chain,
         machine::{FIRST_WAIT, LONGEST_WAIT},
     },
-    run::Hub,
+    run::{Current, Hub},
 };
 
 /// Attempts in a row before the output is reported unhealthy, and before one-shot mode gives up.
 const ATTEMPTS: u32 = 5;
 
 /// Runs until stopped.
-pub(crate) async fn run(hub: Hub, output: std::sync::Arc<Output>, component: Component, stop: Stop) {
-    let mut reload = hub.reload.subscribe();
+pub(crate) async fn run(hub: Hub, output: Arc<Output>, component: Component, stop: Stop) {
+    let (mut reload, mut identity) = (hub.reload.subscribe(), hub.subscribe());
     let mut failures = 0;
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     tokio::select! {
@@ -30,11 +31,13 @@ pub(crate) async fn run(hub: Hub, output: std::sync::Arc<Output>, component: Com
     }
     loop {
         reload.borrow_and_update();
+        identity.borrow_and_update();
         let wait = match round(&hub, &output, failures).await {
             Ok(()) => {
                 (failures, backoff) = (0, Backoff::new(FIRST_WAIT, LONGEST_WAIT));
                 component.ready();
-                output.interval
+                // A little late, so that the bot's own identity goes first: no certificate outlives that.
+                output.interval + output.interval / 20
             }
             Err(error) => {
                 failures += 1;
@@ -46,10 +49,23 @@ pub(crate) async fn run(hub: Hub, output: std::sync::Arc<Output>, component: Com
                 backoff.wait(hub.random())
             }
         };
+        let nearly_due = hub.clock().boot() + wait * 3 / 4;
         tokio::select! {
             () = stop.requested() => return,
             () = hub.sleep(wait) => {}
             Ok(()) = reload.changed() => {}
+            () = renewed_after(&hub, &mut identity, nearly_due) => {}
+        }
+    }
+}
+
+/// Waits for a new identity of the bot at a time when the output would soon be due anyway.
+async fn renewed_after(hub: &Hub, identity: &mut watch::Receiver<Option<Arc<Current>>>, boot: Duration) {
+    loop {
+        // The hub holds the sender.
+        let _ = identity.changed().await;
+        if hub.clock().boot() >= boot {
+            return;
         }
     }
 }
