@@ -23,7 +23,7 @@ pub use signer::{KeyStoreSigner, SigningKeyError};
 pub use verify::{Finding, Report, Verifier, verify_store};
 
 /// Storage kind of the blocks, under the writer, by the first `seq`.
-pub(crate) const BLOCKS: &str = "audit_chain";
+pub const BLOCKS: &str = "audit_chain";
 /// Storage kind of the heads, by writer.
 pub(crate) const HEADS: &str = "audit_head";
 /// Storage kind of the links before which retention has dropped everything, by writer.

@@ -1,6 +1,7 @@
 //! The handlers, a file for each noun: decode, call `auth`, encode.
 
 pub(crate) mod apps;
+pub(crate) mod audit_log;
 pub(crate) mod authorities;
 pub(crate) mod bot_instances;
 pub(crate) mod bots;

@@ -9,6 +9,7 @@ pub fn rows() -> Vec<Row> {
         services::joining::rows(),
         services::certificates::rows(),
         services::apps::rows(),
+        services::audit_log::rows(),
         services::authorities::rows(),
         services::cluster_config::rows(),
         services::status::rows(),
