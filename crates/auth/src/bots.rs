@@ -7,8 +7,6 @@ mod get;
 mod list;
 mod update;
 mod upsert;
-#[cfg(test)]
-mod tests;
 
 pub use create::create;
 pub use delete::delete;

@@ -8,8 +8,6 @@ pub mod lineage;
 mod list;
 pub(crate) mod records;
 pub mod renew;
-#[cfg(test)]
-mod tests;
 
 use audit::{ConnectionMetadata, UserMetadata, events::bot::RenewalRepeated};
 use clock::Timestamp;

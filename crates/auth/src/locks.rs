@@ -4,8 +4,6 @@ mod delete;
 mod get;
 mod list;
 mod upsert;
-#[cfg(test)]
-mod tests;
 
 use audit::events::lock::{LockCreate, LockMetadata};
 use domain::{Error, resources::Lock};

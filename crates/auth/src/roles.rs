@@ -7,8 +7,6 @@ mod list;
 mod own;
 mod update;
 mod upsert;
-#[cfg(test)]
-mod tests;
 
 use audit::events::role::{RoleCreate, RoleUpdate};
 use domain::{Error, Resource as _, metadata, resources::Role};

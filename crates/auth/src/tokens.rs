@@ -5,8 +5,6 @@ mod delete;
 mod get;
 mod list;
 mod upsert;
-#[cfg(test)]
-mod tests;
 
 use audit::{
     ResourceMetadata,

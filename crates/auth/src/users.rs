@@ -7,8 +7,6 @@ mod invite;
 mod list;
 mod update;
 mod upsert;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 

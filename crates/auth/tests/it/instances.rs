@@ -1,0 +1,134 @@
+//! Bot instances: heartbeats, lists, deletion.
+
+use std::time::Duration;
+
+use auth::{
+    Issued,
+    certificates::user::{UserCertificates, issue},
+    instances::{self, Filter, Sort, SortBy},
+};
+use domain::{
+    error::Kind,
+    resources::{
+        BotInstance,
+        bot_instance::{Heartbeat, LATEST_RECORDS, ServiceHealth},
+    },
+};
+
+use crate::harness::{Cluster, Machine};
+
+fn beat(hostname: &str, version: &str) -> Heartbeat {
+    Heartbeat { hostname: hostname.into(), version: version.into(), ..Heartbeat::default() }
+}
+
+/// A machine that has joined, and the id of its instance.
+async fn joined(cluster: &Cluster, token: &str) -> (Issued, String) {
+    let token = cluster.token(token).await;
+    let held = cluster.join(&token, &Machine::new()).await.unwrap();
+    let id = cluster.caller(&held).unwrap().identity().bot_instance_id.clone();
+    (held, id)
+}
+
+#[tokio::test]
+async fn a_bot_says_that_it_lives_and_only_for_itself() {
+    let cluster = Cluster::start().await;
+    cluster.with_bot().await;
+    let auth = &cluster.auth;
+    let (held, id) = joined(&cluster, "one").await;
+    let caller = cluster.caller(&held).unwrap();
+    let lineage = storage::Key::new("tessera_lineage", &id);
+    let pending = async || String::from_utf8(auth.store().record(&lineage).await.unwrap().unwrap().value.to_vec()).unwrap();
+    let before = pending().await;
+    let events = cluster.events().await.len();
+    for number in 0..LATEST_RECORDS + 3 {
+        let services = vec![ServiceHealth::default(); number % 3];
+        instances::heartbeat(auth, &caller, beat("host", &number.to_string()), services).await.unwrap();
+    }
+    let document = auth.store().get_in::<BotInstance>("ci", &id).await.unwrap().unwrap();
+    let status = document.status;
+    assert_eq!(status.latest_heartbeats.len(), LATEST_RECORDS);
+    assert_eq!(status.initial_heartbeat.unwrap().version, "0");
+    assert_eq!(status.latest_heartbeats.last().unwrap().recorded_at, Some(auth.clock().now()));
+    assert_eq!(status.service_health.len(), (LATEST_RECORDS + 2) % 3);
+    assert_ne!(pending().await, before, "the pending answer must be cleared");
+    assert_eq!(cluster.events().await.len(), events, "heartbeats are not audited");
+
+    // Neither the administrator nor what the bot hands to others may speak for it.
+    let error = instances::heartbeat(auth, &cluster.admin(), beat("h", "1"), vec![]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+    let request = UserCertificates {
+        username: "bot-ci".into(),
+        tls_key: Some(Machine::new().tls.public().clone()),
+        use_role_requests: true,
+        role_requests: vec!["deployer".into()],
+        ..UserCertificates::default()
+    };
+    let output = cluster.caller(&issue(auth, &caller, request).await.unwrap()).unwrap();
+    assert_eq!(output.identity().bot_instance_id, id);
+    let error = instances::heartbeat(auth, &output, beat("h", "1"), vec![]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied);
+
+    let error = instances::heartbeat(auth, &caller, beat(&"x".repeat(2000), "1"), vec![]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+}
+
+#[tokio::test]
+async fn a_deleted_instance_is_gone_for_good_and_the_others_go_on() {
+    let cluster = Cluster::start().await;
+    cluster.with_bot().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let ((first, id), (second, other)) = (joined(&cluster, "one").await, joined(&cluster, "two").await);
+    assert_eq!(instances::get(auth, &admin, "ci", &id).await.unwrap().spec.instance_id, id);
+    instances::delete(auth, &admin, "ci", &id).await.unwrap();
+    assert_eq!(instances::delete(auth, &admin, "ci", &id).await.unwrap_err().kind(), Kind::NotFound);
+    let caller = cluster.caller(&first).unwrap();
+    let error = instances::heartbeat(auth, &caller, beat("h", "1"), vec![]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    let renewal = |machine: &Machine| UserCertificates {
+        tls_key: Some(machine.tls.public().clone()),
+        ssh_key: Some(machine.ssh.public().clone()),
+        ..UserCertificates::default()
+    };
+    let error = issue(auth, &caller, renewal(&Machine::new())).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Denied, "{}", error.message);
+    issue(auth, &cluster.caller(&second).unwrap(), renewal(&Machine::new())).await.unwrap();
+    assert!(cluster.events().await.contains(&"tessera.bot_instance.delete".to_owned()));
+    assert_eq!(instances::get(auth, &admin, "ci", &other).await.unwrap().spec.instance_id, other);
+}
+
+#[tokio::test]
+async fn instances_are_listed_in_an_order_of_choice_page_by_page() {
+    let cluster = Cluster::start().await;
+    cluster.with_bot().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    for (number, (host, version)) in [("beta", "18.10.0"), ("alpha", "18.9.1"), ("gamma", "v18.2.0")].into_iter().enumerate() {
+        let (held, _) = joined(&cluster, &format!("token-{number}")).await;
+        cluster.clock.advance(Duration::from_secs(10));
+        let caller = cluster.caller(&held).unwrap();
+        instances::heartbeat(auth, &caller, beat(host, version), vec![]).await.unwrap();
+    }
+    let hosts = async |by, descending, search: &str| {
+        let filter = Filter { bot_name: "ci".into(), search: search.into() };
+        let (mut hosts, mut token) = (Vec::new(), String::new());
+        loop {
+            let sort = Sort { by, descending };
+            let page = instances::list(auth, &admin, 2, &token, &filter, sort).await.unwrap();
+            hosts.extend(page.items.into_iter().map(|item| item.status.latest_heartbeats[0].hostname.clone()));
+            token = page.next_page_token;
+            if token.is_empty() {
+                return hosts.join(" ");
+            }
+        }
+    };
+    assert_eq!(hosts(SortBy::Host, false, "").await, "alpha beta gamma");
+    assert_eq!(hosts(SortBy::Host, true, "").await, "gamma beta alpha");
+    assert_eq!(hosts(SortBy::Version, false, "").await, "gamma alpha beta");
+    assert_eq!(hosts(SortBy::LastActive, true, "").await, "gamma alpha beta");
+    assert_eq!(hosts(SortBy::Bot, false, "").await.split(' ').count(), 3);
+    assert_eq!(hosts(SortBy::Bot, false, "ALPH").await, "alpha");
+    let sort = Sort { by: SortBy::Host, descending: false };
+    let error = instances::list(auth, &admin, 2, "zz", &Filter::default(), sort).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    let none = Filter { bot_name: "none".into(), ..Filter::default() };
+    assert!(instances::list(auth, &admin, 0, "", &none, Sort::default()).await.unwrap().items.is_empty());
+}
