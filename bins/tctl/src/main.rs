@@ -1,5 +1,7 @@
 //! The administrator's tool of a Tessera cluster.
 
+#![allow(clippy::large_futures, reason = "one command runs at a time, and its future is boxed once, in main")]
+
 mod args;
 mod cluster;
 mod commands;

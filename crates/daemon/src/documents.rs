@@ -41,9 +41,12 @@ pub(crate) async fn apply(auth: &Auth, path: &Path) -> Result<(), Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     for document in domain::document::read_valid_documents(&text, &path.display().to_string())? {
         let (kind, name) = (document.kind(), document.metadata().name.clone());
-        one(auth, document)
-            .await
-            .map_err(|source| Error::Apply { path: path.to_owned(), kind, name: name.clone(), source })?;
+        Box::pin(one(auth, document)).await.map_err(|source| Error::Apply {
+            path: path.to_owned(),
+            kind,
+            name: name.clone(),
+            source,
+        })?;
         tracing::info!(%kind, name, file = %path.display(), "applied");
     }
     Ok(())
@@ -54,7 +57,7 @@ async fn one(auth: &Auth, document: AnyResource) -> Result<(), domain::Error> {
     let caller = auth.authenticate(&Presented::LocalAdmin, "local")?;
     match document {
         AnyResource::Role(role) => match changed(auth, role).await? {
-            Some(role) => auth::roles::upsert(auth, &caller, role).await.map(drop),
+            Some(role) => Box::pin(auth::roles::upsert(auth, &caller, role)).await.map(drop),
             None => Ok(()),
         },
         AnyResource::Token(token) => match changed(auth, token).await? {

@@ -31,11 +31,14 @@ impl Overrides {
     /// # Errors
     /// When a flag asks for a part that is not built, or its value makes no sense.
     pub fn apply(self, config: &mut Config) -> Result<(), Error> {
-        for role in self.roles.iter().flat_map(|roles| roles.split(',')).map(str::trim).filter(|role| !role.is_empty()) {
+        for role in self.roles.iter().flat_map(|roles| roles.split(',')).map(str::trim).filter(|role| !role.is_empty())
+        {
             match role {
                 "auth" => config.auth_service.enabled = true,
                 "proxy" | "node" | "app" | "db" | "kube" | "discovery" | "windowsdesktop" => {
-                    return Err(Error::unsupported(format!("--roles: the service \"{role}\" is not supported yet; use --roles=auth")));
+                    return Err(Error::unsupported(format!(
+                        "--roles: the service \"{role}\" is not supported yet; use --roles=auth"
+                    )));
                 }
                 other => return Err(Error::invalid(format!("--roles: there is no service \"{other}\""))),
             }
@@ -44,7 +47,8 @@ impl Overrides {
             config.teleport.nodename = nodename;
         }
         if let Some(text) = self.diag_addr {
-            let address = Address::parse(&text, 3000).map_err(|message| Error::invalid(format!("--diag-addr: {message}")))?;
+            let address =
+                Address::parse(&text, 3000).map_err(|message| Error::invalid(format!("--diag-addr: {message}")))?;
             config.teleport.diag_addr = Some(address);
         }
         if self.pid_file.is_some() {

@@ -83,6 +83,11 @@ impl Server {
     /// # Errors
     /// When any part cannot be opened; each error says which and what to do.
     pub async fn start(config: &Config, environment: Environment) -> anyhow::Result<Self> {
+        // Boxed: it holds every part of the server at once, and whoever awaits it would carry that around.
+        Box::pin(Self::build(config, environment)).await
+    }
+
+    async fn build(config: &Config, environment: Environment) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(&config.teleport.data_dir, &environment.random)?;
         let supervisor = Supervisor::new(environment.clock.clone());
         let readiness = Readiness::new();
@@ -96,7 +101,7 @@ impl Server {
         auth.cache().wait_ready().await;
         let bootstrap = environment.bootstrap.as_ref().filter(|_| is_new);
         for path in bootstrap.into_iter().chain(&environment.apply_on_startup) {
-            documents::apply(&auth, path).await?;
+            Box::pin(documents::apply(&auth, path)).await?;
         }
         starting.ready();
         watch_cache(&auth, starting, &supervisor);
@@ -182,7 +187,12 @@ async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) ->
         None => stored.unwrap_or_else(|| config.cluster_name().to_owned()),
     };
     warn_about_name(&cluster_name);
-    let ports = Ports { backend: Arc::clone(&backend), keystore: Arc::clone(&keys), clock: clock.clone(), random: random.clone() };
+    let ports = Ports {
+        backend: Arc::clone(&backend),
+        keystore: Arc::clone(&keys),
+        clock: clock.clone(),
+        random: random.clone(),
+    };
     let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
     Ok(Parts { backend, keys, auth, driver, listener, admin, is_new })
 }
@@ -270,9 +280,7 @@ fn serve(parts: Parts, supervisor: &Supervisor) {
         let auth = Arc::clone(&auth);
         move |stop| auth_grpc::serve(auth, listener, auth_grpc::Options::default(), stop.token().clone())
     });
-    once(supervisor, "administrator's socket", move |stop| {
-        auth_grpc::serve_unix(auth, admin, stop.token().clone())
-    });
+    once(supervisor, "administrator's socket", move |stop| auth_grpc::serve_unix(auth, admin, stop.token().clone()));
 }
 
 /// A task that owns what it serves, and so cannot be started twice; its end is the end of the server.

@@ -51,7 +51,8 @@ fn suite_of(suite: Suite) -> DomainSuite {
 
 /// The time limits, when the file sets one.
 pub(crate) fn networking(service: &AuthService) -> Option<NetworkingConfig> {
-    let AuthService { client_idle_timeout: idle, keep_alive_interval: interval, keep_alive_count_max: count, .. } = service;
+    let AuthService { client_idle_timeout: idle, keep_alive_interval: interval, keep_alive_count_max: count, .. } =
+        service;
     if idle.is_none() && interval.is_none() && count.is_none() {
         return None;
     }

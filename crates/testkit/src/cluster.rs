@@ -56,7 +56,8 @@ impl Cluster {
     /// When it does not start.
     pub async fn start_with(options: Options) -> Self {
         // In /tmp, whatever TMPDIR says: the path of a Unix socket is short.
-        let directory = tempfile::Builder::new().prefix("tessera-test-").tempdir_in("/tmp").expect("a directory in /tmp");
+        let directory =
+            tempfile::Builder::new().prefix("tessera-test-").tempdir_in("/tmp").expect("a directory in /tmp");
         let server = run(directory.path(), &options).await;
         Self { directory, options, server }
     }
@@ -127,4 +128,23 @@ auth_service:
     let config = Config::from_text(&text, "the test's configuration").expect("a valid configuration");
     let environment = Environment { clock: options.clock.clone(), ..Environment::system() };
     Server::start(&config, environment).await.expect("the server starts")
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{r#gen::proto::PingRequest, methods::proto::auth_service::Ping};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cluster_starts_answers_and_survives_a_restart() {
+        let cluster = Cluster::start().await;
+        let ping = cluster.admin().await.call::<Ping>(PingRequest::default()).await.unwrap();
+        assert_eq!(ping.cluster_name, "test.example");
+        let pins = |cluster: &Cluster| cluster.server().auth().host_certificates().unwrap()[0].pin();
+        let before = pins(&cluster);
+        let cluster = cluster.restart().await;
+        assert_eq!(pins(&cluster), before);
+        cluster.stop().await;
+    }
 }

@@ -84,7 +84,8 @@ impl Remote for AppServer {
 
     async fn delete(client: &Client, name: &str) -> Result<(), Error> {
         let host_id = Self::fetch(client, name).await?.spec.host_id;
-        let request = DeleteApplicationServerRequest { namespace: "default".to_owned(), host_id, name: name.to_owned() };
+        let request =
+            DeleteApplicationServerRequest { namespace: "default".to_owned(), host_id, name: name.to_owned() };
         client.call::<rpc::DeleteApplicationServer>(request).await
     }
 }

@@ -6,9 +6,12 @@ use api::{
         teleport::trust::v1::{
             DeleteCertAuthorityRequest, GetCertAuthoritiesRequest, GetCertAuthorityRequest, UpsertCertAuthorityRequest,
         },
-        tessera::v1::ExportCrlRequest,
+        tessera::v1::{ExportCrlRequest, ExportKeysRequest},
     },
-    methods::{teleport::trust::v1::trust_service as rpc, tessera::v1::crl_service},
+    methods::{
+        teleport::trust::v1::trust_service as rpc,
+        tessera::v1::{crl_service, keys_service},
+    },
 };
 use client::Client;
 use crypto::x509::Certificate;
@@ -31,8 +34,8 @@ pub(crate) async fn authorities(client: &Client) -> Result<Vec<CertAuthority>, E
 /// `TYPE`, or `TYPE/CLUSTER`.
 pub(super) async fn by_reference(client: &Client, name: &str, with_keys: bool) -> Result<Vec<CertAuthority>, Error> {
     let (word, cluster) = name.split_once('/').map_or((name, None), |(word, cluster)| (word, Some(cluster)));
-    let ca_type =
-        CaType::parse(word).ok_or_else(|| Error::invalid(format!("\"{word}\" is no type of authority; write cert_authority/user")))?;
+    let ca_type = CaType::parse(word)
+        .ok_or_else(|| Error::invalid(format!("\"{word}\" is no type of authority; write cert_authority/user")))?;
     let mut found = of_type(client, ca_type, with_keys).await?;
     found.retain(|authority| cluster.is_none_or(|cluster| authority.spec.cluster_name == cluster));
     if found.is_empty() {
@@ -56,6 +59,13 @@ pub(crate) async fn ca_pins(client: &Client) -> Result<Vec<String>, Error> {
         pins.extend(certificate.map(|certificate| certificate.pin()));
     }
     Ok(pins)
+}
+
+/// The private keys of an authority for one use (`ssh`, `tls` or `jwt`); the server audits it.
+pub(crate) async fn private_keys(client: &Client, ca_type: CaType, key_use: &str) -> Result<Vec<Vec<u8>>, Error> {
+    let request = ExportKeysRequest { r#type: ca_type.as_str().to_owned() };
+    let answer = client.call::<keys_service::ExportKeys>(request).await?;
+    Ok(answer.keys.into_iter().filter(|key| key.r#use == key_use).map(|key| key.private_key).collect())
 }
 
 /// The X.509 revocation lists of an authority, one after another.

@@ -45,7 +45,8 @@ impl Remote for Bot {
 
     async fn update(client: &Client, bot: Self) -> Result<(), Error> {
         let paths = MASK.iter().map(|path| (*path).to_owned()).collect();
-        let request = UpdateBotRequest { bot: Some(bot.to_wire()), update_mask: Some(prost_types::FieldMask { paths }) };
+        let request =
+            UpdateBotRequest { bot: Some(bot.to_wire()), update_mask: Some(prost_types::FieldMask { paths }) };
         client.call::<rpc::UpdateBot>(request).await.map(drop)
     }
 

@@ -24,7 +24,7 @@ use domain::{
 
 pub(crate) use self::{
     audit::{Search, audit_events, audit_verify},
-    authority::{authorities, authority, ca_pins, x509_crl},
+    authority::{authorities, authority, ca_pins, private_keys, x509_crl},
     bot::{bot_instance, bot_instances},
     certificates::{Issued, UserCertificates, sign_host, sign_user},
     status::{auth_address, notes, ping, suite},
@@ -77,19 +77,58 @@ fn refused<T: Resource>(verb: &str) -> Error {
 macro_rules! for_kind {
     ($kind:expr, $type:ident => $then:expr) => {
         match $kind {
-            Kind::Role => { type $type = Role; $then }
-            Kind::User => { type $type = User; $then }
-            Kind::Token => { type $type = Token; $then }
-            Kind::Bot => { type $type = Bot; $then }
-            Kind::BotInstance => { type $type = BotInstance; $then }
-            Kind::Lock => { type $type = Lock; $then }
-            Kind::CertAuthority => { type $type = CertAuthority; $then }
-            Kind::AuthPreference => { type $type = AuthPreference; $then }
-            Kind::NetworkingConfig => { type $type = NetworkingConfig; $then }
-            Kind::SessionRecordingConfig => { type $type = SessionRecordingConfig; $then }
-            Kind::AuditConfig => { type $type = AuditConfig; $then }
-            Kind::App => { type $type = App; $then }
-            Kind::AppServer => { type $type = AppServer; $then }
+            Kind::Role => {
+                type $type = Role;
+                $then
+            }
+            Kind::User => {
+                type $type = User;
+                $then
+            }
+            Kind::Token => {
+                type $type = Token;
+                $then
+            }
+            Kind::Bot => {
+                type $type = Bot;
+                $then
+            }
+            Kind::BotInstance => {
+                type $type = BotInstance;
+                $then
+            }
+            Kind::Lock => {
+                type $type = Lock;
+                $then
+            }
+            Kind::CertAuthority => {
+                type $type = CertAuthority;
+                $then
+            }
+            Kind::AuthPreference => {
+                type $type = AuthPreference;
+                $then
+            }
+            Kind::NetworkingConfig => {
+                type $type = NetworkingConfig;
+                $then
+            }
+            Kind::SessionRecordingConfig => {
+                type $type = SessionRecordingConfig;
+                $then
+            }
+            Kind::AuditConfig => {
+                type $type = AuditConfig;
+                $then
+            }
+            Kind::App => {
+                type $type = App;
+                $then
+            }
+            Kind::AppServer => {
+                type $type = AppServer;
+                $then
+            }
             other => Err(Error::unsupported(format!("resources of kind \"{other}\" are not supported yet"))),
         }
     };

@@ -2,7 +2,9 @@
 
 use api::{
     convert::Wire,
-    r#gen::proto::{CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, UpdateRoleRequest, UpsertRoleRequest},
+    r#gen::proto::{
+        CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, UpdateRoleRequest, UpsertRoleRequest,
+    },
     methods::proto::auth_service as rpc,
 };
 use client::Client;

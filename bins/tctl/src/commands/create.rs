@@ -10,7 +10,9 @@ use crate::{cluster, session::Session};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl create role.yaml\n  tctl create -f cluster.yaml\n  tctl get role/ci | tctl create -f")]
+#[command(
+    after_help = "Examples:\n  tctl create role.yaml\n  tctl create -f cluster.yaml\n  tctl get role/ci | tctl create -f"
+)]
 pub(crate) struct Args {
     /// Replace what exists already.
     #[arg(short, long)]

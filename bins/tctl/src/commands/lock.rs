@@ -10,7 +10,10 @@ use domain::{
     },
 };
 
-use crate::{cluster::{self, Remote}, session::Session};
+use crate::{
+    cluster::{self, Remote},
+    session::Session,
+};
 
 /// Flags.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,9 @@ use crate::{cluster, session::Session};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl rm role/ci\n  tctl rm lock/6c4ed8b9-5b0c-4d1f-9b0a-3f1a2f6d8d11\n  tctl rm cap")]
+#[command(
+    after_help = "Examples:\n  tctl rm role/ci\n  tctl rm lock/6c4ed8b9-5b0c-4d1f-9b0a-3f1a2f6d8d11\n  tctl rm cap"
+)]
 pub(crate) struct Args {
     /// `KIND/NAME`, several separated by commas. A cluster configuration goes back to its default.
     #[arg(value_name = "KIND/NAME", required = true)]

@@ -6,7 +6,9 @@ use cli::Output;
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tessera check /etc/tessera.yaml\n  tessera check -q tessera.yaml && systemctl restart tessera")]
+#[command(
+    after_help = "Examples:\n  tessera check /etc/tessera.yaml\n  tessera check -q tessera.yaml && systemctl restart tessera"
+)]
 pub(crate) struct Args {
     /// The file [default: as for start].
     #[arg(value_name = "FILE")]

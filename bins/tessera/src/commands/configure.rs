@@ -52,7 +52,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if args.acme || args.acme_email.is_some() || args.cert_file.is_some() || args.key_file.is_some() {
-        bail!(cli::exit::Usage("--acme, --acme-email, --cert-file and --key-file belong to the proxy, which is not supported yet".into()));
+        bail!(cli::exit::Usage(
+            "--acme, --acme-email, --cert-file and --key-file belong to the proxy, which is not supported yet".into()
+        ));
     }
     let suite = args.signature_algorithm_suite.as_deref().map(suite).transpose()?;
     let answers = Answers {
@@ -79,5 +81,9 @@ fn suite(word: &str) -> anyhow::Result<Suite> {
     [Suite::Legacy, Suite::BalancedV1, Suite::FipsV1, Suite::HsmV1]
         .into_iter()
         .find(|suite| suite.as_str() == word)
-        .with_context(|| cli::exit::Usage(format!("--signature-algorithm-suite: \"{word}\" is none of legacy, balanced-v1, fips-v1, hsm-v1")))
+        .with_context(|| {
+            cli::exit::Usage(format!(
+                "--signature-algorithm-suite: \"{word}\" is none of legacy, balanced-v1, fips-v1, hsm-v1"
+            ))
+        })
 }

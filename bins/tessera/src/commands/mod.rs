@@ -14,7 +14,7 @@ pub(crate) enum Command {
     /// Run the server.
     Start(Box<start::Args>),
     /// Write a configuration file that works.
-    Configure(configure::Args),
+    Configure(Box<configure::Args>),
     /// Check a configuration file and print what it means.
     Check(check::Args),
     /// Print the version.
@@ -27,7 +27,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Start(args) => start::run(*args),
-        Command::Configure(args) => configure::run(args),
+        Command::Configure(args) => configure::run(*args),
         Command::Check(args) => check::run(args),
         Command::Version(args) => version::run(args),
         Command::Completion(args) => completion::run(args),

@@ -93,8 +93,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::from_text(&text, &path.display().to_string())
     }
 
@@ -103,8 +102,8 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn from_text(text: &str, name: &str) -> Result<Self, Error> {
-        let node = Node::parse(text)
-            .map_err(|source| Error::Yaml { name: name.to_owned(), source: Box::new(source) })?;
+        let node =
+            Node::parse(text).map_err(|source| Error::Yaml { name: name.to_owned(), source: Box::new(source) })?;
         let problems = Problems::default();
         let mut config = sections::read(&node, &problems);
         if problems.errors.borrow().is_empty() && !config.auth_service.enabled {

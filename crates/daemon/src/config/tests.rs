@@ -73,7 +73,8 @@ app_service: {enabled: no, apps: [{name: grafana, uri: 'http://localhost:3000'}]
 
 #[test]
 fn the_effective_configuration_reads_back_to_itself() {
-    let config = read("auth_service: {cluster_name: example.com, authentication: {signature_algorithm_suite: legacy}}\n");
+    let config =
+        read("auth_service: {cluster_name: example.com, authentication: {signature_algorithm_suite: legacy}}\n");
     let again = read(&config.effective());
     assert_eq!(again.effective(), config.effective());
 }
@@ -107,7 +108,10 @@ fn what_is_wrong_is_said_with_its_place() {
         ("proxy_service: {enabled: yes}\n", &["proxy_service: not supported yet", "enabled: no"]),
         ("ssh_service: {labels: {a: b}}\n", &["ssh_service: not supported yet"]),
         ("app_service: {enabled: no, apps: [{nam: x}]}\n", &["app_service.apps[0].nam: unknown key", "\"name\""]),
-        ("ssh_service: {enabled: no, x11: {display_offset: ten}}\n", &["ssh_service.x11.display_offset: must be a whole"]),
+        (
+            "ssh_service: {enabled: no, x11: {display_offset: ten}}\n",
+            &["ssh_service.x11.display_offset: must be a whole"],
+        ),
         ("teleport: {storage: {type: etcd}}\n", &["storage type \"etcd\" is not supported yet", "\"sqlite\""]),
         ("teleport: {storage: {type: sqlit}}\n", &["must be one of sqlite", "did you mean \"sqlite\"?"]),
         ("teleport: {storage: {audit_events_uri: 'dynamodb://t'}}\n", &["\"dynamodb://t\" is not supported yet"]),
@@ -145,7 +149,9 @@ fn broken_yaml_duplicates_and_bombs_are_refused() {
 
 #[test]
 fn what_changes_nothing_is_warned_about() {
-    let config = read("teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\nauth_service: {license_file: x}\n");
+    let config = read(
+        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\nauth_service: {license_file: x}\n",
+    );
     assert_eq!(
         config.warnings,
         [

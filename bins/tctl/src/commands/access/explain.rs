@@ -84,7 +84,8 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 
 fn resource(text: &str) -> anyhow::Result<(Kind, Option<String>)> {
     let (word, name) = text.split_once('/').map_or((text, None), |(word, name)| (word, Some(name.to_owned())));
-    let kind = Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
+    let kind =
+        Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
     Ok((kind, name))
 }
 

@@ -16,8 +16,10 @@ use crate::{
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl audit ls\n  tctl audit ls --types=bot.join,cert.create --since=1h --format=json\n  \
-                        tctl audit ls --from=2026-01-01T00:00:00Z --to=2026-01-02T00:00:00Z --limit=1000")]
+#[command(
+    after_help = "Examples:\n  tctl audit ls\n  tctl audit ls --types=bot.join,cert.create --since=1h --format=json\n  \
+                        tctl audit ls --from=2026-01-01T00:00:00Z --to=2026-01-02T00:00:00Z --limit=1000"
+)]
 pub(crate) struct Args {
     /// Only events of these types.
     #[arg(long)]
@@ -81,7 +83,8 @@ fn table(events: &[Value]) -> Table {
 
 /// The few fields that tell one event from the next of its type.
 fn about(event: &Value) -> String {
-    const KEYS: [&str; 8] = ["name", "bot_name", "bot_instance_id", "method", "token_name", "cert_type", "error", "message"];
+    const KEYS: [&str; 8] =
+        ["name", "bot_name", "bot_instance_id", "method", "token_name", "cert_type", "error", "message"];
     let parts = KEYS.iter().filter_map(|key| match event.get(key) {
         Some(Value::String(text)) if !text.is_empty() => Some(format!("{key}={text}")),
         _ => None,

@@ -52,7 +52,9 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let list = match (args.format, ca_type) {
         (ListFormat::Krl, CaType::User) => krl(&client, session.clock.now()).await?,
         (ListFormat::Krl, _) => {
-            bail!(domain::Error::invalid("an OpenSSH revocation list is made for --type=user: only users' certificates are locked"))
+            bail!(domain::Error::invalid(
+                "an OpenSSH revocation list is made for --type=user: only users' certificates are locked"
+            ))
         }
         (ListFormat::Crl, _) => cluster::x509_crl(&client, ca_type).await?,
     };

@@ -12,13 +12,15 @@ use crate::{cluster, session::Session};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl auth export --type=user | sed 's/^cert-authority //' > /etc/ssh/user_ca.pub\n  \
-                        tctl auth export --type=host >> ~/.ssh/known_hosts\n  tctl auth export --type=tls-host > host-ca.pem")]
+#[command(
+    after_help = "Examples:\n  tctl auth export --type=user | sed 's/^cert-authority //' > /etc/ssh/user_ca.pub\n  \
+                        tctl auth export --type=host >> ~/.ssh/known_hosts\n  tctl auth export --type=tls-host > host-ca.pem"
+)]
 pub(crate) struct Args {
     /// What to export [default: user and host, for OpenSSH].
     #[arg(long = "type")]
     kind: Option<Export>,
-    /// Export private keys, for which the permission to read secrets is needed.
+    /// Export private keys instead; only for an administrator on the auth host, and audited.
     #[arg(long)]
     keys: bool,
     /// Only the key with this fingerprint, `SHA256:…`.
@@ -62,6 +64,17 @@ enum Form {
     Jwt,
 }
 
+impl Form {
+    /// Which of an authority's keys it shows.
+    fn key_use(self) -> &'static str {
+        match self {
+            Form::Ssh => "ssh",
+            Form::Pem | Form::Der => "tls",
+            Form::Jwt => "jwt",
+        }
+    }
+}
+
 impl Export {
     fn source(self) -> (CaType, Form) {
         match self {
@@ -89,7 +102,11 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let kinds = args.kind.map_or_else(|| vec![Export::User, Export::Host], |kind| vec![kind]);
     let mut parts = Vec::new();
     for (ca_type, form) in kinds.into_iter().map(Export::source) {
-        let authority = cluster::authority(&client, ca_type, args.keys).await?;
+        if args.keys {
+            parts.extend(cluster::private_keys(&client, ca_type, form.key_use()).await?);
+            continue;
+        }
+        let authority = cluster::authority(&client, ca_type, false).await?;
         parts.extend(export(&authority, form, &args)?);
     }
     if parts.is_empty() {
@@ -117,9 +134,6 @@ fn write(session: &mut Session, prefix: &std::path::Path, parts: &[Vec<u8>]) -> 
 }
 
 fn export(authority: &CertAuthority, form: Form, args: &Args) -> anyhow::Result<Vec<Vec<u8>>> {
-    if args.keys {
-        return private_keys(authority, form);
-    }
     let mut parts = Vec::new();
     match form {
         Form::Ssh => {
@@ -133,10 +147,19 @@ fn export(authority: &CertAuthority, form: Form, args: &Args) -> anyhow::Result<
         }
         Form::Pem | Form::Der => {
             for pem in authority.trusted_tls() {
-                let certificate = Certificate::from_pem(std::str::from_utf8(pem).context("a stored certificate is no text")?)?;
+                let certificate =
+                    Certificate::from_pem(std::str::from_utf8(pem).context("a stored certificate is no text")?)?;
                 let key = certificate.public_key()?;
-                if args.fingerprint.as_ref().is_none_or(|wanted| *wanted == key.ssh_fingerprint() || *wanted == certificate.pin()) {
-                    parts.push(if form == Form::Der { certificate.der().to_vec() } else { certificate.to_pem().into_bytes() });
+                if args
+                    .fingerprint
+                    .as_ref()
+                    .is_none_or(|wanted| *wanted == key.ssh_fingerprint() || *wanted == certificate.pin())
+                {
+                    parts.push(if form == Form::Der {
+                        certificate.der().to_vec()
+                    } else {
+                        certificate.to_pem().into_bytes()
+                    });
                 }
             }
         }
@@ -155,19 +178,6 @@ fn ssh_line(authority: &CertAuthority, key: &PublicKey, compat: Option<&str>) ->
         _ if compat == Some("1.0") => format!("{key}\n"),
         ca_type => format!("cert-authority {key} clustername={cluster}&type={ca_type}\n"),
     }
-}
-
-fn private_keys(authority: &CertAuthority, form: Form) -> anyhow::Result<Vec<Vec<u8>>> {
-    let keys = &authority.spec.active_keys;
-    let secrets: Vec<&[u8]> = match form {
-        Form::Ssh => keys.ssh.iter().map(|pair| pair.private_key.expose()).collect(),
-        Form::Pem | Form::Der => keys.tls.iter().map(|pair| pair.key.expose()).collect(),
-        Form::Jwt => keys.jwt.iter().map(|pair| pair.private_key.expose()).collect(),
-    };
-    if secrets.iter().any(|secret| secret.is_empty()) {
-        bail!(domain::Error::denied("the private keys were not handed out; they may only be read on the auth host"));
-    }
-    Ok(secrets.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 #[cfg(test)]

@@ -112,7 +112,9 @@ async fn sign_user(user: &str, args: Args, session: &mut Session) -> anyhow::Res
         old_ssh: args.compat == Compat::Oldssh,
     };
     let issued = cluster::sign_user(&client, request).await.advise(|| {
-        format!("signing for \"{user}\" needs the permission to impersonate it; on the auth host nothing else is needed")
+        format!(
+            "signing for \"{user}\" needs the permission to impersonate it; on the auth host nothing else is needed"
+        )
     })?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(user));
     let files = match args.format {

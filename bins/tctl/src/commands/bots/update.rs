@@ -17,8 +17,10 @@ use crate::{
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl bots update ci --add-roles=auditor\n  tctl bots update ci --set-logins=,\n\n\
-                        A value of \",\" empties a list.")]
+#[command(
+    after_help = "Examples:\n  tctl bots update ci --add-roles=auditor\n  tctl bots update ci --set-logins=,\n\n\
+                        A value of \",\" empties a list."
+)]
 pub(crate) struct Args {
     /// Name of the bot.
     name: String,
@@ -43,7 +45,10 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let roles = Change::of(args.add_roles.as_deref(), args.set_roles.as_deref());
     let logins = Change::of(args.add_logins.as_deref(), args.set_logins.as_deref());
     if roles.is_none() && logins.is_none() && args.set_max_session_ttl.is_none() {
-        bail!(cli::exit::Usage("nothing to change: use --add-roles, --set-roles, --add-logins, --set-logins or --set-max-session-ttl".into()));
+        bail!(cli::exit::Usage(
+            "nothing to change: use --add-roles, --set-roles, --add-logins, --set-logins or --set-max-session-ttl"
+                .into()
+        ));
     }
     let client = session.client().await?;
     let mut bot = Bot::fetch(&client, &args.name).await?;

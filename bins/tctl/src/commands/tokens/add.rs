@@ -19,8 +19,10 @@ use crate::{
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl tokens add --type=node,app --ttl=1h\n  tctl tokens add --type=proxy --format=json\n\n\
-                        Tokens for bots come from: tctl bots add, tctl bots instances add")]
+#[command(
+    after_help = "Examples:\n  tctl tokens add --type=node,app --ttl=1h\n  tctl tokens add --type=proxy --format=json\n\n\
+                        Tokens for bots come from: tctl bots add, tctl bots instances add"
+)]
 pub(crate) struct Args {
     /// What may join: proxy, auth, node, db, kube, app, windowsdesktop, discovery.
     #[arg(long = "type", value_name = "TYPES")]

@@ -7,8 +7,10 @@ use crate::{args::Shape, cluster::Remote, session::Session};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tctl tokens ls\n  tctl tokens ls --with-secrets\n  tctl tokens ls --format=json\n\n\
-                        The name of a token with join method \"token\" is the secret itself, and masked in the table.")]
+#[command(
+    after_help = "Examples:\n  tctl tokens ls\n  tctl tokens ls --with-secrets\n  tctl tokens ls --format=json\n\n\
+                        The name of a token with join method \"token\" is the secret itself, and masked in the table."
+)]
 pub(crate) struct Args {
     /// Show secret names in full.
     #[arg(long)]

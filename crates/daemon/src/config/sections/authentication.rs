@@ -94,7 +94,11 @@ const WEBAUTHN: Schema = Schema::Map(&[
 
 pub(super) fn read(fields: Fields<'_>) -> Authentication {
     if fields.text("type").is_some_and(|kind| kind != "local") {
-        fields.refuse("type", "only local authentication exists, single sign-on is not supported yet", "write \"local\"");
+        fields.refuse(
+            "type",
+            "only local authentication exists, single sign-on is not supported yet",
+            "write \"local\"",
+        );
     }
     let factors = fields.texts("second_factors").map(|words| factors(&fields, &words));
     let modes = [("best_effort", LockingMode::BestEffort), ("strict", LockingMode::Strict)];
@@ -112,7 +116,11 @@ pub(super) fn read(fields: Fields<'_>) -> Authentication {
     fields.ineffective("headless", &Schema::Flag);
     fields.ineffective("connector_name", &Schema::Text);
     fields.unsupported("require_session_mfa", &Schema::Text, "write \"no\"");
-    fields.unsupported("device_trust", &Schema::Map(&[("mode", Schema::Text), ("auto_enroll", Schema::Flag)]), "remove it");
+    fields.unsupported(
+        "device_trust",
+        &Schema::Map(&[("mode", Schema::Text), ("auto_enroll", Schema::Flag)]),
+        "remove it",
+    );
     fields.unsupported("hardware_key", &Schema::Any, "remove it");
     fields.unsupported("u2f", &Schema::Any, "remove it");
     fields.finish();

@@ -9,11 +9,7 @@ use super::{
     log::{self, Log},
     storage::{self, Storage},
 };
-use crate::config::{
-    address::Address,
-    fields::Fields,
-    schema::Schema,
-};
+use crate::config::{address::Address, fields::Fields, schema::Schema};
 
 /// Where state lives unless the file says otherwise; upstream's place, so that a host can change programs.
 const DATA_DIR: &str = "/var/lib/teleport";

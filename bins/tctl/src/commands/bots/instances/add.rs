@@ -13,7 +13,9 @@ use crate::{
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  tctl bots instances add ci --format=json\n\nThe instance appears once it has joined.")]
+#[command(
+    after_help = "Example:\n  tctl bots instances add ci --format=json\n\nThe instance appears once it has joined."
+)]
 pub(crate) struct Args {
     /// Name of the bot.
     bot: String,
