@@ -14,6 +14,7 @@ use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{
     Error,
+    error::Kind as ErrorKind,
     resources::{Bot, BotInstance, User},
 };
 use store::Change;
@@ -29,6 +30,18 @@ pub use heartbeat::heartbeat;
 pub use list::{Filter, Sort, SortBy, list};
 use lineage::Lineage;
 use records::Kept;
+
+/// How often a request looks again after another request of the same instance came between: a heartbeat, an output and a
+/// renewal may well meet.
+pub(crate) const RACES: usize = 5;
+
+/// What is left of a race after [`RACES`] attempts: asking again is right.
+pub(crate) fn unsettled(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Conflict => Error::unavailable("this bot instance is asking many things at once; try again"),
+        _ => error,
+    }
+}
 
 /// Gives a decided answer once more: the count is committed, then the same generation is signed with the decided end.
 pub(crate) async fn answer_again(

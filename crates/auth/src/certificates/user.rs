@@ -4,6 +4,7 @@ use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{
     Error, Kind,
+    error::Kind as ErrorKind,
     identity::{Identity, SshPermits, UserType},
     resources::{User, user::Traits},
 };
@@ -14,8 +15,9 @@ use crate::{
     Auth, Caller, Operation,
     decide::Asked,
     instances::{
-        note_arrival,
+        RACES, note_arrival,
         renew::{Renewal, renew},
+        unsettled,
     },
 };
 
@@ -240,8 +242,14 @@ async fn finish(
     };
     let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
     auth.refuse_locked(&pair.identity, None)?;
-    let change = auth.store.change().require_exists::<User>(&pair.identity.username);
-    let change = note_arrival(auth, caller, change).await?;
-    change.event(&certificate_event(&pair, caller)).commit().await?;
+    let event = certificate_event(&pair, caller);
+    for attempt in 1..=RACES {
+        let change = auth.store.change().require_exists::<User>(&pair.identity.username).event(&event);
+        match note_arrival(auth, caller, change).await?.commit().await {
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Conflict && attempt < RACES => {}
+            Err(error) => return Err(unsettled(error)),
+        }
+    }
     auth.sign(pair).await
 }

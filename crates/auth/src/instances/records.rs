@@ -86,9 +86,9 @@ pub(crate) fn bury(change: Change, instance: &str, at: Timestamp, until: Timesta
     Ok(change.put_record(Key::new(TOMBSTONE, instance), encode(&Tombstone { at })?, Some(until)))
 }
 
-/// Two requests of one instance at once: the later one asks again and is then a repeat, or the next renewal.
+/// Two requests of one instance at once: the loser looks again, and is then a repeat, the next renewal, or simply later.
 fn raced() -> Error {
-    Error::unavailable("another request of this bot instance was answered at the same moment; try again")
+    Error::conflict("another request of this bot instance was answered at the same moment")
 }
 
 async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<(T, Revision)>, Error> {

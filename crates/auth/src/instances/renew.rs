@@ -12,6 +12,7 @@ use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{
     Error,
+    error::Kind as ErrorKind,
     identity::Identity,
     resources::{
         Bot, BotInstance, Lock, User,
@@ -22,9 +23,9 @@ use domain::{
 use store::Change;
 
 use super::{
-    answer_again, instance_user,
+    RACES, answer_again, instance_user,
     lineage::{Digest, Lineage, Question, Verdict},
-    records, too_often,
+    records, too_often, unsettled,
 };
 use crate::{
     Auth, Caller,
@@ -55,6 +56,16 @@ pub struct Renewal<'a> {
 /// Denied for a copy (the instance is locked then), a deleted or locked instance, a bot that is gone; limit for a lost
 /// answer that is asked for too often; unavailable when asking again with the same keys is right.
 pub async fn renew(auth: &Auth, caller: &Caller, renewal: Renewal<'_>) -> Result<Issued, Error> {
+    for _ in 1..RACES {
+        match attempt(auth, caller, &renewal).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            settled => return settled,
+        }
+    }
+    attempt(auth, caller, &renewal).await.map_err(unsettled)
+}
+
+async fn attempt(auth: &Auth, caller: &Caller, renewal: &Renewal<'_>) -> Result<Issued, Error> {
     let now = auth.clock.now();
     let identity = renewal.identity;
     let instance = identity.bot_instance_id.as_str();
@@ -76,13 +87,13 @@ pub async fn renew(auth: &Auth, caller: &Caller, renewal: Renewal<'_>) -> Result
         let Verdict::Renew(next) = lineage.renew(question, auth.config.bot_renewal_grace, now) else {
             return Err(Error::internal("a recreated lineage must renew"));
         };
-        return advance(auth, caller, &renewal, &bot, None, next, Some(0)).await;
+        return advance(auth, caller, renewal, &bot, None, next, Some(0)).await;
     };
     match kept.lineage.renew(question, auth.config.bot_renewal_grace, now) {
-        Verdict::Renew(next) => advance(auth, caller, &renewal, &bot, Some(&kept), next, None).await,
+        Verdict::Renew(next) => advance(auth, caller, renewal, &bot, Some(&kept), next, None).await,
         Verdict::RolledBack(next) => {
             let stored = kept.lineage.generation;
-            advance(auth, caller, &renewal, &bot, Some(&kept), next, Some(stored)).await
+            advance(auth, caller, renewal, &bot, Some(&kept), next, Some(stored)).await
         }
         Verdict::Repeat(next) => {
             answer_again(auth, caller, &bot, instance, &kept, next, renewal.tls_key, renewal.ssh_key).await

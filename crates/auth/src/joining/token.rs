@@ -168,6 +168,7 @@ async fn repeat(
         Some(Verdict::Repeat(next)) => {
             crate::instances::answer_again(auth, caller, &bot, &answer.instance, &kept, next, &request.tls_key, &request.ssh_key)
                 .await
+                .map_err(crate::instances::unsettled)
         }
         Some(Verdict::Limit) => Err(crate::instances::too_often(caller, &kept.lineage, &answer.instance)),
         _ => Err(Error::denied(UNKNOWN_TOKEN)),
