@@ -17,3 +17,6 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 pub(crate) mod wire;
 pub(crate) mod watch;
+pub(crate) mod access;
+pub(crate) mod revocations;
+pub(crate) mod tools;

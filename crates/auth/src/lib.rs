@@ -3,6 +3,7 @@
 //! An operation is a function that takes [`Auth`] and a `Caller`, asks `rbac`, changes `store` in one commit that carries
 //! its audit event, and returns domain types. It must never know gRPC, sockets or which storage there is.
 
+pub mod access;
 pub mod apps;
 pub mod audit_log;
 pub mod bots;
@@ -15,6 +16,7 @@ pub mod instances;
 pub mod joining;
 pub mod locks;
 pub mod operation;
+pub mod revocations;
 pub mod roles;
 pub mod setup;
 pub mod tokens;

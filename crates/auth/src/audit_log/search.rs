@@ -27,7 +27,7 @@ pub fn permit_sessions(auth: &Auth, caller: &Caller) -> Result<(), Error> {
     auth.require_kind(caller, Operation::SearchEvents, Kind::Session, &[Verb::Read])
 }
 
-pub(super) async fn find(auth: &Auth, mut query: Query) -> Result<Found, Error> {
+pub(crate) async fn find(auth: &Auth, mut query: Query) -> Result<Found, Error> {
     if query.from > query.to {
         return Err(Error::invalid("the search ends before it begins"));
     }

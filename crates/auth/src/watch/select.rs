@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use domain::{
-    AnyResource, Error, Kind, Resource as _,
+    AnyResource, Error, Kind,
     ca::CaType,
     resources::{CertAuthority, Lock},
 };

@@ -1,0 +1,97 @@
+//! Decides as the server would for somebody else, and says what each role contributed.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use domain::{
+    Error, Kind,
+    resources::{Role, User, token},
+};
+use rbac::{AccessChecker, Explanation, Named, RoleSet, RuleContext, Verb};
+use serde::Deserialize;
+use storage::Key;
+
+use crate::{Auth, Caller, Operation, decide::Asked, failure::internal};
+
+/// Whose access is explained.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A user, with the roles and traits that are stored.
+    User(String),
+    /// Nobody in particular, with these roles.
+    Roles(Vec<String>),
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Whose access.
+    pub subject: Subject,
+    /// The verb.
+    pub verb: String,
+    /// The kind of resource.
+    pub kind: String,
+    /// The group of the resource, for kinds that have groups.
+    pub sub_kind: String,
+    /// The resource; empty for the kind as a whole.
+    pub name: String,
+}
+
+/// The part of a stored document that conditions see.
+#[derive(Deserialize)]
+struct Labelled {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// Explains a decision.
+///
+/// # Errors
+/// Denied to who may not read users and roles; invalid verb or kind; not found for a user, a role or a resource.
+pub async fn explain(auth: &Auth, caller: &Caller, question: Question) -> Result<Explanation, Error> {
+    for kind in [Kind::User, Kind::Role] {
+        let asked = Asked { operation: Operation::ExplainAccess, kind, verb: Verb::Read, name: "" };
+        auth.require(caller, &asked, &RuleContext::NONE)?;
+    }
+    let verb = Verb::parse(&question.verb).ok_or_else(|| {
+        let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
+        Error::invalid(format!("verb: must be one of {}, found {:?}", verbs.join(", "), question.verb))
+    })?;
+    let kind = Kind::parse(&question.kind)
+        .ok_or_else(|| Error::invalid(format!("kind: {:?} is no kind of resource", question.kind)))?;
+    let (user, names) = match question.subject {
+        Subject::User(name) => {
+            let user = auth.store.fetch::<User>(&name).await?;
+            let roles = user.spec.roles.clone();
+            (Some(user), roles)
+        }
+        Subject::Roles(names) => (None, names),
+    };
+    let mut roles = Vec::with_capacity(names.len());
+    for name in &names {
+        roles.push(auth.store.fetch::<Role>(name).await?);
+    }
+    let (name, traits) = user.map_or_else(Default::default, |user| (user.metadata.name, user.spec.traits));
+    let checker = AccessChecker::new(name, &traits, Arc::new(RoleSet::new(roles)));
+    if question.name.is_empty() {
+        return Ok(checker.explain_rule(&RuleContext::NONE, kind, verb));
+    }
+    let labels = labels(auth, kind, &question.sub_kind, &question.name).await?;
+    let resource = Some(Named { name: &question.name, labels: &labels });
+    Ok(checker.explain_rule(&RuleContext { resource, ..RuleContext::NONE }, kind, verb))
+}
+
+/// The labels of a stored resource, whatever its kind.
+async fn labels(auth: &Auth, kind: Kind, group: &str, name: &str) -> Result<BTreeMap<String, String>, Error> {
+    let key = Key::with_sub(kind.as_str(), group, name);
+    let shown = if kind == Kind::Token { token::mask(name) } else { name.to_owned() };
+    let item = auth.store.record(&key).await?;
+    let item = item.ok_or_else(|| Error::not_found(format!("{kind} {shown:?} not found")))?;
+    let document: Labelled = serde_json::from_slice(&item.value)
+        .map_err(|error| internal("a stored resource cannot be read", error))?;
+    Ok(document.metadata.labels)
+}
