@@ -40,6 +40,8 @@ const SECRET: &[&str] = &[
     "types.SSHKeyPair",
     "types.TLSKeyPair",
     "types.TOTPDevice",
+    "types.UserTokenSpecV3",
+    "types.UserTokenV3",
     "types.WebSessionSpecV2",
 ];
 

@@ -26,7 +26,6 @@ pub const NOT_YET: &[&str] = &[
     "/proto.AuthService/CreateOIDCConnector",
     "/proto.AuthService/CreatePrivilegeToken",
     "/proto.AuthService/CreateRegisterChallenge",
-    "/proto.AuthService/CreateResetPasswordToken",
     "/proto.AuthService/CreateSAMLAuthRequest",
     "/proto.AuthService/CreateSAMLConnector",
     "/proto.AuthService/CreateSAMLIdPServiceProvider",

@@ -39,6 +39,8 @@ redacted! {
     types::SshKeyPair { private_key_type }
     types::TlsKeyPair { key_type }
     types::TotpDevice {}
+    types::UserTokenSpecV3 { user, usage, created }
+    types::UserTokenV3 { kind, sub_kind, version, spec }
     types::WebSessionSpecV2 { user, expires, login_time }
 }
 

@@ -321,6 +321,18 @@ pub mod proto {
             const STREAMING: Streaming = Streaming::Unary;
         }
 
+        /// `/proto.AuthService/CreateResetPasswordToken`
+        #[derive(Clone, Copy, Debug)]
+        pub enum CreateResetPasswordToken {}
+        impl Method for CreateResetPasswordToken {
+            type Request = crate::r#gen::proto::CreateResetPasswordTokenRequest;
+            type Response = crate::r#gen::types::UserTokenV3;
+            const SERVICE: &'static str = "proto.AuthService";
+            const NAME: &'static str = "CreateResetPasswordToken";
+            const PATH: &'static str = "/proto.AuthService/CreateResetPasswordToken";
+            const STREAMING: Streaming = Streaming::Unary;
+        }
+
         /// `/proto.AuthService/ListResources`
         #[derive(Clone, Copy, Debug)]
         pub enum ListResources {}
@@ -1483,6 +1495,7 @@ pub const ALL: &[Description] = &[
     Description::of::<proto::auth_service::ListLocks>(),
     Description::of::<proto::auth_service::UpsertLock>(),
     Description::of::<proto::auth_service::DeleteLock>(),
+    Description::of::<proto::auth_service::CreateResetPasswordToken>(),
     Description::of::<proto::auth_service::ListResources>(),
     Description::of::<proto::auth_service::UpsertApplicationServer>(),
     Description::of::<proto::auth_service::DeleteApplicationServer>(),

@@ -856,6 +856,15 @@ pub struct DeleteLockRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateResetPasswordTokenRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub ttl: i64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateRoleRequest {
     #[prost(message, optional, tag = "1")]

@@ -2362,6 +2362,32 @@ pub struct UserStatusV2 {
     pub mfa_weakest_device: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct UserTokenV3 {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub sub_kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub metadata: ::core::option::Option<Metadata>,
+    #[prost(message, optional, tag = "5")]
+    pub spec: ::core::option::Option<UserTokenSpecV3>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct UserTokenSpecV3 {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub url: ::prost::alloc::string::String,
+    #[prost(enumeration = "UserTokenUsage", tag = "3")]
+    pub usage: i32,
+    #[prost(message, optional, tag = "4")]
+    pub created: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UserFilter {
     #[prost(string, repeated, tag = "1")]
     pub search_keywords: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
@@ -2369,6 +2395,38 @@ pub struct UserFilter {
     pub skip_system_users: bool,
     #[prost(message, optional, tag = "3")]
     pub traits: ::core::option::Option<super::wrappers::LabelValues>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UserTokenUsage {
+    Unspecified = 0,
+    UserTokenRecoverPassword = 1,
+    UserTokenRecoverMfa = 2,
+    UserTokenRenewalBot = 3,
+}
+impl UserTokenUsage {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "USER_TOKEN_USAGE_UNSPECIFIED",
+            Self::UserTokenRecoverPassword => "USER_TOKEN_RECOVER_PASSWORD",
+            Self::UserTokenRecoverMfa => "USER_TOKEN_RECOVER_MFA",
+            Self::UserTokenRenewalBot => "USER_TOKEN_RENEWAL_BOT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "USER_TOKEN_USAGE_UNSPECIFIED" => Some(Self::Unspecified),
+            "USER_TOKEN_RECOVER_PASSWORD" => Some(Self::UserTokenRecoverPassword),
+            "USER_TOKEN_RECOVER_MFA" => Some(Self::UserTokenRecoverMfa),
+            "USER_TOKEN_RENEWAL_BOT" => Some(Self::UserTokenRenewalBot),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

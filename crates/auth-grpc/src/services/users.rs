@@ -1,14 +1,17 @@
 //! Users.
 
+use std::time::Duration;
+
 use api::{
     convert::{
-        Wire as _,
+        Wire as _, timestamp,
         user::{from_wire, to_wire},
     },
     r#gen::{
         teleport::users::v1::{CreateUserResponse, GetUserResponse, ListUsersResponse, UpdateUserResponse, UpsertUserResponse},
-        types::UserV2,
+        types::{Metadata, UserTokenSpecV3, UserTokenUsage, UserTokenV3, UserV2},
     },
+    methods::proto::auth_service::CreateResetPasswordToken,
     methods::teleport::users::v1::users_service::{CreateUser, DeleteUser, GetUser, ListUsers, UpdateUser, UpsertUser},
 };
 use auth::{Operation, users};
@@ -60,9 +63,35 @@ pub(crate) fn rows() -> Vec<Row> {
         unary::<DeleteUser, _, _>(who, Operation::DeleteUser, |context, request| async move {
             users::delete(&context.auth, &context.caller, &request.name).await
         }),
+        unary::<CreateResetPasswordToken, _, _>(who, Operation::CreateUserToken, |context, request| async move {
+            let purpose = users::Purpose::parse(&request.r#type)
+                .ok_or_else(|| Error::invalid(format!("type: must be invite or password, found {:?}", request.r#type)))?;
+            let life = Duration::from_wire(request.ttl).map_err(|_| Error::invalid("ttl: must not be negative"))?;
+            users::invite(&context.auth, &context.caller, &request.name, purpose, Some(life)).await.map(link)
+        }),
     ]
 }
 
 fn read(user: Option<UserV2>) -> Result<User, Error> {
     from_wire(needed("user", user)?)
+}
+
+/// An invitation as the message that carries its link.
+fn link(made: users::Invitation) -> UserTokenV3 {
+    UserTokenV3 {
+        kind: "user_token".to_owned(),
+        sub_kind: made.purpose.as_str().to_owned(),
+        version: "v3".to_owned(),
+        metadata: Some(Metadata {
+            name: made.token.expose().to_owned(),
+            expires: Some(timestamp(made.expires)),
+            ..Metadata::default()
+        }),
+        spec: Some(UserTokenSpecV3 {
+            user: made.user,
+            url: made.url.expose().to_owned(),
+            usage: UserTokenUsage::Unspecified.into(),
+            created: Some(timestamp(made.created)),
+        }),
+    }
 }
