@@ -7,6 +7,7 @@ import (
 
 	"github.com/gravitational/teleport/api/client"
 	"github.com/gravitational/teleport/api/client/proto"
+	"github.com/gravitational/teleport/api/constants"
 	machineid "github.com/gravitational/teleport/api/gen/proto/go/teleport/machineid/v1"
 	"github.com/gravitational/teleport/api/types"
 	"github.com/gravitational/trace"
@@ -80,7 +81,7 @@ func TestAppServers(t *testing.T) {
 			kept := must(c.UpsertApplicationServer(ctx, must(types.NewAppServerV3FromApp(app, "host-a", host))))
 			equal(t, "name", kept.Name, app.GetName())
 			equal(t, "host", kept.HostID, host)
-			equal(t, "type", kept.GetType(), types.KeepAlive_APP.String())
+			equal(t, "type", kept.GetType(), constants.KeepAliveApp)
 		}
 	})
 	list := func(ctx context.Context, request proto.ListResourcesRequest) *types.ListResourcesResponse {

@@ -112,9 +112,9 @@ func TestRoles(t *testing.T) {
 		equal(t, "GetRoles sees as many", len(must(c.GetRoles(ctx))), len(seen))
 	})
 	step(t, "list filtered", func(t *testing.T, ctx context.Context) {
-		page := must(c.ListRoles(ctx, &proto.ListRolesRequest{Limit: 100, Filter: &types.RoleFilter{SearchKeywords: []string{"page-1"}}}))
+		page := must(c.ListRoles(ctx, &proto.ListRolesRequest{Limit: 100, Filter: &types.RoleFilter{SearchKeywords: []string{"roles-page-1"}}}))
 		equal(t, "found", len(page.Roles), 10)
-		page = must(c.ListRoles(ctx, &proto.ListRolesRequest{Limit: 4, Filter: &types.RoleFilter{SearchKeywords: []string{"page-1"}}}))
+		page = must(c.ListRoles(ctx, &proto.ListRolesRequest{Limit: 4, Filter: &types.RoleFilter{SearchKeywords: []string{"roles-page-1"}}}))
 		equal(t, "a page of found ones", len(page.Roles), 4)
 	})
 	step(t, "every version that the client knows", func(t *testing.T, ctx context.Context) {

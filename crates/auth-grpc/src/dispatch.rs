@@ -17,6 +17,10 @@ use crate::{metadata, peer::Peer};
 /// Without a bound one call could make the server hold any amount of memory.
 pub const MAX_MESSAGE: usize = 4 << 20;
 
+/// The codes OUT_OF_RANGE, which only the codec sends, and RESOURCE_EXHAUSTED as they stand in a header.
+const OUT_OF_RANGE: &str = "11";
+const RESOURCE_EXHAUSTED: http::HeaderValue = http::HeaderValue::from_static("8");
+
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A stream of answers, ended by its first error.
@@ -164,7 +168,12 @@ impl Dispatcher {
             Ok(response) => response,
             Err(status) => status.into_http(),
         };
-        metadata::stamp(response.headers_mut(), now);
+        let headers = response.headers_mut();
+        // A message beyond MAX_MESSAGE. Clients know RESOURCE_EXHAUSTED as "limit exceeded" and OUT_OF_RANGE as nothing.
+        if headers.get(Status::GRPC_STATUS).is_some_and(|code| code == OUT_OF_RANGE) {
+            headers.insert(Status::GRPC_STATUS, RESOURCE_EXHAUSTED);
+        }
+        metadata::stamp(headers, now);
         response
     }
 
