@@ -400,3 +400,6 @@ fn said(spec: Value) -> Map<String, Value> {
     };
     map.into_iter().filter(|(_, value)| is_said(value)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,6 +291,7 @@ async fn stay(
         loop {
             match signals.next().await {
                 Signal::Stop | Signal::StopGracefully => {
+                    tracing::info!("stopping");
                     notifier.stopping();
                     stop.soft();
                 }

@@ -1,7 +1,7 @@
 //! `tbot start`: runs the bot.
 
 use anyhow::Context;
-use bot::{Bot, Config};
+use bot::{Bot, Config, Overrides};
 use clock::Clock;
 use crypto::Random;
 use telemetry::log;
@@ -30,12 +30,19 @@ pub(crate) struct Args {
     legacy: Legacy,
 }
 
+impl Args {
+    /// What the flags say about the configuration.
+    pub(crate) fn overrides(self, globals: &Globals) -> Result<Overrides, String> {
+        match self.form {
+            Some(form) => form.overrides(globals),
+            None => self.legacy.overrides(globals),
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
-    let overrides = match args.form {
-        Some(form) => form.overrides(globals),
-        None => args.legacy.overrides(globals),
-    };
-    let config = Config::load(globals.config.as_deref(), overrides.map_err(invalid)?).map_err(refused)?;
+    let overrides = args.overrides(globals).map_err(invalid)?;
+    let config = Config::load(globals.config.as_deref(), overrides).map_err(refused)?;
     let clock = Clock::system();
     start_log(&config, globals, clock.clone()).context("cannot set up logging")?;
     if config.credential_ttl.is_some_and(|ttl| ttl > config.ttl()) {

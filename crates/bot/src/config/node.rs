@@ -59,12 +59,22 @@ impl Value {
     }
 }
 
+/// The deepest nesting: the parser is recursive, and a deep text would end at the end of the stack.
+const MAX_DEPTH: usize = 24;
+
+/// How many values aliases may stand for, all together: a "billion laughs" ends here.
+const MAX_ALIASED: usize = 1_000;
+
 /// Reads one document. An empty text is an empty map.
 pub(crate) fn parse(text: &str, source: &str) -> Result<Node, ConfigError> {
     if text.len() > MAX_SIZE {
         return Err(ConfigError::whole(source, "is larger than 1 MiB; is this a tbot configuration?"));
     }
-    let raw: Option<Raw> = serde_saphyr::from_str(text).map_err(|error| {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+    };
+    let raw: Option<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map(|at| Position { line: narrow(at.line()), column: narrow(at.column()) });
         let message = error.without_snippet().to_string();
         let message = message.split(" at line ").next().unwrap_or(&message).to_owned();

@@ -105,7 +105,8 @@ impl Service {
         if !self.roles.is_empty() {
             map.insert("roles".into(), self.roles.clone().into());
         }
-        map.extend(self.spec.clone());
+        let said = |field: &Field| Some((field.name.to_owned(), self.spec.get(field.name)?.clone()));
+        map.extend(self.kind.fields.iter().filter_map(said));
         Json::Object(map)
     }
 }

@@ -180,6 +180,19 @@ impl Driver {
         true
     }
 
+    /// What a person has to do about a refusal that waiting does not cure, though this program keeps asking.
+    pub(crate) fn advice(&self, error: &BotError) -> Option<String> {
+        let BotError::Auth { source, .. } = error else { return None };
+        let bot = &self.identity.as_ref()?.says().bot_name;
+        (source.kind == Kind::Denied && source.message.contains("lock")).then(|| {
+            format!(
+                "bot {bot:?} is locked. When you are sure that nobody copied its storage, remove the lock on the auth host \
+                 (tctl get locks, tctl rm lock/<name>); tbot asks again each minute. After a generation mismatch it needs \
+                 a new token as well: tctl bots instances add {bot}"
+            )
+        })
+    }
+
     /// What a person has to do when the machine is stuck.
     pub(crate) fn help(&self) -> String {
         let why = self.last_error.as_ref().map(|error| format!(" ({})", error.message)).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::{
     metrics::Task,
     renewal::{
         driver::{Driver, chain},
-        machine::{LONGEST_WAIT, Step, UNHEALTHY_AFTER},
+        machine::{LONGEST_WAIT, Step, UNHEALTHY_AFTER, Way},
     },
     run::Hub,
 };
@@ -85,7 +85,8 @@ async fn round(hub: &Hub, driver: &mut Driver, component: &Component) -> Result<
     hub.metrics.round(&task, answer.is_ok().then_some(retries), hub.clock().monotonic().saturating_sub(began));
     match answer {
         Ok(identity) => {
-            tracing::info!("bot identity renewed: {identity}");
+            let verb = if way == Way::Join { "joined" } else { "renewed" };
+            tracing::info!("bot identity {verb}: {identity}");
             let complete = hub.publish(&identity).await;
             driver.adopt(complete)?;
             component.ready();
@@ -99,6 +100,9 @@ async fn round(hub: &Hub, driver: &mut Driver, component: &Component) -> Result<
                 failures = driver.machine.failures(),
                 "the bot's identity is not renewed"
             );
+            if let Some(advice) = driver.advice(&error) {
+                tracing::error!("{advice}");
+            }
             if driver.machine.is_unhealthy() || hub.current().is_none() {
                 component.unready(reason);
             }
