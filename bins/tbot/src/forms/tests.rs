@@ -28,7 +28,7 @@ fn every_form_writes_a_file_that_can_be_read() {
         (
             "workload-identity-aws-roles-anywhere",
             "workload-identity-aws-roles-anywhere",
-            "--destination=/d --name-selector=n --role-arn=r --profile-arn=p --trust-anchor-arn=t --session-duration=1h",
+            "--destination=/d --name-selector=n --role-arn=r --profile-arn=p --trust-anchor-arn=t --session-duration=1h0m0s",
         ),
         ("noop", "", ""),
         ("legacy", "identity", "--data-dir=/state --destination-dir=/d"),
