@@ -9,7 +9,7 @@ use store::{Change, Keyed as _, ListRequest};
 use super::records;
 use crate::{Auth, Caller, Operation, guard::Guard};
 
-/// Instances that go in one commit: three writes each, of 64 that a commit may hold.
+/// Instances that go in one commit: at most four writes each, of 64 that a commit may hold.
 const PER_COMMIT: usize = 16;
 
 /// Removes an instance. Other instances of the bot go on.

@@ -9,5 +9,6 @@ use crate::{Auth, Caller, Operation, guard::Guard};
 /// # Errors
 /// Denied, invalid.
 pub async fn upsert(auth: &Auth, caller: &Caller, role: Role) -> Result<Role, Error> {
-    Guard::new(auth, caller, Operation::UpsertRole).upsert(role).await
+    // A role is large, and an upsert holds several: on the heap, not in the future of every call.
+    Box::pin(Guard::new(auth, caller, Operation::UpsertRole).upsert(role)).await
 }

@@ -122,7 +122,7 @@ pub async fn invite(
         user: caller.user_metadata(),
         connection: caller.connection(),
     };
-    let key = Key::new(USER_TOKEN, &crypto::hash::sha256_hex(token.as_bytes()));
+    let key = Key::new(USER_TOKEN, crypto::hash::sha256_hex(token.as_bytes()));
     let change = auth.store.change().require_exists::<User>(user.name()).put_record(key, record, Some(expires));
     change.event(&event).commit().await?;
     let url = format!("https://{}/web/{}/{token}", auth.cluster(), purpose.path());
