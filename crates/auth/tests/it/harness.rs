@@ -10,9 +10,10 @@ use domain::{
     resources::{Bot, Role, Token, role::RoleSpec},
     role::SystemRole,
 };
-use keystore::{SealingKey, SoftwareKeyStore};
 use service::Supervisor;
 use storage::{Backend, memory::Memory};
+
+use crate::keys::QuickKeys;
 
 pub(crate) const GRACE: Duration = Duration::from_secs(72 * 3600);
 
@@ -45,10 +46,9 @@ impl Cluster {
 
     pub(crate) async fn over(backend: Arc<Memory>, clock: ManualClock) -> Self {
         let random = Random::system();
-        let sealing = SealingKey::new(&[7; 32]);
         let ports = Ports {
             backend: Arc::clone(&backend) as Arc<dyn Backend>,
-            keystore: Arc::new(SoftwareKeyStore::new(vec![sealing], random.clone()).unwrap()),
+            keystore: Arc::new(QuickKeys::new()),
             clock: clock.clock(),
             random,
         };

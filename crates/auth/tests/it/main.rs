@@ -1,12 +1,19 @@
 //! The authority's operations over a store in memory and a clock that the test moves.
 
+mod apps;
+mod audit_log;
+mod authorities;
 mod bots;
+mod cluster_config;
 mod harness;
 mod instances;
 mod joining;
+mod keys;
 mod locks;
+mod outside;
 mod people;
 mod renewal;
 mod roles;
 mod tokens;
 mod users;
+mod watch;

@@ -34,12 +34,17 @@ impl Cluster {
         let role = roles::create(&self.auth, &admin, role(&format!("of-{name}"), rules)).await.unwrap();
         users::create(&self.auth, &admin, user(name, &[&role.metadata.name])).await.unwrap();
         self.settle().await;
+        self.again(name).await
+    }
+
+    /// The same person with a new certificate, after the roles changed.
+    pub(crate) async fn again(&self, name: &str) -> Caller {
         let request = UserCertificates {
             username: name.to_owned(),
             tls_key: Some(Machine::new().tls.public().clone()),
             ..UserCertificates::default()
         };
-        self.caller(&issue(&self.auth, &admin, request).await.unwrap()).unwrap()
+        self.caller(&issue(&self.auth, &self.admin(), request).await.unwrap()).unwrap()
     }
 
     /// The records of one type, as JSON.

@@ -1,0 +1,86 @@
+//! The audit log as it is searched, exported, reported to and proved.
+
+use audit::{Order, Query};
+use auth::audit_log::{
+    emit::emit,
+    export::{CHUNK, begin, chunks},
+    search::search,
+    verify::{export_chain, verify},
+};
+use clock::Timestamp;
+use domain::{error::Kind as ErrorKind, resources::role::Rule};
+use serde_json::json;
+
+use crate::harness::Cluster;
+
+fn all(order: Order, limit: usize, cursor: Option<String>) -> Query {
+    Query { from: Timestamp::MIN, to: Timestamp::MAX, types: Vec::new(), text: None, order, limit, cursor }
+}
+
+#[tokio::test]
+async fn events_are_found_by_who_may_look() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let nobody = cluster.person("nobody", vec![]).await;
+    assert_eq!(search(auth, &nobody, all(Order::OldestFirst, 0, None)).await.unwrap_err().kind(), ErrorKind::Denied);
+    let auditor = cluster.person("auditor", vec![Rule::new(["event"], ["list", "read"])]).await;
+    let forward = search(auth, &auditor, all(Order::OldestFirst, 0, None)).await.unwrap();
+    let mut backward = search(auth, &admin, all(Order::NewestFirst, 0, None)).await.unwrap();
+    assert!(forward.entries.len() > 4);
+    backward.entries.reverse();
+    assert_eq!(forward.entries, backward.entries);
+    let mut wrong = all(Order::OldestFirst, 0, None);
+    (wrong.from, wrong.to) = (wrong.to, wrong.from);
+    assert_eq!(search(auth, &admin, wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let foreign = all(Order::OldestFirst, 0, Some("moon".into()));
+    assert_eq!(search(auth, &admin, foreign).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn an_export_goes_on_after_any_event() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    cluster.person("alice", vec![]).await;
+    let now = auth.clock().now();
+    assert_eq!(chunks(auth, &admin, now).await.unwrap(), [CHUNK]);
+    assert!(chunks(auth, &admin, Timestamp::from_second(0).unwrap()).await.unwrap().is_empty());
+    let whole = begin(auth, &admin, now, CHUNK, "").unwrap().next(auth).await.unwrap();
+    assert_eq!(whole.len(), cluster.events().await.len());
+    for (at, (_, cursor)) in whole.iter().enumerate() {
+        let rest = begin(auth, &admin, now, CHUNK, cursor).unwrap().next(auth).await.unwrap();
+        let ids = |events: &[(audit::Entry, String)]| events.iter().map(|(entry, _)| entry.id).collect::<Vec<_>>();
+        assert_eq!(ids(&rest), ids(&whole[at + 1..]));
+    }
+    assert_eq!(begin(auth, &admin, now, "moon", "").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn an_agent_reports_but_forges_nothing() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let event = |name: &str| json!({"event": name, "code": "X", "time": "1999-01-01T00:00:00Z"}).as_object().unwrap().clone();
+    emit(auth, &admin, event("app.session.start")).await.unwrap();
+    let record = &cluster.records("app.session.start").await[0];
+    assert_eq!(record["cluster_name"], auth.cluster());
+    assert!(record["time"].as_str().unwrap() > "2026", "the time is ours");
+    assert_eq!(emit(auth, &admin, event("role.created")).await.unwrap_err().kind(), ErrorKind::Denied);
+    let person = cluster.person("alice", vec![Rule::new(["event"], ["create"])]).await;
+    assert_eq!(emit(auth, &person, event("app.session.start")).await.unwrap_err().kind(), ErrorKind::Denied);
+    let mut large = event("app.session.start");
+    large.insert("path".into(), "x".repeat(100_000).into());
+    assert_eq!(emit(auth, &admin, large).await.unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[tokio::test]
+async fn the_chain_can_be_proved_and_taken_away() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let found = verify(auth, &admin, b"").await.unwrap();
+    assert!(found.is_intact && found.records == 0, "nothing is linked without a chainer: {found:?}");
+    assert!(found.remarks[0].contains("not linked yet"), "{found:?}");
+    assert_eq!(verify(auth, &admin, b"moon").await.unwrap_err().kind(), ErrorKind::Invalid);
+    let mut export = export_chain(auth, &admin, 0, false).await.unwrap();
+    let links = export.next(auth).await.unwrap();
+    assert_eq!(links.len(), cluster.events().await.len());
+    assert!(export.next(auth).await.unwrap().is_empty());
+}

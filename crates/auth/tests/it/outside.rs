@@ -1,0 +1,97 @@
+//! What others outside are told: revocation lists, explanations, the state of the cluster; and what is swept.
+
+use auth::{
+    access::explain::{Question, Subject, explain},
+    locks,
+    revocations::export::export,
+    status::status,
+};
+use domain::{error::Kind as ErrorKind, resources::role::Rule};
+use storage::{Backend as _, Batch, Key};
+
+use crate::{
+    harness::{Cluster, Machine},
+    locks::lock,
+};
+
+#[tokio::test]
+async fn a_locked_instance_is_on_both_lists_by_its_serial_numbers() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let token = cluster.with_bot().await;
+    let issued = cluster.join(&token, &Machine::new()).await.unwrap();
+    let instance = cluster.caller(&issued).unwrap().identity().bot_instance_id.clone();
+    let before = export(auth, &admin, "user", "krl").await.unwrap().remove(0);
+    locks::upsert(auth, &admin, lock("l", |target| target.bot_instance_id = instance)).await.unwrap();
+    let krl = export(auth, &admin, "user", "krl").await.unwrap().remove(0);
+    let serial = issued.ssh.as_ref().unwrap().serial().to_be_bytes();
+    let contains = |data: &[u8], part: &[u8]| data.windows(part.len()).any(|window| window == part);
+    assert!(contains(&krl.data, &serial) && !contains(&before.data, &serial));
+    let crl = export(auth, &admin, "user", "crl").await.unwrap().remove(0);
+    let serial = hex::decode(issued.tls.as_ref().unwrap().serial_hex()).unwrap();
+    assert!(contains(&crl.data, &serial));
+    locks::upsert(auth, &admin, lock("u", |target| target.user = "bot-ci".into())).await.unwrap();
+    let krl = export(auth, &admin, "", "krl").await.unwrap().remove(0);
+    assert!(contains(&krl.data, b"bot-ci"), "the key id of the user");
+    assert_eq!(export(auth, &admin, "jwt", "krl").await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(export(auth, &admin, "user", "pdf").await.unwrap_err().kind(), ErrorKind::Invalid);
+    let nobody = cluster.person("nobody", vec![]).await;
+    assert_eq!(export(auth, &nobody, "user", "krl").await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn an_administrator_learns_why_and_the_denied_does_not() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let alice = cluster.person("alice", vec![Rule::new(["lock"], ["create"])]).await;
+    let question = |subject, kind: &str| Question {
+        subject,
+        verb: "create".into(),
+        kind: kind.into(),
+        sub_kind: String::new(),
+        name: String::new(),
+    };
+    let user = || Subject::User("alice".into());
+    let allowed = explain(auth, &admin, question(user(), "lock")).await.unwrap();
+    assert!(allowed.decision.allowed && allowed.to_string().contains("of-alice"), "{allowed}");
+    assert!(!explain(auth, &admin, question(user(), "role")).await.unwrap().decision.allowed);
+    let roles = Subject::Roles(vec!["of-alice".into()]);
+    assert!(explain(auth, &admin, question(roles, "locks")).await.unwrap().decision.allowed);
+    let missing = Subject::Roles(vec!["moon".into()]);
+    assert_eq!(explain(auth, &admin, question(missing, "lock")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(explain(auth, &alice, question(user(), "lock")).await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn the_status_names_every_key_and_the_pin() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let status = status(auth, &admin).await.unwrap();
+    assert_eq!(status.pins, [auth.host_certificates().unwrap()[0].pin()]);
+    assert!(status.is_ready(), "{:?}", status.reasons);
+    let host: Vec<_> = status.authorities.iter().filter(|key| key.ca_type.as_str() == "host").collect();
+    assert_eq!(host.iter().map(|key| (key.key_use, key.is_active)).collect::<Vec<_>>(), [("ssh", true), ("tls", true)]);
+    assert_eq!(host[1].fingerprint(), status.pins[0]);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_swept_when_the_clock_can_be_believed() {
+    let cluster = Cluster::start().await;
+    let now = cluster.auth.clock().now();
+    let minute = std::time::Duration::from_secs(60);
+    let mut batch = Batch::new();
+    for n in 0..50 {
+        batch = batch.put(Key::new("test", format!("{n}")), "x", Some(now.saturating_add(minute).unwrap()));
+    }
+    cluster.backend.batch(batch).await.unwrap();
+    for minutes in 1..=16 {
+        cluster.clock.advance(minute);
+        cluster.settle().await;
+        let left = cluster.backend.expired(100).await.unwrap().iter().filter(|item| item.key.kind() == "test").count();
+        // The sweeper looks once a minute, and not before a quarter of an hour after the start.
+        assert!(left == 50 || minutes >= 15, "{left} left after {minutes} minutes");
+        if minutes == 16 {
+            assert_eq!(left, 0);
+        }
+    }
+}

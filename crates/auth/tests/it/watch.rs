@@ -1,0 +1,116 @@
+//! Watches: in order, whole, filtered, and without secrets.
+
+use auth::watch::{Told, Watch, WatchKind, open};
+use auth::{Caller, locks, roles};
+use domain::{
+    AnyResource,
+    error::Kind as ErrorKind,
+    resources::{CertAuthority, role::Rule},
+};
+
+use crate::{harness::Cluster, locks::lock, people::role};
+
+fn kinds(names: &[&str]) -> Vec<WatchKind> {
+    names.iter().map(|name| WatchKind { kind: (*name).to_owned(), ..WatchKind::default() }).collect()
+}
+
+/// The next `count` things told, as `put name` and `delete name`.
+async fn told(watch: &mut Watch, caller: &Caller, count: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        match watch.next(caller).await.unwrap() {
+            Some(Told::Put(resource)) => found.push(format!("put {}", resource.metadata().name)),
+            Some(Told::Delete { name, .. }) => found.push(format!("delete {name}")),
+            None => {}
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn changes_are_told_in_the_order_of_their_commits() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut watch = open(auth, &admin, &kinds(&["role", "lock"]), false).await.unwrap();
+    let mut expected = Vec::new();
+    for n in 0..50 {
+        let name = format!("r{n}");
+        roles::create(auth, &admin, role(&name, vec![])).await.unwrap();
+        locks::upsert(auth, &admin, lock(&format!("l{n}"), |target| target.user = "x".into())).await.unwrap();
+        roles::delete(auth, &admin, &name).await.unwrap();
+        expected.extend([format!("put r{n}"), format!("put l{n}"), format!("delete r{n}")]);
+    }
+    assert_eq!(told(&mut watch, &admin, expected.len()).await, expected);
+}
+
+#[tokio::test]
+async fn names_and_filters_narrow_what_is_put() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let by_name = WatchKind { kind: "role".into(), name: "b".into(), ..WatchKind::default() };
+    let by_target =
+        WatchKind { kind: "lock".into(), filter: [("user".into(), "alice".into())].into(), ..WatchKind::default() };
+    let mut watch = open(auth, &admin, &[by_name, by_target], false).await.unwrap();
+    for name in ["a", "b"] {
+        roles::create(auth, &admin, role(name, vec![])).await.unwrap();
+    }
+    for user in ["bob", "alice"] {
+        locks::upsert(auth, &admin, lock(user, |target| target.user = user.into())).await.unwrap();
+    }
+    locks::delete(auth, &admin, "bob").await.unwrap();
+    assert_eq!(told(&mut watch, &admin, 3).await, ["put b", "put alice", "delete bob"], "a deletion has no target left");
+}
+
+#[tokio::test]
+async fn authorities_come_without_keys_and_unknown_types_only_when_named() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let all = WatchKind { kind: "cert_authority".into(), with_secrets: true, ..WatchKind::default() };
+    let named = WatchKind { filter: [("awsra".into(), "*".into())].into(), ..all.clone() };
+    let mut old = open(auth, &admin, &[all], false).await.unwrap();
+    let mut new = open(auth, &admin, &[named], false).await.unwrap();
+    for ca_type in ["awsra", "user"] {
+        let stored = auth.store().get_in::<CertAuthority>(ca_type, auth.cluster()).await.unwrap().unwrap();
+        auth.store().change().update(&stored).unwrap().commit().await.unwrap();
+    }
+    for (watch, expected) in [(&mut old, "user"), (&mut new, "awsra")] {
+        let resource = loop {
+            if let Some(Told::Put(resource)) = watch.next(&admin).await.unwrap() {
+                break resource;
+            }
+        };
+        let AnyResource::CertAuthority(authority) = &*resource else { panic!("{resource:?}") };
+        assert_eq!(authority.ca_type().as_str(), expected);
+        assert_eq!(authority.clone().without_secrets(), *authority);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_kind_refuses_the_watch_unless_part_of_it_will_do() {
+    let cluster = Cluster::start().await;
+    let auth = &cluster.auth;
+    let reader = cluster.person("reader", vec![Rule::new(["role"], ["list", "read"])]).await;
+    open(auth, &reader, &kinds(&["role"]), false).await.unwrap();
+    for (other, kind) in
+        [("token", ErrorKind::Denied), ("node", ErrorKind::Unsupported), ("moon", ErrorKind::Invalid)]
+    {
+        assert_eq!(open(auth, &reader, &kinds(&["role", other]), false).await.unwrap_err().kind(), kind, "{other}");
+        assert_eq!(open(auth, &reader, &kinds(&[other, "role"]), true).await.unwrap().accepted(), [1]);
+        assert_eq!(open(auth, &reader, &kinds(&[other]), true).await.unwrap_err().kind(), kind);
+    }
+    let anonymous = Caller::anonymous("192.0.2.1:1");
+    assert_eq!(open(auth, &anonymous, &kinds(&["cert_authority"]), true).await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn who_loses_a_role_loses_the_watch() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let reader = cluster.person("reader", vec![Rule::new(["lock"], ["list", "read"])]).await;
+    let watch = open(auth, &reader, &kinds(&["lock"]), false).await.unwrap();
+    watch.recheck(auth, &reader).unwrap();
+    roles::upsert(auth, &admin, role("of-reader", vec![])).await.unwrap();
+    cluster.settle().await;
+    let now = cluster.again("reader").await;
+    assert_eq!(watch.recheck(auth, &now).unwrap_err().kind(), ErrorKind::Denied);
+}
