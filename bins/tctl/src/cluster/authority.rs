@@ -68,11 +68,11 @@ pub(crate) async fn private_keys(client: &Client, ca_type: CaType, key_use: &str
     Ok(answer.keys.into_iter().filter(|key| key.r#use == key_use).map(|key| key.private_key).collect())
 }
 
-/// The X.509 revocation lists of an authority, one after another.
-pub(crate) async fn x509_crl(client: &Client, ca_type: CaType) -> Result<Vec<u8>, Error> {
-    let request = ExportCrlRequest { r#type: ca_type.as_str().to_owned(), format: "crl".to_owned() };
+/// The revocation lists of an authority: one `krl` for OpenSSH, or a `crl` for each X.509 key, DER.
+pub(crate) async fn revocation_lists(client: &Client, ca_type: &str, format: &str) -> Result<Vec<Vec<u8>>, Error> {
+    let request = ExportCrlRequest { r#type: ca_type.to_owned(), format: format.to_owned() };
     let answer = client.call::<crl_service::Export>(request).await?;
-    Ok(answer.lists.into_iter().flat_map(|list| list.data).collect())
+    Ok(answer.lists.into_iter().map(|list| list.data).collect())
 }
 
 impl Remote for CertAuthority {

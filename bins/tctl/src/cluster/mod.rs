@@ -1,5 +1,6 @@
 //! The calls that commands make, in the terms of `domain`: one file for each noun.
 
+mod access;
 mod app;
 mod audit;
 mod authority;
@@ -23,8 +24,9 @@ use domain::{
 };
 
 pub(crate) use self::{
+    access::{Question, Subject, explain},
     audit::{Search, audit_events, audit_verify},
-    authority::{authorities, authority, ca_pins, private_keys, x509_crl},
+    authority::{authorities, authority, ca_pins, private_keys, revocation_lists},
     bot::{bot_instance, bot_instances},
     certificates::{Issued, UserCertificates, sign_host, sign_user},
     status::{auth_address, notes, ping, suite},

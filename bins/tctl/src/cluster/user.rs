@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use api::{
     convert::Wire,
-    r#gen::teleport::users::v1::{
-        CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest, UpdateUserRequest, UpsertUserRequest,
+    r#gen::{
+        proto::CreateResetPasswordTokenRequest,
+        teleport::users::v1::{
+            CreateUserRequest, DeleteUserRequest, GetUserRequest, ListUsersRequest, UpdateUserRequest,
+            UpsertUserRequest,
+        },
     },
-    methods::teleport::users::v1::users_service as rpc,
+    methods::{proto::auth_service, teleport::users::v1::users_service as rpc},
 };
 use client::Client;
 use domain::{Error, Timestamp, resources::User};
@@ -74,6 +78,13 @@ pub(crate) async fn credentials_token(
     ttl: Duration,
     is_invitation: bool,
 ) -> Result<CredentialsToken, Error> {
-    let _ = (client, user, ttl, is_invitation);
-    Err(Error::unsupported("links to set a password are not supported yet"))
+    let request = CreateResetPasswordTokenRequest {
+        name: user.to_owned(),
+        r#type: if is_invitation { "invite".to_owned() } else { "password".to_owned() },
+        ttl: i64::try_from(ttl.as_nanos()).unwrap_or(i64::MAX),
+    };
+    let token = client.call::<auth_service::CreateResetPasswordToken>(request).await?;
+    let (metadata, spec) = (token.metadata.unwrap_or_default(), token.spec.unwrap_or_default());
+    let expires = metadata.expires.and_then(super::wire::time);
+    Ok(CredentialsToken { name: metadata.name, url: spec.url, expires })
 }

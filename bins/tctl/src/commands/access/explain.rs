@@ -1,40 +1,29 @@
-//! `tctl access explain`: decides as the server would, and says what each role contributed.
-
-use std::sync::Arc;
+//! `tctl access explain`: has the server decide for somebody else, and shows what each role contributed.
 
 use anyhow::{Context, bail};
 use cli::{Format, Table};
-use domain::{
-    AnyResource, Kind, Resource,
-    resources::{Role, User},
-};
-use rbac::{AccessChecker, Explanation, Family, Named, RoleSet, RuleContext, Verb};
-use serde::Serialize;
+use domain::{Kind, ca::CaType};
 
 use crate::{
     args::Shape,
-    cluster::{self, Remote},
+    cluster::{self, Question, Subject},
     commands::traits::words,
     session::Session,
 };
 
-/// The verb that is no verb of rules: to reach what labels guard.
-const CONNECT: &str = "connect";
-
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tctl access explain --user=alice --verb=create --resource=role\n  \
-                        tctl access explain --user=bot-ci --verb=read --resource=cert_authority\n  \
-                        tctl access explain --roles=access --verb=connect --resource=app/grafana")]
+                        tctl access explain --user=bot-ci --verb=readnosecrets --resource=cert_authority/user\n  \
+                        tctl access explain --roles=access,auditor --verb=list --resource=event")]
 pub(crate) struct Args {
     /// The user who wants to; `bot-NAME` for a bot.
-    #[arg(long, required_unless_present = "roles")]
+    #[arg(long, required_unless_present = "roles", conflicts_with = "roles")]
     user: Option<String>,
-    /// Decide as if the user had these roles, or for nobody in particular.
+    /// Decide for somebody who has these roles.
     #[arg(long)]
     roles: Option<String>,
-    /// What the user wants to do: a verb of rules (list, create, read, readnosecrets, update, delete, rotate, use), or
-    /// `connect` for what labels guard.
+    /// What is wanted: list, create, read, readnosecrets, update, delete, rotate, use.
     #[arg(long)]
     verb: String,
     /// To what: `KIND`, or `KIND/NAME`.
@@ -44,104 +33,57 @@ pub(crate) struct Args {
     shape: Shape,
 }
 
-/// What programs get.
-#[derive(Debug, Serialize)]
-struct Answer {
-    allowed: bool,
-    reason: String,
-    contributions: Vec<Row>,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    role: String,
-    place: String,
-    effect: String,
-}
-
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
-    let (kind, name) = resource(&args.resource)?;
-    let checker = checker(&args, session).await?;
-    let found = match &name {
-        Some(name) => Some(fetch(session, kind, name).await?),
-        None => None,
+    let subject = match (args.user, args.roles) {
+        (Some(user), _) => Subject::User(user),
+        (None, roles) => Subject::Roles(words(&roles.unwrap_or_default())),
     };
-    let explanation = if args.verb == CONNECT {
-        let Some(found) = &found else {
-            bail!(cli::exit::Usage(format!("name what is connected to: --resource={kind}/NAME")));
-        };
-        checker.explain_labels(family(kind)?, &found.metadata().labels)
-    } else {
-        let verb = Verb::parse(&args.verb).with_context(|| {
-            let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
-            domain::Error::invalid(format!("\"{}\" is no verb; there are {}, {CONNECT}", args.verb, verbs.join(", ")))
-        })?;
-        let named = found.as_ref().map(|r| Named { name: &r.metadata().name, labels: &r.metadata().labels });
-        checker.explain_rule(&RuleContext { resource: named, ..RuleContext::NONE }, kind, verb)
-    };
-    show(session, answer(&explanation), args.shape.format)
-}
-
-fn resource(text: &str) -> anyhow::Result<(Kind, Option<String>)> {
-    let (word, name) = text.split_once('/').map_or((text, None), |(word, name)| (word, Some(name.to_owned())));
-    let kind =
-        Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
-    Ok((kind, name))
-}
-
-fn family(kind: Kind) -> anyhow::Result<Family> {
-    Ok(match kind {
-        Kind::App | Kind::AppServer => Family::App,
-        other => bail!(domain::Error::unsupported(format!("connecting to a {other} is not supported yet"))),
-    })
-}
-
-async fn checker(args: &Args, session: &mut Session) -> anyhow::Result<AccessChecker> {
+    let (kind, sub_kind, name) = resource(&args.resource)?;
     let client = session.client().await?;
-    let user = match &args.user {
-        Some(name) => Some(User::fetch(&client, name).await?),
-        None => None,
-    };
-    let names = match (&args.roles, &user) {
-        (Some(roles), _) => words(roles),
-        (None, Some(user)) => user.spec.roles.clone(),
-        (None, None) => Vec::new(),
-    };
-    let mut roles = Vec::new();
-    for name in names {
-        roles.push(Role::fetch(&client, &name).await?);
-    }
-    let (name, traits) = user.map_or_else(Default::default, |user| (user.name().to_owned(), user.spec.traits.clone()));
-    Ok(AccessChecker::new(name, &traits, Arc::new(RoleSet::new(roles))))
-}
-
-async fn fetch(session: &mut Session, kind: Kind, name: &str) -> anyhow::Result<AnyResource> {
-    let client = session.client().await?;
-    let found = cluster::get(&client, kind, Some(name), false).await?;
-    found.into_iter().next().with_context(|| domain::Error::not_found(format!("{kind} \"{name}\" not found")))
-}
-
-fn answer(explanation: &Explanation) -> Answer {
-    let rows = explanation.contributions.iter().map(|contribution| Row {
-        role: contribution.role.to_string(),
-        place: contribution.place.map(|place| place.to_string()).unwrap_or_default(),
-        effect: contribution.effect.to_string(),
-    });
-    let decision = &explanation.decision;
-    Answer { allowed: decision.allowed, reason: decision.reason.to_string(), contributions: rows.collect() }
-}
-
-fn show(session: &mut Session, answer: Answer, format: Format) -> anyhow::Result<()> {
-    if format != Format::Text {
-        return session.out.value(format, &answer);
+    let question = Question { subject, verb: args.verb, kind: kind.as_str().to_owned(), sub_kind, name };
+    let answer = cluster::explain(&client, question).await?;
+    if args.shape.format != Format::Text {
+        return session.out.value(args.shape.format, &answer);
     }
     session.out.line(format_args!("{}: {}", if answer.allowed { "ALLOWED" } else { "DENIED" }, answer.reason))?;
-    let mut table = Table::new(["Role", "Place", "Effect"]);
-    for row in answer.contributions {
-        table.row([row.role, row.place, row.effect]);
+    let mut table = Table::new(["Role", "Side", "Rule", "Effect"]);
+    for step in answer.steps {
+        table.row([step.role, step.side, step.rule, step.effect]);
     }
     if table.is_empty() {
         return session.out.line("There are no roles.");
     }
     session.out.text(format_args!("\n{table}"))
+}
+
+/// Kind, sub-kind and name; a certificate authority is named by its type, and by its cluster after another slash.
+fn resource(text: &str) -> anyhow::Result<(Kind, String, String)> {
+    let (word, name) = text.split_once('/').unwrap_or((text, ""));
+    let kind = Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
+    if kind != Kind::CertAuthority || name.is_empty() {
+        return Ok((kind, String::new(), name.to_owned()));
+    }
+    let (ca_type, cluster) = name.split_once('/').unwrap_or((name, ""));
+    if CaType::parse(ca_type).is_none() {
+        bail!(domain::Error::invalid(format!("\"{ca_type}\" is no type of authority; write cert_authority/user")));
+    }
+    Ok((kind, ca_type.to_owned(), cluster.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_about() {
+        for (text, kind, sub_kind, name) in [
+            ("role", Kind::Role, "", ""),
+            ("roles/ci", Kind::Role, "", "ci"),
+            ("cert_authority/user/example.com", Kind::CertAuthority, "user", "example.com"),
+        ] {
+            assert_eq!(resource(text).unwrap(), (kind, sub_kind.to_owned(), name.to_owned()), "{text}");
+        }
+        assert!(resource("rolls").is_err());
+        assert!(resource("ca/usr").is_err());
+    }
 }

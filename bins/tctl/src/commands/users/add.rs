@@ -44,12 +44,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let mut user = User::new(&args.name, UserSpec { roles, traits: args.traits.traits(), ..UserSpec::default() });
     cluster::check(&mut user)?;
     User::create(&client, user).await?;
-    match invite::make(session, &args.name, args.ttl, Purpose::Invite, args.shape.format).await {
-        // The user is there and can be given certificates; only the way to a password is missing.
-        Err(error) if cli::Exit::of(&error) == cli::Exit::Unsupported => session.out.line(format_args!(
-            "User \"{0}\" has been created; {error:#}.\n  next: tctl auth sign --user={0} --out={0}.pem",
-            args.name
-        )),
-        outcome => outcome.advise(|| format!("the user exists; make the link with tctl users reset {}", args.name)),
-    }
+    invite::make(session, &args.name, args.ttl, Purpose::Invite, args.shape.format)
+        .await
+        .advise(|| format!("the user exists; make the link with tctl users reset {}", args.name))
 }
