@@ -28,3 +28,6 @@ pub fn rows() -> Vec<Row> {
     .flatten()
     .collect()
 }
+
+#[cfg(test)]
+mod tests;

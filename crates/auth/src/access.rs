@@ -1,6 +1,3 @@
 //! Why an identity may or may not do something: for administrators, never for the one who was denied.
 
 pub mod explain;
-
-#[cfg(test)]
-mod tests;

@@ -8,9 +8,6 @@ pub mod read;
 pub mod servers;
 pub mod update;
 
-#[cfg(test)]
-mod tests;
-
 use audit::{
     AppMetadata,
     events::app::{AppCreate, AppUpdate},

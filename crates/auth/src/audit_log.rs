@@ -6,9 +6,6 @@ pub mod export;
 pub mod search;
 pub mod verify;
 
-#[cfg(test)]
-mod tests;
-
 use domain::{Error, Kind};
 use rbac::{RuleContext, Verb};
 

@@ -8,9 +8,6 @@ pub mod read;
 pub mod rotate;
 pub mod upsert;
 
-#[cfg(test)]
-mod tests;
-
 use crypto::x509;
 use domain::{Error, Kind, ca::CaType, resources::CertAuthority};
 use rbac::{RuleContext, Verb};

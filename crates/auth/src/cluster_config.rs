@@ -5,9 +5,6 @@ pub mod reset;
 pub mod update;
 pub mod upsert;
 
-#[cfg(test)]
-mod tests;
-
 use audit::{
     Status,
     events::config::{AuthPreferenceUpdate, ClusterNetworkingConfigUpdate, SessionRecordingConfigUpdate},

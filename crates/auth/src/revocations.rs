@@ -5,6 +5,3 @@
 
 pub mod export;
 mod issued;
-
-#[cfg(test)]
-mod tests;

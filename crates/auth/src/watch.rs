@@ -4,8 +4,6 @@
 //! behind the store's ring ends, so that a slow reader holds no memory here.
 
 mod select;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -12,10 +12,6 @@ use crate::{Auth, Caller, Operation};
 /// Denied; not found, also for one that the caller cannot reach.
 pub async fn read(auth: &Auth, caller: &Caller, name: &str) -> Result<App, Error> {
     permit_reading(auth, caller, Operation::ReadApps, Kind::App, &[Verb::Read])?;
-    let app = auth.store.fetch::<App>(name).await?;
-    if is_reachable(caller, &app) {
-        return Ok(app);
-    }
-    // The same words as for one that is not there.
-    Err(Error::not_found(format!("app {name:?} not found")))
+    let app = auth.store.get::<App>(name).await?.filter(|app| is_reachable(caller, app));
+    app.ok_or_else(|| Error::not_found(format!("app {name:?} not found")))
 }
