@@ -69,5 +69,9 @@ fn record<T: Resource + PartialEq + std::fmt::Debug>(data: &[u8]) {
     let Ok(read) = Stored::<T>::decode(data) else { return };
     let bytes = read.encode().expect("what was read is written");
     let again = Stored::<T>::decode(&bytes).expect("our own bytes");
-    assert_eq!(again, read, "unknown parts are kept where they were");
+    assert_eq!(again.value, read.value);
+    // Compared as JSON, in which the order of keys does not count.
+    let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).expect("our own JSON");
+    let bytes_again = again.encode().expect("what was read is written");
+    assert_eq!(json(&bytes_again), json(&bytes), "unknown parts are kept where they were");
 }

@@ -171,3 +171,18 @@ destinations:
     assert_eq!(config.storage, Destination::directory("/var/lib/bot"));
     assert!(migrate("destinations:\n- {}\n", "old.yaml").is_err());
 }
+
+#[test]
+fn bombs_are_refused() {
+    let mut laughs = String::from("version: v2\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..9 {
+        let alias = format!("*a{}", level - 1);
+        laughs += &format!("a{level}: &a{level} [{}]\n", vec![alias.as_str(); 10].join(", "));
+    }
+    let steps: String = (0..200).map(|level| "  ".repeat(level) + "a:\n").collect();
+    for bomb in [laughs, steps, "[".repeat(100_000)] {
+        let started = std::time::Instant::now();
+        assert!(Config::parse(&bomb, "bomb").is_err());
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+}

@@ -5,6 +5,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+/// The deepest nesting: the parser is recursive, and a deep text would end at the end of the stack.
+const MAX_DEPTH: usize = 24;
+
+/// How many values aliases may stand for, all together: a "billion laughs" ends here.
+const MAX_ALIASED: usize = 1_000;
+
 /// A place in the file, both counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -42,7 +48,11 @@ impl Node {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::empty());
         }
-        serde_saphyr::from_str::<Spanned<Value>>(text).map(Node::from)
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
+        };
+        serde_saphyr::from_str_with_options::<Spanned<Value>>(text, options).map(Node::from)
     }
 
     /// A document without any key.

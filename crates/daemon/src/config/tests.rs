@@ -141,7 +141,8 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
 fn broken_yaml_duplicates_and_bombs_are_refused() {
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
                 d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
-    for text in ["auth_service: {", "version: v3\nversion: v3\n", "a: b: c", bomb] {
+    let steps: String = (0..200).map(|level| "  ".repeat(level) + "a:\n").collect();
+    for text in ["auth_service: {", "version: v3\nversion: v3\n", "a: b: c", bomb, &steps] {
         let error = Config::from_text(text, "x.yaml").unwrap_err();
         assert!(matches!(error, Error::Yaml { .. }), "{text}: {error}");
     }

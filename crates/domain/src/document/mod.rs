@@ -22,8 +22,9 @@ use crate::{Error, Kind, Metadata, Resource};
 /// The largest text that is read as documents: a few thousand roles. What a stranger can make us hold is bounded.
 pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// The deepest nesting. The deepest document of the reference has ten levels.
-const MAX_DEPTH: usize = 64;
+/// The deepest nesting. The deepest document of the reference has ten levels. The parser is recursive: in a debug build a level
+/// takes some 40 kB of stack, and a thread of the runtime has 2 MiB.
+const MAX_DEPTH: usize = 24;
 
 /// How many values aliases may stand for, all together: a "billion laughs" ends here.
 const MAX_ALIASED: usize = 20_000;
