@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::error::Kind;
 use service::{Component, Stop};
 
 use crate::{
@@ -59,8 +60,7 @@ pub(crate) async fn once(hub: &Hub, driver: &mut Driver, component: &Component) 
             Step::Ask(_) => match Box::pin(round(hub, driver, component)).await {
                 Ok(()) => return Ok(()),
                 Err(BotError::Auth { source, .. })
-                    if source.kind == domain::error::Kind::Unavailable
-                        && driver.machine.failures() < UNHEALTHY_AFTER => {}
+                    if source.kind == Kind::Unavailable && driver.machine.failures() < UNHEALTHY_AFTER => {}
                 Err(error) if matches!(driver.machine.step(driver.now()), Step::Stuck) => {
                     drop(error);
                     return Err(BotError::NeedsHuman(driver.help()));
@@ -88,7 +88,10 @@ async fn round(hub: &Hub, driver: &mut Driver, component: &Component) -> Result<
             let verb = if way == Way::Join { "joined" } else { "renewed" };
             tracing::info!("bot identity {verb}: {identity}");
             let complete = hub.publish(&identity).await;
-            driver.adopt(complete)?;
+            if let Err(error) = driver.adopt(complete) {
+                // The identity itself is kept; only the newest authorities are not.
+                tracing::warn!(error = chain(&error), "the cluster's authorities are not kept");
+            }
             component.ready();
             Ok(())
         }
@@ -103,7 +106,7 @@ async fn round(hub: &Hub, driver: &mut Driver, component: &Component) -> Result<
             if let Some(advice) = driver.advice(&error) {
                 tracing::error!("{advice}");
             }
-            if driver.machine.is_unhealthy() || hub.current().is_none() {
+            if driver.machine.is_unhealthy() || error.kind() == Kind::Denied || hub.current().is_none() {
                 component.unready(reason);
             }
             if let (Some(identity), None) = (driver.usable().cloned(), hub.current()) {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use client::Backoff;
+use domain::error::Kind;
 use service::{Component, Stop};
 use tokio::sync::watch;
 
@@ -43,13 +44,15 @@ pub(crate) async fn run(hub: Hub, output: Arc<Output>, component: Component, sto
                 failures += 1;
                 let reason = chain(&error);
                 tracing::warn!(output = output.name, error = reason, failures, "the output is not renewed");
-                if failures >= ATTEMPTS {
+                let is_denied = error.kind() == Kind::Denied;
+                if failures >= ATTEMPTS || is_denied {
                     component.unready(reason);
                 }
-                backoff.wait(hub.random())
+                // What a person has to change is not asked for every second.
+                if is_denied { LONGEST_WAIT } else { backoff.wait(hub.random()) }
             }
         };
-        let nearly_due = hub.clock().boot() + wait * 3 / 4;
+        let nearly_due = if failures == 0 { hub.clock().boot() + wait * 3 / 4 } else { Duration::ZERO };
         tokio::select! {
             () = stop.requested() => return,
             () = hub.sleep(wait) => {}
@@ -80,8 +83,7 @@ pub(crate) async fn once(hub: &Hub, output: &Output, component: &Component) -> R
                 return Ok(());
             }
             Err(error) => {
-                let helps =
-                    matches!(&error, BotError::Auth { source, .. } if source.kind == domain::error::Kind::Unavailable);
+                let helps = matches!(&error, BotError::Auth { source, .. } if source.kind == Kind::Unavailable);
                 if !helps || failures + 1 == ATTEMPTS {
                     return Err(error);
                 }
