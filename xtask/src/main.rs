@@ -4,14 +4,18 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod codegen;
 mod layers;
+mod soak;
 mod tidy;
 
 const USAGE: &str = "usage: cargo xtask <command>
   codegen [--check]  messages, call markers and descriptors from proto/
   layers             edges between crates, against the architecture
-  tidy               size rules of STYLE.md";
+  tidy               size rules of STYLE.md
+  bench [NAME…]      measure the release binaries, into docs/performance.md
+  soak               what takes longer than scripts/test may";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +35,8 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["codegen", "--check"] => codegen::run(true),
         ["layers"] => layers::run(),
         ["tidy"] => tidy::run(),
+        ["bench", names @ ..] => bench::run(names),
+        ["soak"] => soak::run(),
         _ => bail!("{USAGE}"),
     }
 }
