@@ -149,7 +149,18 @@ impl<'a> Guard<'a> {
     fn settle<T: Written>(&self, new: &mut T, old: Option<&T>) -> Result<(), Error> {
         new.set_defaults();
         new.settle(old, self)?;
-        new.validate()
+        self.check(new)
+    }
+
+    /// What must hold for whatever is made or changed. A resource that has ended already would be stored and not be there.
+    pub(crate) fn check(&self, new: &impl Keyed) -> Result<(), Error> {
+        new.validate()?;
+        match new.metadata().expires {
+            Some(end) if new.metadata().is_expired(self.auth.clock.now()) => {
+                Err(Error::invalid(format!("metadata.expires: {end} has passed already")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The part of an audit event that says what was changed.

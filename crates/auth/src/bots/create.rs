@@ -19,7 +19,7 @@ pub(super) async fn store_new(guard: &Guard<'_>, mut bot: Bot) -> Result<Bot, Er
     let auth = guard.auth;
     guard.may(Bot::KIND, &[Verb::Create])?;
     bot.set_defaults();
-    bot.validate()?;
+    guard.check(&bot)?;
     guard.on(&bot, &[Verb::Create])?;
     let change = require_roles(auth.store.change().create(&bot)?, &bot)?;
     if auth.store.get::<Bot>(bot.name()).await?.is_none() {

@@ -70,7 +70,7 @@ pub async fn update(auth: &Auth, caller: &Caller, wanted: &Bot, fields: &[Field]
 /// Replaces a bot at the revision that it carries, with its user and role.
 pub(super) async fn replace(guard: &Guard<'_>, mut new: Bot) -> Result<Bot, Error> {
     new.set_defaults();
-    new.validate()?;
+    guard.check(&new)?;
     guard.on(&new, &[Verb::Update])?;
     let derived = Derived::read(guard.auth, &new).await?;
     let change = require_roles(guard.auth.store.change().update(&new)?, &new)?;

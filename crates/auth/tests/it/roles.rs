@@ -121,3 +121,19 @@ async fn a_denial_is_recorded_with_its_reason_and_one_may_read_ones_own_roles() 
     let record = records.iter().find(|record| record["operation"] == "CreateRole").expect("a record of the denial");
     assert_eq!((record["user"].as_str(), record["verb"].as_str()), (Some("alice"), Some("create")), "{record}");
 }
+
+#[tokio::test]
+async fn many_who_upsert_at_once_are_each_served_and_each_recorded() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let upserts = (0..6).map(|number| {
+        let mut role = role("shared", vec![]);
+        role.metadata.description = number.to_string();
+        roles::upsert(auth, &admin, role)
+    });
+    let results = futures_util::future::join_all(upserts).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let events = cluster.events().await;
+    let count = |name: &str| events.iter().filter(|event| *event == name).count();
+    assert_eq!((count("role.created"), count("role.updated")), (1, 5));
+}

@@ -82,3 +82,18 @@ async fn tokens_are_listed_by_role_and_bot() {
     assert_eq!(names(vec![SystemRole::Node], "").await, "c");
     assert_eq!(names(vec![], "cd").await, "b");
 }
+
+#[tokio::test]
+async fn what_has_ended_already_is_refused_and_what_ends_is_gone() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut short = token("short", "ci");
+    short.metadata.expires = Some(auth.clock().now());
+    assert_eq!(tokens::create(auth, &admin, short.clone()).await.unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(tokens::upsert(auth, &admin, short.clone()).await.unwrap_err().kind(), Kind::Invalid);
+    short.metadata.expires = Some(auth.clock().now() + std::time::Duration::from_secs(60));
+    tokens::create(auth, &admin, short).await.unwrap();
+    cluster.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(tokens::get(auth, &admin, "short").await.unwrap_err().kind(), Kind::NotFound);
+    tokens::create(auth, &admin, token("short", "ci")).await.unwrap();
+}
