@@ -7,7 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -17,17 +16,12 @@ import (
 
 	"github.com/gravitational/teleport/api/client"
 	"github.com/gravitational/teleport/api/client/proto"
-	machineid "github.com/gravitational/teleport/api/gen/proto/go/teleport/machineid/v1"
 	"github.com/gravitational/teleport/api/identityfile"
 	"github.com/gravitational/teleport/api/types"
 	"github.com/gravitational/teleport/api/utils/keys"
 	"github.com/gravitational/teleport/api/utils/sshutils"
 	"github.com/gravitational/trace"
 	"golang.org/x/crypto/ssh"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/status"
 )
 
 // newKey is a fresh key in the client's own form.
@@ -148,6 +142,32 @@ func TestGenerateUserCerts(t *testing.T) {
 		_, _, err = issue(ctx, c, proto.UserCertsRequest{Username: "admin", Expires: expires, RoleRequests: []string{"no-such-role"}, UseRoleRequests: true})
 		holds(t, fmt.Sprintf("an unknown role is refused: %v", err), err != nil)
 	})
+	step(t, "by many at once", func(t *testing.T, ctx context.Context) {
+		results := make(chan error, 32)
+		for range cap(results) {
+			go func() {
+				key, certs, err := issue(ctx, c, proto.UserCertsRequest{Username: "admin", Expires: expires})
+				if err == nil && len(certs.TLS) > 0 {
+					_, err = key.TLSCertificate(certs.TLS)
+				}
+				results <- err
+			}()
+		}
+		for range cap(results) {
+			done(<-results)
+		}
+	})
+	step(t, "what is not built says so by name", func(t *testing.T, ctx context.Context) {
+		for what, request := range map[string]proto.UserCertsRequest{
+			"a database": {RouteToDatabase: proto.RouteToDatabase{ServiceName: "db", Protocol: "postgres"}},
+			"kubernetes": {KubernetesCluster: "k8s"},
+			"a desktop":  {RouteToWindowsDesktop: proto.RouteToWindowsDesktop{WindowsDesktop: "d", Login: "l"}},
+		} {
+			request.Username, request.Expires = "admin", expires
+			_, _, err := issue(ctx, c, request)
+			refused(t, what, trace.IsNotImplemented, err)
+		}
+	})
 	step(t, "for another user", func(t *testing.T, ctx context.Context) {
 		key, certs, err := issue(ctx, c, proto.UserCertsRequest{Username: "lockee", Expires: expires})
 		done(err)
@@ -182,61 +202,3 @@ func TestGenerateUserCerts(t *testing.T) {
 		holds(t, "no new connection", err != nil)
 	})
 }
-
-// anonymous is a plain connection without a client certificate, for the join service.
-func anonymous(pool *x509.CertPool) *grpc.ClientConn {
-	tlsConfig := &tls.Config{RootCAs: pool, ServerName: "teleport.cluster.local", NextProtos: []string{"h2"}}
-	return must(grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(tlsConfig))))
-}
-
-func TestJoin(t *testing.T) {
-	defer guard(t)
-	c := admin(t)
-	step(t, "with a token, renew, and go on", func(t *testing.T, ctx context.Context) {
-		must(c.BotServiceClient().UpsertBot(ctx, upsertBot("join-a")))
-		spec := types.ProvisionTokenSpecV2{Roles: []types.SystemRole{types.RoleBot}, JoinMethod: types.JoinMethodToken, BotName: "join-a"}
-		done(c.CreateToken(ctx, must(types.NewProvisionTokenFromSpec("join-token-0123456789abcdef", time.Now().Add(time.Hour), spec))))
-		connection := anonymous(authorities())
-		defer connection.Close()
-		joining := client.NewJoinServiceClient(proto.NewJoinServiceClient(connection))
-		register := func(token string) (*keys.PrivateKey, *proto.Certs, error) {
-			key, expires := newKey(), time.Now().Add(30*time.Minute)
-			certs, err := joining.RegisterUsingToken(ctx, &types.RegisterUsingTokenRequest{
-				Token: token, Role: types.RoleBot, Expires: &expires,
-				PublicTLSKey: must(key.MarshalTLSPublicKey()), PublicSSHKey: key.MarshalSSHPublicKey(),
-			})
-			return key, certs, err
-		}
-		_, _, err := register("no-such-token")
-		refused(t, "an unknown token", isDenied, err)
-		key, certs, err := register("join-token-0123456789abcdef")
-		done(err)
-		_, _, err = register("join-token-0123456789abcdef")
-		refused(t, "a second time", isDenied, err)
-		bot := connect(t, pair(key, certs))
-		equal(t, "user", must(bot.GetCurrentUser(ctx)).GetName(), "bot-join-a")
-		key, certs, err = issue(ctx, bot, proto.UserCertsRequest{Username: "bot-join-a", Expires: time.Now().Add(30 * time.Minute)})
-		done(err)
-		renewed := connect(t, pair(key, certs))
-		key, certs, err = issue(ctx, renewed, proto.UserCertsRequest{
-			Username: "bot-join-a", Expires: time.Now().Add(10 * time.Minute), RoleRequests: []string{"go-reader"}, UseRoleRequests: true,
-		})
-		done(err)
-		must(connect(t, pair(key, certs)).GetRole(ctx, "go-reader"))
-
-		must(renewed.BotInstanceServiceClient().SubmitHeartbeat(ctx, &machineid.SubmitHeartbeatRequest{Heartbeat: heartbeat()}))
-		eventually(t, "the heartbeat and the renewal are in the instance", func() error {
-			page := must(c.BotInstanceServiceClient().ListBotInstances(ctx, &machineid.ListBotInstancesRequest{FilterBotName: "join-a"}))
-			for _, instance := range page.GetBotInstances() {
-				beats, arrivals := instance.GetStatus().GetLatestHeartbeats(), instance.GetStatus().GetLatestAuthentications()
-				if len(beats) > 0 && beats[0].GetHostname() == "go" && len(arrivals) > 0 && arrivals[len(arrivals)-1].GetGeneration() == 2 {
-					return nil
-				}
-			}
-			return fmt.Errorf("%v", page.GetBotInstances())
-		})
-	})
-}
-
-// isDenied reads a plain status: this connection has none of the client's interceptors.
-func isDenied(err error) bool { return status.Code(trace.Unwrap(err)) == codes.PermissionDenied }

@@ -62,8 +62,7 @@ func TestCredentials(t *testing.T) {
 		done(credentials.Reload())
 		after, _ := credentials.Expiry()
 		holds(t, "the new file is read", after.After(before))
-		ping := must(connect(t, credentials).Ping(ctx))
-		equal(t, "cluster", ping.ClusterName, cluster)
+		equal(t, "a new connection is of the other user", must(connect(t, credentials).GetCurrentUser(ctx)).GetName(), "lockee")
 	})
 	step(t, "ALPN names the cluster", func(t *testing.T, ctx context.Context) {
 		c := must(client.New(ctx, client.Config{

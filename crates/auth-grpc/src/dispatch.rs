@@ -8,9 +8,8 @@ use futures_util::Stream;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tonic::{Request, Response, Status, Streaming, body::Body, codec::CompressionEncoding};
-use tonic_prost::ProstCodec;
 
-use crate::{metadata, peer::Peer};
+use crate::{codec::MessageCodec, metadata, peer::Peer};
 
 /// The largest message that a peer may send: a token or role document is a few kB, a batch of audit events some 100 kB.
 ///
@@ -115,8 +114,8 @@ where
     Row { path: M::PATH, who, operation, handler }
 }
 
-fn grpc<M: Method>() -> tonic::server::Grpc<ProstCodec<M::Response, M::Request>> {
-    tonic::server::Grpc::new(ProstCodec::default())
+fn grpc<M: Method>() -> tonic::server::Grpc<MessageCodec<M::Response, M::Request>> {
+    tonic::server::Grpc::new(MessageCodec::default())
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_MESSAGE)
 }

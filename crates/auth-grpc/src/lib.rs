@@ -9,6 +9,7 @@ pub mod peer;
 pub mod server;
 pub mod table;
 
+mod codec;
 mod downgrade;
 mod services;
 
