@@ -20,3 +20,4 @@ pub(crate) mod watch;
 pub(crate) mod access;
 pub(crate) mod revocations;
 pub(crate) mod tools;
+pub(crate) mod later;

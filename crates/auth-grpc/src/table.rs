@@ -17,6 +17,7 @@ pub fn rows() -> Vec<Row> {
         services::revocations::rows(),
         services::access::rows(),
         services::watch::rows(),
+        services::later::rows(),
         services::roles::rows(),
         services::users::rows(),
         services::tokens::rows(),
