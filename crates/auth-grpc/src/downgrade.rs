@@ -84,8 +84,7 @@ mod tests {
             verbs: vec!["*".into()],
         };
         let mut spec = RoleSpec::default();
-        spec.allow.kubernetes_resources =
-            vec![of("deployments", "apps"), of("widgets", "example.com"), of("*", "*")];
+        spec.allow.kubernetes_resources = vec![of("deployments", "apps"), of("widgets", "example.com"), of("*", "*")];
         let v8 = Role { version: "v8".into(), ..Role::new("k", spec) };
         v8.validate().unwrap();
         let shown = role(v8.clone());

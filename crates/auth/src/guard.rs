@@ -74,7 +74,8 @@ impl<'a> Guard<'a> {
         match self.auth.store.repository::<T>().fetch_in(group, name).await {
             Ok(resource) => self.on(&resource, verbs).map(|()| resource),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let context = RuleContext { resource: Some(Named { name, labels: &BTreeMap::new() }), ..RuleContext::NONE };
+                let context =
+                    RuleContext { resource: Some(Named { name, labels: &BTreeMap::new() }), ..RuleContext::NONE };
                 self.ask(T::KIND, name, &context, verbs)?;
                 Err(error)
             }

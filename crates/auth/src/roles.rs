@@ -40,7 +40,8 @@ impl Written for Role {
     }
 
     fn record(&self, change: Change, old: Option<&Self>, guard: &Guard<'_>) -> Change {
-        let (resource, user, connection) = (guard.resource(self), guard.caller.user_metadata(), guard.caller.connection());
+        let (resource, user, connection) =
+            (guard.resource(self), guard.caller.user_metadata(), guard.caller.connection());
         match old {
             None => change.event(&RoleCreate { resource, user, connection }),
             Some(_) => change.event(&RoleUpdate { resource, user, connection }),

@@ -48,7 +48,9 @@ impl Written for Token {
         let roles = self.spec.roles.iter().map(|role| role.as_str().to_owned()).collect();
         let (join_method, token_bot_name) = (self.spec.join_method.as_str().to_owned(), self.spec.bot_name.clone());
         match old {
-            None => change.event(&ProvisionTokenCreate { resource, user, connection, roles, join_method, token_bot_name }),
+            None => {
+                change.event(&ProvisionTokenCreate { resource, user, connection, roles, join_method, token_bot_name })
+            }
             Some(_) => {
                 change.event(&ProvisionTokenUpdate { resource, user, connection, roles, join_method, token_bot_name })
             }

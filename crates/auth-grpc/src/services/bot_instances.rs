@@ -2,9 +2,7 @@
 
 use api::{
     convert::{Wire as _, bot_instance::to_wire},
-    r#gen::{
-        teleport::machineid::v1::{ListBotInstancesResponse, SubmitHeartbeatResponse},
-    },
+    r#gen::teleport::machineid::v1::{ListBotInstancesResponse, SubmitHeartbeatResponse},
     methods::teleport::machineid::v1::bot_instance_service::{
         DeleteBotInstance, GetBotInstance, ListBotInstances, ListBotInstancesV2, SubmitHeartbeat,
     },

@@ -7,7 +7,8 @@ use api::{
     },
     r#gen::{
         proto::{
-            ListProvisionTokensResponse, create_token_v2_request::Token as Created, upsert_token_v2_request::Token as Upserted,
+            ListProvisionTokensResponse, create_token_v2_request::Token as Created,
+            upsert_token_v2_request::Token as Upserted,
         },
         types::ProvisionTokenV2List,
     },

@@ -8,7 +8,9 @@ use api::{
         user::{from_wire, to_wire},
     },
     r#gen::{
-        teleport::users::v1::{CreateUserResponse, GetUserResponse, ListUsersResponse, UpdateUserResponse, UpsertUserResponse},
+        teleport::users::v1::{
+            CreateUserResponse, GetUserResponse, ListUsersResponse, UpdateUserResponse, UpsertUserResponse,
+        },
         types::{Metadata, UserTokenSpecV3, UserTokenUsage, UserTokenV3, UserV2},
     },
     methods::proto::auth_service::CreateResetPasswordToken,
@@ -64,8 +66,9 @@ pub(crate) fn rows() -> Vec<Row> {
             users::delete(&context.auth, &context.caller, &request.name).await
         }),
         unary::<CreateResetPasswordToken, _, _>(who, Operation::CreateUserToken, |context, request| async move {
-            let purpose = users::Purpose::parse(&request.r#type)
-                .ok_or_else(|| Error::invalid(format!("type: must be invite or password, found {:?}", request.r#type)))?;
+            let purpose = users::Purpose::parse(&request.r#type).ok_or_else(|| {
+                Error::invalid(format!("type: must be invite or password, found {:?}", request.r#type))
+            })?;
             let life = Duration::from_wire(request.ttl).map_err(|_| Error::invalid("ttl: must not be negative"))?;
             users::invite(&context.auth, &context.caller, &request.name, purpose, Some(life)).await.map(link)
         }),

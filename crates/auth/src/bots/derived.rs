@@ -8,11 +8,7 @@ use domain::{
 };
 use store::{Change, Keyed};
 
-use crate::{
-    Auth,
-    guard::Guard,
-    users::created_by,
-};
+use crate::{Auth, guard::Guard, users::created_by};
 
 /// What belongs to a bot and is stored now.
 pub(super) struct Derived {

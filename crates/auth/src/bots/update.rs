@@ -58,7 +58,10 @@ pub async fn update(auth: &Auth, caller: &Caller, wanted: &Bot, fields: &[Field]
     }
     let (asked, stored) = (&wanted.metadata.revision, &old.metadata.revision);
     if !asked.is_empty() && asked != stored {
-        return Err(Error::conflict(format!("bot {:?} was changed by somebody else meanwhile: read it again", old.name())));
+        return Err(Error::conflict(format!(
+            "bot {:?} was changed by somebody else meanwhile: read it again",
+            old.name()
+        )));
     }
     let mut new = old.clone();
     for field in fields {

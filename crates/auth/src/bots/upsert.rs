@@ -30,7 +30,8 @@ pub async fn upsert(auth: &Auth, caller: &Caller, bot: Bot) -> Result<Bot, Error
             }
         };
         match result {
-            Err(error) if attempts < ATTEMPTS && matches!(error.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
+            Err(error)
+                if attempts < ATTEMPTS && matches!(error.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
             other => return other,
         }
     }

@@ -35,7 +35,8 @@ pub async fn heartbeat(
 ) -> Result<(), Error> {
     let identity = caller.identity();
     // What a bot hands to others bears its instance too, and the bot as impersonator; it may not speak for the bot.
-    let is_own = !identity.bot_name.is_empty() && !identity.bot_instance_id.is_empty() && identity.impersonator.is_empty();
+    let is_own =
+        !identity.bot_name.is_empty() && !identity.bot_instance_id.is_empty() && identity.impersonator.is_empty();
     if !is_own {
         return Err(Error::denied("access denied: only a bot with its own identity sends heartbeats"));
     }

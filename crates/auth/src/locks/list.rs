@@ -24,7 +24,12 @@ pub struct Filter {
 ///
 /// # Errors
 /// Denied, invalid page token.
-pub async fn list(auth: &Auth, caller: &Caller, request: ListRequest<'_>, filter: &Filter) -> Result<Page<Lock>, Error> {
+pub async fn list(
+    auth: &Auth,
+    caller: &Caller,
+    request: ListRequest<'_>,
+    filter: &Filter,
+) -> Result<Page<Lock>, Error> {
     let now = auth.clock.now();
     let wanted = |lock: &Lock| {
         let is_aimed = filter.targets.is_empty() || filter.targets.iter().any(|target| has_all(lock, target));

@@ -28,11 +28,8 @@ pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Erro
     refuse_derived(&role)?;
     refuse_used::<User>(auth, name, "user", |user| user.spec.roles.iter().any(|role| role == name)).await?;
     refuse_used::<Bot>(auth, name, "bot", |bot| bot.spec.roles.iter().any(|role| role == name)).await?;
-    let event = RoleDelete {
-        resource: guard.resource(&role),
-        user: caller.user_metadata(),
-        connection: caller.connection(),
-    };
+    let event =
+        RoleDelete { resource: guard.resource(&role), user: caller.user_metadata(), connection: caller.connection() };
     auth.store.change().delete_exactly(&role)?.event(&event).commit().await.map(|_| ())
 }
 
@@ -46,7 +43,10 @@ async fn refuse_used<T: Keyed>(
     let page = match page {
         Ok(page) => page,
         Err(error) if error.kind() == ErrorKind::Limit => {
-            return Err(Error::limit(format!("there are too many of kind {} to see whether role {role:?} is used", T::KIND)));
+            return Err(Error::limit(format!(
+                "there are too many of kind {} to see whether role {role:?} is used",
+                T::KIND
+            )));
         }
         Err(error) => return Err(error),
     };
@@ -55,5 +55,8 @@ async fn refuse_used<T: Keyed>(
     }
     let names: Vec<&str> = page.items.iter().map(|item| item.name()).collect();
     let more = if page.next_page_token.is_empty() { "" } else { " and others" };
-    Err(Error::conflict(format!("role {role:?} is still used by {what} {}{more}; take it away there first", names.join(", "))))
+    Err(Error::conflict(format!(
+        "role {role:?} is still used by {what} {}{more}; take it away there first",
+        names.join(", ")
+    )))
 }

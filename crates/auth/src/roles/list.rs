@@ -20,7 +20,12 @@ pub struct Filter {
 ///
 /// # Errors
 /// Denied, invalid page token.
-pub async fn list(auth: &Auth, caller: &Caller, request: ListRequest<'_>, filter: &Filter) -> Result<Page<Role>, Error> {
+pub async fn list(
+    auth: &Auth,
+    caller: &Caller,
+    request: ListRequest<'_>,
+    filter: &Filter,
+) -> Result<Page<Role>, Error> {
     let wanted = |role: &Role| {
         !(filter.skip_system && is_system(role)) && search::matches(role.metadata(), &[], &filter.keywords)
     };

@@ -23,7 +23,12 @@ pub struct Filter {
 ///
 /// # Errors
 /// Denied, invalid page token.
-pub async fn list(auth: &Auth, caller: &Caller, request: ListRequest<'_>, filter: &Filter) -> Result<Page<Token>, Error> {
+pub async fn list(
+    auth: &Auth,
+    caller: &Caller,
+    request: ListRequest<'_>,
+    filter: &Filter,
+) -> Result<Page<Token>, Error> {
     let wanted = |token: &Token| {
         let has_role = filter.roles.is_empty() || token.spec.roles.iter().any(|role| filter.roles.contains(role));
         let is_for_bot = filter.bot_name.is_empty() || token.is_for_bot() && token.spec.bot_name == filter.bot_name;
@@ -35,6 +40,10 @@ pub async fn list(auth: &Auth, caller: &Caller, request: ListRequest<'_>, filter
 /// A token may be made before its bot; it is the ordinary sign of a typing error, so it is said.
 pub(super) async fn warn_without_bot(auth: &Auth, token: &Token) {
     if token.is_for_bot() && matches!(auth.store.get::<Bot>(&token.spec.bot_name).await, Ok(None)) {
-        tracing::warn!(bot = token.spec.bot_name, token = token.safe_name(), "a token was made for a bot that does not exist");
+        tracing::warn!(
+            bot = token.spec.bot_name,
+            token = token.safe_name(),
+            "a token was made for a bot that does not exist"
+        );
     }
 }

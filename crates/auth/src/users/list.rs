@@ -25,7 +25,10 @@ impl Filter {
     fn matches(&self, user: &User) -> bool {
         let roles: Vec<&str> = user.spec.roles.iter().map(String::as_str).collect();
         let has_trait = |(key, values): (&String, &Vec<String>)| {
-            user.spec.traits.get(key).is_some_and(|held| values.is_empty() || values.iter().any(|value| held.contains(value)))
+            user.spec
+                .traits
+                .get(key)
+                .is_some_and(|held| values.is_empty() || values.iter().any(|value| held.contains(value)))
         };
         !(self.skip_system && user.metadata.label(metadata::RESOURCE_TYPE) == "system")
             && search::matches(user.metadata(), &roles, &self.keywords)

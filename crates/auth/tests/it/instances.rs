@@ -37,7 +37,8 @@ async fn a_bot_says_that_it_lives_and_only_for_itself() {
     let (held, id) = joined(&cluster, "one").await;
     let caller = cluster.caller(&held).unwrap();
     let lineage = storage::Key::new("tessera_lineage", &id);
-    let pending = async || String::from_utf8(auth.store().record(&lineage).await.unwrap().unwrap().value.to_vec()).unwrap();
+    let pending =
+        async || String::from_utf8(auth.store().record(&lineage).await.unwrap().unwrap().value.to_vec()).unwrap();
     let before = pending().await;
     let events = cluster.events().await.len();
     for number in 0..LATEST_RECORDS + 3 {
@@ -101,7 +102,9 @@ async fn instances_are_listed_in_an_order_of_choice_page_by_page() {
     let cluster = Cluster::start().await;
     cluster.with_bot().await;
     let (auth, admin) = (&cluster.auth, cluster.admin());
-    for (number, (host, version)) in [("beta", "18.10.0"), ("alpha", "18.9.1"), ("gamma", "v18.2.0")].into_iter().enumerate() {
+    for (number, (host, version)) in
+        [("beta", "18.10.0"), ("alpha", "18.9.1"), ("gamma", "v18.2.0")].into_iter().enumerate()
+    {
         let (held, _) = joined(&cluster, &format!("token-{number}")).await;
         cluster.clock.advance(Duration::from_secs(10));
         let caller = cluster.caller(&held).unwrap();

@@ -61,7 +61,8 @@ async fn the_status_is_the_servers_own() {
     assert_eq!(status.registration_secret.expose().len(), 64);
     let again = tokens::upsert(auth, &admin, bound).await.unwrap();
     assert_eq!(again.status, stored.status, "the registration secret must stay");
-    let other = tokens::create(auth, &admin, Token { metadata: domain::Metadata::named("bound-2"), ..again }).await.unwrap();
+    let other =
+        tokens::create(auth, &admin, Token { metadata: domain::Metadata::named("bound-2"), ..again }).await.unwrap();
     assert_ne!(other.status, stored.status);
 }
 

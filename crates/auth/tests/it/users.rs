@@ -39,8 +39,7 @@ async fn secrets_leave_only_for_those_who_may_read_everything() {
     let cluster = Cluster::start().await;
     let (auth, admin) = (&cluster.auth, cluster.admin());
     let mut bob = user("bob", &["access"]);
-    bob.spec.local_auth =
-        Some(LocalAuth { password_hash: SecretBytes::new(b"hash".to_vec()), ..LocalAuth::default() });
+    bob.spec.local_auth = Some(LocalAuth { password_hash: SecretBytes::new(b"hash".to_vec()), ..LocalAuth::default() });
     let shown = users::create(auth, &admin, bob).await.unwrap();
     assert!(shown.spec.local_auth.is_none());
     // Writing back what was shown without secrets takes none away.
