@@ -10,6 +10,7 @@ mod instances;
 mod joining;
 mod keys;
 mod locks;
+mod operations;
 mod outside;
 mod people;
 mod renewal;
