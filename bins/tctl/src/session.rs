@@ -73,6 +73,7 @@ impl Session {
     /// The administrator's socket, and the file that told us where it is.
     pub(crate) fn admin_socket(&self) -> anyhow::Result<(PathBuf, String)> {
         let found = daemon::config::find(self.globals.config.as_deref())
+            .map_err(cli::exit::invalid_input)
             .advise(|| "name the server's file with -c FILE, or use an identity file with -i FILE")?;
         let name = found.path.map_or_else(|| "the embedded default".to_owned(), |path| path.display().to_string());
         Ok((daemon::admin_socket(&found.config.teleport.data_dir), name))

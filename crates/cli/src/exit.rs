@@ -52,8 +52,22 @@ impl Exit {
         if error.chain().any(|cause| cause.is::<Usage>()) {
             return Exit::Usage;
         }
+        if error.chain().any(|cause| cause.is::<InvalidInput>() || cause.is::<domain::DocumentError>()) {
+            return Exit::Invalid;
+        }
         error.chain().find_map(|cause| cause.downcast_ref::<domain::Error>()).map_or(Exit::Failed, |e| e.kind.into())
     }
+}
+
+/// A failure whose reason is what somebody wrote into a file: it shows as the failure itself and ends with
+/// [`Exit::Invalid`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidInput(#[source] anyhow::Error);
+
+/// Marks a failure as caused by the content of a file.
+pub fn invalid_input(failure: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(InvalidInput(failure.into()))
 }
 
 impl From<Kind> for Exit {
@@ -80,3 +94,22 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_decides_the_code() {
+        for (error, exit) in [
+            (anyhow::anyhow!("x"), Exit::Failed),
+            (anyhow::Error::new(Usage("x".into())), Exit::Usage),
+            (anyhow::Error::new(domain::Error::unavailable("x")).context("y"), Exit::Unavailable),
+            (anyhow::Error::new(domain::Error::conflict("x")), Exit::Conflict),
+            (invalid_input(anyhow::anyhow!("x")).context("y"), Exit::Invalid),
+            (anyhow::Error::new(domain::read_documents("kind: [", "f").unwrap_err()), Exit::Invalid),
+        ] {
+            assert_eq!(Exit::of(&error), exit, "{error:#}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use crate::{
 /// How long a fast stop (TERM, INT) waits for calls that are running.
 const FAST_STOP: Duration = Duration::from_secs(5);
 
-/// How long a graceful stop (QUIT) waits, unless `shutdown_delay` says more.
+/// How long a graceful stop (QUIT) waits for calls that are running.
 const GRACEFUL_STOP: Duration = Duration::from_secs(30 * 3600);
 
 /// Runs a server until a signal ends it.
@@ -71,32 +71,36 @@ async fn drain(
 ) -> service::Outcome {
     let supervisor = server.supervisor().clone();
     let readiness = server.readiness().clone();
-    let running = server.run(GRACEFUL_STOP.max(delay));
+    let stopping = readiness.register("shutdown");
+    stopping.ready();
+    let running = server.run(GRACEFUL_STOP);
     tokio::pin!(running);
-    let mut hard_stop: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(std::future::pending());
+    let (mut soft_stop, mut hard_stop) = (never(), never());
+    let mut is_stopping = false;
     loop {
         tokio::select! {
             outcome = &mut running => return outcome,
+            () = &mut soft_stop => {
+                supervisor.stop().soft();
+                soft_stop = never();
+            }
             () = &mut hard_stop => {
                 supervisor.stop().hard();
-                hard_stop = Box::pin(std::future::pending());
+                hard_stop = never();
             }
             signal = signals.next() => match signal {
-                Signal::Stop => {
-                    tracing::info!("stopping");
+                // A second signal means that somebody has waited long enough.
+                Signal::Stop if is_stopping => supervisor.stop().hard(),
+                Signal::Stop | Signal::StopGracefully => {
+                    tracing::info!(?signal, "stopping");
                     notifier.stopping();
-                    // A second signal means that somebody has waited long enough.
-                    if supervisor.stop().is_requested() {
-                        supervisor.stop().hard();
-                    } else {
-                        supervisor.stop().soft();
-                        hard_stop = Box::pin(fast_stop(clock.clone()));
+                    stopping.unready("shutting down");
+                    // Whoever balances the load looks at /readyz and has this long to send others elsewhere.
+                    soft_stop = after(clock, delay);
+                    if signal == Signal::Stop {
+                        hard_stop = after(clock, delay + FAST_STOP);
                     }
-                }
-                Signal::StopGracefully => {
-                    tracing::info!("stopping gracefully: running calls may finish");
-                    notifier.stopping();
-                    supervisor.stop().soft();
+                    is_stopping = true;
                 }
                 Signal::Reload => {
                     if let Err(error) = log.reopen() {
@@ -113,8 +117,15 @@ async fn drain(
     }
 }
 
-async fn fast_stop(clock: Clock) {
-    clock.sleep(FAST_STOP).await;
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn never() -> Timer {
+    Box::pin(std::future::pending())
+}
+
+fn after(clock: &Clock, delay: Duration) -> Timer {
+    let clock = clock.clone();
+    Box::pin(async move { clock.sleep(delay).await })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the daemon resolves the environment for everybody below it")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cli::Output;
+use cli::{Output, exit::invalid_input};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    let found = daemon::config::find(args.file.as_deref())?;
+    let found = daemon::config::find(args.file.as_deref()).map_err(invalid_input)?;
     if args.quiet {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use anyhow::bail;
+use cli::exit::invalid_input;
 use daemon::{Environment, Overrides};
 
 /// Flags.
@@ -107,7 +108,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     // Versions are only compared once there are other servers.
     let _ = args.skip_version_check;
-    let mut config = daemon::config::find(args.config.as_deref())?.config;
+    let mut config = daemon::config::find(args.config.as_deref()).map_err(invalid_input)?.config;
     let overrides = Overrides {
         roles: args.roles.into_iter().collect(),
         nodename: args.nodename,

@@ -59,7 +59,8 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 /// Kind, sub-kind and name; a certificate authority is named by its type, and by its cluster after another slash.
 fn resource(text: &str) -> anyhow::Result<(Kind, String, String)> {
     let (word, name) = text.split_once('/').unwrap_or((text, ""));
-    let kind = Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
+    let kind =
+        Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
     if kind != Kind::CertAuthority || name.is_empty() {
         return Ok((kind, String::new(), name.to_owned()));
     }

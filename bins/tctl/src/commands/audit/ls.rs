@@ -90,6 +90,9 @@ fn about(event: &Value) -> String {
         _ => None,
     });
     let mut parts: Vec<String> = parts.collect();
+    if let Some(user) = event.pointer("/identity/user").and_then(Value::as_str) {
+        parts.push(format!("for={user}"));
+    }
     if event.get("success") == Some(&Value::Bool(false)) {
         parts.insert(0, "FAILED".to_owned());
     }

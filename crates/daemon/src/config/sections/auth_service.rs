@@ -182,6 +182,10 @@ fn public_addresses(fields: &Fields<'_>) -> Vec<Address> {
 
 fn tokens(fields: &Fields<'_>) -> Vec<StaticToken> {
     let mut tokens = Vec::new();
+    fields.warn(
+        "tokens",
+        "has no effect yet: these tokens are for agents, which are not supported yet; bots join with tctl bots add",
+    );
     // A list of one token with several roles ("proxy,node:secret") must not be split at the comma.
     for text in fields.lines("tokens") {
         match text.split_once(':') {

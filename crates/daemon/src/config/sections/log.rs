@@ -119,6 +119,7 @@ pub(super) fn read(fields: Fields<'_>) -> Log {
             extra_fields: format.texts("extra_fields").unwrap_or_default(),
         },
     };
+    format.warn("extra_fields", "has no effect: every record carries time, level, component and caller");
     format.finish();
     fields.finish();
     log

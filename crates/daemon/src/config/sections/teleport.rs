@@ -33,7 +33,7 @@ pub struct Common {
     /// `/healthz`, `/readyz`, `/metrics`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diag_addr: Option<Address>,
-    /// How long a graceful stop lets connections finish before it ends them; the service stays unready meanwhile.
+    /// How long a server that was told to stop goes on serving, unready, so that a load balancer sends others elsewhere.
     #[serde(serialize_with = "duration::go::serialize")]
     pub shutdown_delay: Duration,
     /// Pins of the CA of the cluster that is joined.
