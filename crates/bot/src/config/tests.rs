@@ -174,15 +174,17 @@ destinations:
 
 #[test]
 fn bombs_are_refused() {
+    let clock = clock::Clock::system();
     let mut laughs = String::from("version: v2\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..9 {
         let alias = format!("*a{}", level - 1);
-        laughs += &format!("a{level}: &a{level} [{}]\n", vec![alias.as_str(); 10].join(", "));
+        laughs += &format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", "));
     }
     let steps: String = (0..200).map(|level| "  ".repeat(level) + "a:\n").collect();
     for bomb in [laughs, steps, "[".repeat(100_000)] {
-        let started = std::time::Instant::now();
+        let started = clock.monotonic();
         assert!(Config::parse(&bomb, "bomb").is_err());
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        let took = clock.monotonic() - started;
+        assert!(took < Duration::from_secs(1), "{took:?}");
     }
 }
