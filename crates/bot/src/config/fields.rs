@@ -78,7 +78,21 @@ impl<'a> Fields<'a> {
     pub(crate) fn required(&mut self, key: &'static str) -> Result<String, ConfigError> {
         match self.text(key)? {
             Some(text) if !text.is_empty() => Ok(text),
-            _ => Err(self.refuse(key, "is required")),
+            _ => Err(self.missing(key)),
+        }
+    }
+
+    /// The error for a key that must be there: a misspelt one is more likely than none.
+    pub(crate) fn missing(&self, key: &str) -> ConfigError {
+        let misspelt = |entry: &&(Key, Node)| {
+            !self.asked.contains(&entry.0.text.as_str()) && nearest(&entry.0.text, &[key]).is_some()
+        };
+        match self.entries.iter().find(misspelt) {
+            Some((found, _)) => {
+                let message = format!("unknown key {:?}; did you mean {key:?}?", self.name(&found.text));
+                self.source.error(found.at, message)
+            }
+            None => self.refuse(key, "is required"),
         }
     }
 

@@ -69,7 +69,7 @@ impl Service {
         service.credential_ttl = either_ttl(&mut fields)?;
         service.renewal_interval = fields.duration("renewal_interval")?;
         if kind.has_destination {
-            let node = fields.node("destination").ok_or_else(|| fields.refuse("destination", "is required"))?;
+            let node = fields.node("destination").ok_or_else(|| fields.missing("destination"))?;
             let destination = Destination::read(source, node, &fields.name("destination"))?;
             if kind.name == "ssh-multiplexer" && !matches!(destination, Destination::Directory(_)) {
                 return Err(fields.refuse("destination", "must be a directory"));
@@ -166,7 +166,7 @@ fn read_field(fields: &mut Fields<'_>, field: &Field) -> Result<Option<Json>, Co
         Shape::Any => fields.node(field.name).map(to_json),
     };
     if field.required && value.as_ref().is_none_or(|value| value == "") {
-        return Err(fields.refuse(field.name, "is required"));
+        return Err(fields.missing(field.name));
     }
     Ok(value)
 }

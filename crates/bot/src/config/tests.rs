@@ -51,6 +51,7 @@ fn each_mistake_has_its_line_and_a_way_out() {
         ("version: v2\nonboarding:\n  ca_pins: [abc]\n", Some(3), "sha256:"),
         ("version: v2\noutputs:\n- type: identiy\n", Some(3), "did you mean \"identity\""),
         ("version: v2\noutputs:\n- type: identity\n", Some(3), "destination: is required"),
+        ("version: v2\noutputs:\n- type: identity\n  destnation: {}\n", Some(4), "did you mean \"destination\""),
         (
             "version: v2\noutputs:\n- type: application\n  destination: {type: memory}\n",
             Some(3),
