@@ -17,8 +17,7 @@ pub(crate) struct Output {
     pub(crate) kind: &'static str,
     /// How it is called.
     pub(crate) name: String,
-    /// Between two writes.
-    pub(crate) interval: Duration,
+    interval: Duration,
     ttl: Duration,
     roles: Vec<String>,
     allow_reissue: bool,
@@ -48,6 +47,13 @@ impl Output {
             sink: Arc::new(Sink::open(destination)?),
             name,
         })
+    }
+
+    /// Between two writes: a little more than the interval, so that the bot's own identity, which no certificate
+    /// outlives, goes first; never so much that the old certificate ends before.
+    pub(crate) fn pause(&self) -> Duration {
+        let late = self.interval / 20;
+        self.interval + late.min(self.ttl.saturating_sub(self.interval) / 2)
     }
 
     /// Gets new certificates and writes the artifacts.

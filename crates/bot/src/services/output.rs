@@ -37,8 +37,7 @@ pub(crate) async fn run(hub: Hub, output: Arc<Output>, component: Component, sto
             Ok(()) => {
                 (failures, backoff) = (0, Backoff::new(FIRST_WAIT, LONGEST_WAIT));
                 component.ready();
-                // A little late, so that the bot's own identity goes first: no certificate outlives that.
-                output.interval + output.interval / 20
+                output.pause()
             }
             Err(error) => {
                 failures += 1;
