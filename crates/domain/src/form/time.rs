@@ -8,15 +8,22 @@ use serde::de::{Error, Visitor};
 /// "No time" as it is printed.
 pub const ZERO: &str = "0001-01-01T00:00:00Z";
 
+/// The same as seconds since 1970.
+const ZERO_SECONDS: i64 = -62_135_596_800;
+
 /// Reads RFC 3339; the first instant of year 1 and the empty text are "no time".
 ///
 /// # Errors
 /// When the text is no RFC 3339 timestamp.
 pub fn parse(text: &str) -> Result<Option<Timestamp>, String> {
-    if text.is_empty() || text == ZERO {
+    if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| format!("must be a time like 2027-01-31T15:04:05Z, found {text:?}"))
+    let time: Timestamp =
+        text.parse().map_err(|_| format!("must be a time like 2027-01-31T15:04:05Z, found {text:?}"))?;
+    // However it is spelt: `…T00:00:00.000Z` and `…+00:00` are the same instant.
+    let is_zero = time.as_second() == ZERO_SECONDS && time.subsec_nanosecond() == 0;
+    Ok((!is_zero).then_some(time))
 }
 
 /// Writes RFC 3339, in UTC.
@@ -93,5 +100,19 @@ pub mod option {
             Some(time) => serializer.collect_str(time),
             None => serializer.serialize_none(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_instant_is_no_time_however_it_is_spelt() {
+        for text in ["", ZERO, "0001-01-01T00:00:00.000Z", "0001-01-01T00:00:00+00:00", "0001-01-01T01:00:00+01:00"] {
+            assert_eq!(parse(text), Ok(None), "{text}");
+        }
+        assert_eq!(parse("1970-01-01T00:00:00Z"), Ok(Some(Timestamp::UNIX_EPOCH)));
+        assert!(parse("yesterday").is_err());
     }
 }
