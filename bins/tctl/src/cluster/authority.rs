@@ -89,7 +89,12 @@ impl Remote for CertAuthority {
         Ok(found)
     }
 
+    /// The API has no call that only creates; our own authorities always exist.
     async fn create(client: &Client, authority: Self) -> Result<(), Error> {
+        let (ca_type, cluster) = (authority.ca_type(), &authority.spec.cluster_name);
+        if of_type(client, ca_type, false).await?.iter().any(|found| found.spec.cluster_name == *cluster) {
+            return Err(Error::already_exists(format!("cert_authority \"{ca_type}/{cluster}\" already exists")));
+        }
         Self::upsert(client, authority).await
     }
 

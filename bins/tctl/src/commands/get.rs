@@ -1,7 +1,7 @@
 //! `tctl get`: resources as documents that `tctl create` reads back.
 
 use cli::{Format, Table};
-use domain::{AnyResource, Timestamp};
+use domain::{AnyResource, Kind, Timestamp, metadata};
 
 use super::reference;
 use crate::{cluster, session::Session};
@@ -25,8 +25,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
     let client = session.client().await?;
     let mut found = Vec::new();
-    for reference in reference::parse(&args.resources.join(","))? {
+    let text = args.resources.join(",");
+    for reference in reference::parse(&text)? {
         found.extend(cluster::get(&client, reference.kind, reference.name.as_deref(), args.with_secrets).await?);
+    }
+    if text == "all" {
+        // A bot brings its user and role along; as documents of their own they could not be created again.
+        found.retain(|resource| resource.kind() == Kind::Bot || resource.metadata().label(metadata::BOT).is_empty());
     }
     match args.format {
         Format::Text => session.out.text(table(&found)),
