@@ -15,6 +15,12 @@ pub const DEFAULT_PAGE_SIZE: usize = 1_000;
 /// The most resources on one page, whatever the caller asks for: a page must fit a message.
 pub const MAX_PAGE_SIZE: usize = 1_000;
 
+/// The most bytes on one page, as stored; a single larger resource is still a page of its own.
+///
+/// Official clients take no message over 4 MiB. What is stored is JSON, and longer than the message made of it; half
+/// leaves room for what a message adds.
+pub const MAX_PAGE_BYTES: usize = 2 << 20;
+
 /// A filtered list that has something to return looks at this many resources at most.
 pub const SCAN_AFTER_MATCH: usize = 5_000;
 
@@ -72,7 +78,7 @@ pub(crate) async fn list<T: Keyed>(
     let prefix = prefix_of::<T>(request.group);
     let size = request.size();
     let mut after = start::<T>(request)?;
-    let (mut items, mut scanned): (Vec<T>, usize) = (Vec::new(), 0);
+    let (mut items, mut bytes, mut scanned): (Vec<T>, usize, usize) = (Vec::new(), 0, 0);
     let mut chunk = CHUNK.min(size + 1);
     loop {
         let page = backend.range(&prefix, after.as_ref(), chunk).await.map_err(from_storage)?;
@@ -81,7 +87,8 @@ pub(crate) async fn list<T: Keyed>(
         for item in &page.items {
             let resource = decode::<T>(item)?.value;
             if filter(&resource) {
-                if items.len() == size {
+                bytes += item.value.len();
+                if items.len() == size || (bytes > MAX_PAGE_BYTES && !items.is_empty()) {
                     let next_page_token = token(&items);
                     return Ok(Page { items, next_page_token });
                 }

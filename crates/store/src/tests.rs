@@ -164,6 +164,27 @@ async fn expiry_follows_the_metadata() {
 }
 
 #[tokio::test]
+async fn pages_are_bounded_in_bytes() {
+    let Fixture { store, .. } = fixture();
+    for n in 0..50 {
+        let mut large = role(&format!("r{n:02}"));
+        large.metadata.description = "x".repeat(64 * 1024);
+        create(&store, &large).await;
+    }
+    let (mut seen, mut token, mut pages) = (0, String::new(), 0);
+    loop {
+        let page = store.list::<Role>(&ListRequest::page(0, &token)).await.expect("a page");
+        assert!(page.items.len() * 64 * 1024 <= crate::MAX_PAGE_BYTES, "{} large roles on a page", page.items.len());
+        (seen, pages) = (seen + page.items.len(), pages + 1);
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((seen, pages), (50, 2));
+}
+
+#[tokio::test]
 async fn pages_name_the_last_item_returned() {
     let Fixture { store, .. } = fixture();
     for n in 0..10 {
