@@ -29,7 +29,8 @@ impl Written for App {
     }
 
     fn record(&self, change: Change, old: Option<&Self>, guard: &Guard<'_>) -> Change {
-        let (resource, user, connection) = (guard.resource(self), guard.caller.user_metadata(), guard.caller.connection());
+        let (resource, user, connection) =
+            (guard.resource(self), guard.caller.user_metadata(), guard.caller.connection());
         let app = AppMetadata {
             app_uri: self.spec.uri.clone(),
             app_public_addr: self.spec.public_addr.clone(),

@@ -45,5 +45,6 @@ fn pins(authority: &CertAuthority) -> Result<Vec<String>, Error> {
 
 /// The trusted certificates, readable or the request is refused.
 fn certificates(authority: &CertAuthority) -> Result<Vec<x509::Certificate>, Error> {
-    ca::authority::trusted_certificates(authority).map_err(|error| internal("a certificate authority cannot be read", error))
+    ca::authority::trusted_certificates(authority)
+        .map_err(|error| internal("a certificate authority cannot be read", error))
 }

@@ -12,7 +12,12 @@ impl Auth {
     ///
     /// # Errors
     /// Denied, also for a caller that nobody knows.
-    pub(crate) fn require_undenied(&self, caller: &Caller, asked: &Asked<'_>, context: &RuleContext<'_>) -> Result<(), Error> {
+    pub(crate) fn require_undenied(
+        &self,
+        caller: &Caller,
+        asked: &Asked<'_>,
+        context: &RuleContext<'_>,
+    ) -> Result<(), Error> {
         let decision = caller.access().check_rule(context, asked.kind, asked.verb);
         match &decision.reason {
             Reason::NoneAllowed { .. } if !caller.is_anonymous() => Ok(()),

@@ -26,13 +26,7 @@ fn decode(request: ExplainRequest) -> Result<Question, Error> {
         Some(explain_request::Subject::Roles(roles)) => Subject::Roles(roles.names),
         None => return Err(Error::invalid("subject: a user or roles are needed")),
     };
-    Ok(Question {
-        subject,
-        verb: request.verb,
-        kind: request.kind,
-        sub_kind: request.sub_kind,
-        name: request.name,
-    })
+    Ok(Question { subject, verb: request.verb, kind: request.kind, sub_kind: request.sub_kind, name: request.name })
 }
 
 fn encode(explanation: &Explanation) -> ExplainResponse {

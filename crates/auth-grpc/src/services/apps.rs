@@ -6,9 +6,7 @@ use api::{
         app_server, timestamp,
     },
     r#gen::{
-        proto::{
-            ListAppsResponse, ListResourcesRequest, ListResourcesResponse, PaginatedResource, paginated_resource,
-        },
+        proto::{ListAppsResponse, ListResourcesRequest, ListResourcesResponse, PaginatedResource, paginated_resource},
         types::{AppV3List, KeepAlive, keep_alive::KeepAliveType},
     },
     methods::proto::auth_service::{
@@ -80,28 +78,42 @@ fn app_rows() -> Vec<Row> {
 fn server_rows() -> Vec<Row> {
     vec![
         unary::<ListResources, _, _>(Who::Authenticated, Operation::ReadAppServers, list_resources),
-        unary::<UpsertApplicationServer, _, _>(Who::Authenticated, Operation::UpsertAppServer, |context, request| async move {
-            let server = request.server.ok_or_else(|| Error::invalid("server: is needed"))?;
-            let server = servers::upsert(&context.auth, &context.caller, app_server::from_wire(server)?).await?;
-            Ok(KeepAlive {
-                name: server.metadata.name.clone(),
-                namespace: "default".to_owned(),
-                expires: server.metadata.expires.map(timestamp),
-                r#type: KeepAliveType::App.into(),
-                host_id: server.spec.host_id.clone(),
-            })
-        }),
-        unary::<DeleteApplicationServer, _, _>(Who::Authenticated, Operation::DeleteAppServer, |context, request| async move {
-            servers::delete(&context.auth, &context.caller, &request.host_id, &request.name).await
-        }),
-        unary::<DeleteAllApplicationServers, _, _>(Who::Authenticated, Operation::DeleteAppServer, |context, _| async move {
-            servers::delete_all(&context.auth, &context.caller).await
-        }),
+        unary::<UpsertApplicationServer, _, _>(
+            Who::Authenticated,
+            Operation::UpsertAppServer,
+            |context, request| async move {
+                let server = request.server.ok_or_else(|| Error::invalid("server: is needed"))?;
+                let server = servers::upsert(&context.auth, &context.caller, app_server::from_wire(server)?).await?;
+                Ok(KeepAlive {
+                    name: server.metadata.name.clone(),
+                    namespace: "default".to_owned(),
+                    expires: server.metadata.expires.map(timestamp),
+                    r#type: KeepAliveType::App.into(),
+                    host_id: server.spec.host_id.clone(),
+                })
+            },
+        ),
+        unary::<DeleteApplicationServer, _, _>(
+            Who::Authenticated,
+            Operation::DeleteAppServer,
+            |context, request| async move {
+                servers::delete(&context.auth, &context.caller, &request.host_id, &request.name).await
+            },
+        ),
+        unary::<DeleteAllApplicationServers, _, _>(
+            Who::Authenticated,
+            Operation::DeleteAppServer,
+            |context, _| async move { servers::delete_all(&context.auth, &context.caller).await },
+        ),
         // On the wire one answer and a stream of one answer are the same bytes.
-        both_streams::<SendKeepAlives, _, _>(Who::Authenticated, Operation::UpsertAppServer, |context, alive| async move {
-            let answers: Answers<()> = Box::pin(stream::once(keep_alives(context, alive)));
-            Ok(answers)
-        }),
+        both_streams::<SendKeepAlives, _, _>(
+            Who::Authenticated,
+            Operation::UpsertAppServer,
+            |context, alive| async move {
+                let answers: Answers<()> = Box::pin(stream::once(keep_alives(context, alive)));
+                Ok(answers)
+            },
+        ),
     ]
 }
 
@@ -122,7 +134,8 @@ async fn list_resources(context: Context, request: ListResourcesRequest) -> Resu
     };
     let size = size(request.limit);
     let found =
-        servers::list(&context.auth, &context.caller, size, &request.start_key, wanted, request.need_total_count).await?;
+        servers::list(&context.auth, &context.caller, size, &request.start_key, wanted, request.need_total_count)
+            .await?;
     let carry = |server: &domain::resources::AppServer| PaginatedResource {
         resource: Some(paginated_resource::Resource::AppServer(app_server::to_wire(server))),
         ..Default::default()
@@ -162,12 +175,24 @@ fn session_rows() -> Vec<Row> {
     const READ: Operation = Operation::ReadApps;
     const CHANGE: Operation = Operation::UpdateApp;
     vec![
-        unary::<CreateAppSession, _, _>(Who::Authenticated, CHANGE, |_, _| async { later("a session with an application") }),
+        unary::<CreateAppSession, _, _>(Who::Authenticated, CHANGE, |_, _| async {
+            later("a session with an application")
+        }),
         unary::<GetAppSession, _, _>(Who::Authenticated, READ, |_, _| async { later("a session with an application") }),
-        unary::<ListAppSessions, _, _>(Who::Authenticated, READ, |_, _| async { later("a session with an application") }),
-        unary::<GenerateAppToken, _, _>(Who::Authenticated, CHANGE, |_, _| async { later("a token for an application") }),
-        unary::<DeleteAppSession, _, _>(Who::Authenticated, CHANGE, |_, _| async { later("a session with an application") }),
-        unary::<DeleteUserAppSessions, _, _>(Who::Authenticated, CHANGE, |_, _| async { later("a session with an application") }),
-        unary::<DeleteAllAppSessions, _, _>(Who::Authenticated, CHANGE, |_, ()| async { later("a session with an application") }),
+        unary::<ListAppSessions, _, _>(Who::Authenticated, READ, |_, _| async {
+            later("a session with an application")
+        }),
+        unary::<GenerateAppToken, _, _>(Who::Authenticated, CHANGE, |_, _| async {
+            later("a token for an application")
+        }),
+        unary::<DeleteAppSession, _, _>(Who::Authenticated, CHANGE, |_, _| async {
+            later("a session with an application")
+        }),
+        unary::<DeleteUserAppSessions, _, _>(Who::Authenticated, CHANGE, |_, _| async {
+            later("a session with an application")
+        }),
+        unary::<DeleteAllAppSessions, _, _>(Who::Authenticated, CHANGE, |_, ()| async {
+            later("a session with an application")
+        }),
     ]
 }

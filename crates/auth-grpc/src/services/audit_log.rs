@@ -83,10 +83,14 @@ pub(crate) fn rows() -> Vec<Row> {
             let answers: Answers<_> = Box::pin(stream::iter(chunks.collect::<Vec<_>>()));
             Ok(answers)
         }),
-        server_stream::<StreamUnstructuredSessionEvents, _, _>(Who::Authenticated, SEARCH, |context, request| async move {
-            permit_sessions(&context.auth, &context.caller)?;
-            Err(Error::not_found(format!("session {:?} not found", request.session_id)))
-        }),
+        server_stream::<StreamUnstructuredSessionEvents, _, _>(
+            Who::Authenticated,
+            SEARCH,
+            |context, request| async move {
+                permit_sessions(&context.auth, &context.caller)?;
+                Err(Error::not_found(format!("session {:?} not found", request.session_id)))
+            },
+        ),
         unary::<EmitAuditEvent, _, _>(Who::Authenticated, Operation::EmitEvent, |context, event| async move {
             emit(&context.auth, &context.caller, audit_event::from_one_of(&event)?).await
         }),
@@ -102,8 +106,7 @@ pub(crate) fn rows() -> Vec<Row> {
             })
         }),
         server_stream::<ExportChain, _, _>(Who::Authenticated, Operation::VerifyAudit, |context, request| async move {
-            let export =
-                export_chain(&context.auth, &context.caller, request.after, request.checkpoints_only).await?;
+            let export = export_chain(&context.auth, &context.caller, request.after, request.checkpoints_only).await?;
             Ok(pieces(context, export))
         }),
     ]
@@ -203,8 +206,7 @@ impl Pieces for ChainExport {
 }
 
 fn checkpoint(checkpoint: audit::Checkpoint) -> Result<ExportChainResponse, Error> {
-    let document =
-        serde_json::to_vec(&checkpoint).map_err(|_| Error::internal("a checkpoint cannot be written"))?;
+    let document = serde_json::to_vec(&checkpoint).map_err(|_| Error::internal("a checkpoint cannot be written"))?;
     let newest = checkpoint.heads.iter().max_by_key(|head| head.position);
     let item = Checkpoint {
         position: newest.map_or(0, |head| head.position),

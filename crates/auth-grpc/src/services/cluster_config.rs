@@ -83,7 +83,9 @@ fn recording_rows() -> Vec<Row> {
     const FIELD: &str = "session_recording_config";
     vec![
         unary::<GetSessionRecordingConfig, _, _>(Who::Authenticated, READ, |context, _| async move {
-            read::<SessionRecordingConfig>(&context.auth, &context.caller).await.map(|stored| recording::to_wire(&stored))
+            read::<SessionRecordingConfig>(&context.auth, &context.caller)
+                .await
+                .map(|stored| recording::to_wire(&stored))
         }),
         unary::<UpdateSessionRecordingConfig, _, _>(Who::Authenticated, CHANGE, |context, request| async move {
             let wanted: SessionRecordingConfig = carried(FIELD, request.session_recording_config)?;
@@ -94,7 +96,9 @@ fn recording_rows() -> Vec<Row> {
             upsert(&context.auth, &context.caller, wanted).await.map(|stored| recording::to_wire(&stored))
         }),
         unary::<ResetSessionRecordingConfig, _, _>(Who::Authenticated, CHANGE, |context, _| async move {
-            reset::<SessionRecordingConfig>(&context.auth, &context.caller).await.map(|stored| recording::to_wire(&stored))
+            reset::<SessionRecordingConfig>(&context.auth, &context.caller)
+                .await
+                .map(|stored| recording::to_wire(&stored))
         }),
     ]
 }

@@ -1,17 +1,15 @@
 //! Calls that the schema has and this server does not answer yet: refused by name, so that clients fall back or say why.
 
-use api::{
-    methods::{
-        Method,
-        proto::{
-            auth_service::GenerateHostCerts,
-            join_service::{
-                RegisterUsingAzureMethod, RegisterUsingBoundKeypairMethod, RegisterUsingIamMethod,
-                RegisterUsingOracleMethod, RegisterUsingTpmMethod,
-            },
+use api::methods::{
+    Method,
+    proto::{
+        auth_service::GenerateHostCerts,
+        join_service::{
+            RegisterUsingAzureMethod, RegisterUsingBoundKeypairMethod, RegisterUsingIamMethod,
+            RegisterUsingOracleMethod, RegisterUsingTpmMethod,
         },
-        teleport::join::v1::join_service::Join,
     },
+    teleport::join::v1::join_service::Join,
 };
 use auth::Operation;
 use domain::Error;
@@ -35,7 +33,8 @@ pub(crate) fn rows() -> Vec<Row> {
 /// A way of joining with a dialogue. Strangers may ask, as they may for the one that exists.
 fn join<M: Method>() -> Row {
     both_streams::<M, _, _>(Who::Anyone, Operation::Join, |_, _| async {
-        let refusal = format!("{}/{}: this way of joining is not supported yet; use join method \"token\"", M::SERVICE, M::NAME);
+        let refusal =
+            format!("{}/{}: this way of joining is not supported yet; use join method \"token\"", M::SERVICE, M::NAME);
         Err::<Answers<M::Response>, Error>(Error::unsupported(refusal))
     })
 }

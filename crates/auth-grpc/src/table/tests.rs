@@ -30,9 +30,13 @@ fn no_call_has_two_rows_or_a_row_and_a_refusal() {
 fn strangers_reach_what_joining_needs_and_nothing_else() {
     let open: BTreeSet<&str> = rows().iter().filter(|row| row.who == Who::Anyone).map(|row| row.path).collect();
     for path in &open {
-        let is_known = ["/proto.AuthService/Ping", "/proto.AuthService/GetDomainName", "/proto.AuthService/GetClusterCACert"];
+        let is_known =
+            ["/proto.AuthService/Ping", "/proto.AuthService/GetDomainName", "/proto.AuthService/GetClusterCACert"];
         let joins = ["/proto.JoinService/", "/teleport.join.v1.JoinService/", "/tessera.v1.RenewalService/"];
-        assert!(is_known.contains(path) || joins.iter().any(|service| path.starts_with(service)), "{path} is open to strangers");
+        assert!(
+            is_known.contains(path) || joins.iter().any(|service| path.starts_with(service)),
+            "{path} is open to strangers"
+        );
     }
     assert!(open.len() >= 4, "{open:?}");
 }

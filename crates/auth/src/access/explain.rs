@@ -91,7 +91,7 @@ async fn labels(auth: &Auth, kind: Kind, group: &str, name: &str) -> Result<BTre
     let shown = if kind == Kind::Token { token::mask(name) } else { name.to_owned() };
     let item = auth.store.record(&key).await?;
     let item = item.ok_or_else(|| Error::not_found(format!("{kind} {shown:?} not found")))?;
-    let document: Labelled = serde_json::from_slice(&item.value)
-        .map_err(|error| internal("a stored resource cannot be read", error))?;
+    let document: Labelled =
+        serde_json::from_slice(&item.value).map_err(|error| internal("a stored resource cannot be read", error))?;
     Ok(document.metadata.labels)
 }

@@ -2,7 +2,10 @@
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use domain::{Error, resources::{App, AppServer}};
+use domain::{
+    Error,
+    resources::{App, AppServer},
+};
 use predicate::{Environment, Expression, Value};
 use serde_json::Value as Json;
 
@@ -66,13 +69,12 @@ impl Query {
     /// Whether an application is wanted. One for which the expression has no answer is not.
     pub(crate) fn matches(&self, app: &App) -> bool {
         let labels = &app.metadata.labels;
-        let has = |(key, value): (&String, &String)| labels.get(key).is_some_and(|found| value == "*" || value == found);
+        let has =
+            |(key, value): (&String, &String)| labels.get(key).is_some_and(|found| value == "*" || value == found);
         let more = [app.metadata.description.as_str(), app.spec.public_addr.as_str(), app.spec.uri.as_str()];
         self.asked.labels.iter().all(has)
             && search::matches(&app.metadata, &more, &self.asked.keywords)
-            && self.expression.as_ref().is_none_or(|expression| {
-                expression.holds(&Document::of(app)).unwrap_or(false)
-            })
+            && self.expression.as_ref().is_none_or(|expression| expression.holds(&Document::of(app)).unwrap_or(false))
     }
 
     /// The order of two servers.
@@ -108,7 +110,9 @@ impl Environment for Document<'_> {
     fn field(&self, name: &str) -> Value<'_> {
         match name {
             "name" => return Value::text(&self.app.metadata.name),
-            "labels" | "metadata.labels" | "resource.metadata.labels" => return Value::Labels(&self.app.metadata.labels),
+            "labels" | "metadata.labels" | "resource.metadata.labels" => {
+                return Value::Labels(&self.app.metadata.labels);
+            }
             _ => {}
         }
         let path = name.strip_prefix("resource.").unwrap_or(name);

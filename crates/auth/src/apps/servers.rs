@@ -7,7 +7,10 @@ use domain::{Error, Kind, Resource as _, resources::AppServer, role::SystemRole}
 use rbac::{RuleContext, Verb};
 use store::{Keyed as _, ListRequest, MAX_PAGE_SIZE, Page};
 
-use super::{is_reachable, permit_reading, query::{Asked as Wanted, Query}};
+use super::{
+    is_reachable, permit_reading,
+    query::{Asked as Wanted, Query},
+};
 use crate::{Auth, Caller, Operation, decide::Asked};
 
 /// How long a server is listed after it last said that it is there, unless it says how long.
@@ -50,7 +53,13 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut server: AppServer) -> Resu
 ///
 /// # Errors
 /// Denied; not found when it must be announced anew.
-pub async fn keep_alive(auth: &Auth, caller: &Caller, host: &str, name: &str, expires: Option<Timestamp>) -> Result<(), Error> {
+pub async fn keep_alive(
+    auth: &Auth,
+    caller: &Caller,
+    host: &str,
+    name: &str,
+    expires: Option<Timestamp>,
+) -> Result<(), Error> {
     permit(auth, caller, Operation::UpsertAppServer, Verb::Update, name)?;
     refuse_other_host(caller, host)?;
     let mut server = auth.store.repository::<AppServer>().fetch_in(host, name).await?;

@@ -51,7 +51,11 @@ impl Denials {
         } else if pending.len() < KEPT_APART {
             pending.insert(like, event);
         } else {
-            tracing::warn!(user = like.user, operation = like.operation, "too many different denials at once; this one is only logged");
+            tracing::warn!(
+                user = like.user,
+                operation = like.operation,
+                "too many different denials at once; this one is only logged"
+            );
         }
     }
 

@@ -28,7 +28,9 @@ pub async fn emit(auth: &Auth, caller: &Caller, mut event: Map<String, Value>) -
         return Err(Error::invalid("the event has no type"));
     }
     if audit::CATALOGUE.iter().any(|declared| declared.name == name) {
-        return Err(Error::denied(format!("access denied: events of type {name} are recorded by the auth service alone")));
+        return Err(Error::denied(format!(
+            "access denied: events of type {name} are recorded by the auth service alone"
+        )));
     }
     let server = text("server_id");
     let is_own = server.is_empty() || caller.identity().host_id() == Some(server.as_str());

@@ -7,7 +7,10 @@ use clock::Timestamp;
 use domain::Error;
 use rbac::Verb;
 
-use super::{permit, search::{MAX_EVENTS, find}};
+use super::{
+    permit,
+    search::{MAX_EVENTS, find},
+};
 use crate::{Auth, Caller, Operation};
 
 /// The name of the only chunk of a day.

@@ -5,7 +5,10 @@ use domain::{Error, Kind};
 use rbac::Verb;
 
 use super::permit;
-use crate::{Auth, Caller, Operation, failure::{internal, storage_error}};
+use crate::{
+    Auth, Caller, Operation,
+    failure::{internal, storage_error},
+};
 
 /// The most events of one answer: some kilobytes each, and clients take 4 MiB at most.
 pub const MAX_EVENTS: usize = 500;

@@ -12,7 +12,10 @@ use storage::{JournalPosition, Key, Prefix};
 use uuid::Uuid;
 
 use super::permit;
-use crate::{Auth, Caller, Operation, failure::{internal, storage_error}};
+use crate::{
+    Auth, Caller, Operation,
+    failure::{internal, storage_error},
+};
 
 /// What a verification found.
 #[derive(Debug, Clone)]
@@ -54,7 +57,10 @@ pub async fn verify(auth: &Auth, caller: &Caller, checkpoint: &[u8]) -> Result<V
         remarks.push(format!("{} records are not linked yet; nothing proves them", report.unlinked_count));
     }
     if report.unproved > 0 {
-        remarks.push(format!("{} links are newer than every checkpoint; whoever owns the server could have laid them anew", report.unproved));
+        remarks.push(format!(
+            "{} links are newer than every checkpoint; whoever owns the server could have laid them anew",
+            report.unproved
+        ));
     }
     let (first, last) = span(auth).await?;
     Ok(Verified { is_intact: report.is_intact(), records: report.linked, checkpoints, first, last, remarks })
@@ -92,7 +98,9 @@ fn sentence(finding: &Finding) -> String {
             format!("links {expected} to {} of writer {writer} are gone", found.saturating_sub(1))
         }
         Finding::Truncated { writer, seq, witness } => {
-            format!("the chain of writer {writer} ends before link {seq}, or has another one there; {witness} vouches for it")
+            format!(
+                "the chain of writer {writer} ends before link {seq}, or has another one there; {witness} vouches for it"
+            )
         }
         Finding::Inserted { entry } => format!("record {entry} was put in afterwards"),
         Finding::Checkpoint { reason } => reason.clone(),
@@ -126,7 +134,12 @@ pub struct ChainExport {
 ///
 /// # Errors
 /// Denied.
-pub async fn export_chain(auth: &Auth, caller: &Caller, after: u64, checkpoints_only: bool) -> Result<ChainExport, Error> {
+pub async fn export_chain(
+    auth: &Auth,
+    caller: &Caller,
+    after: u64,
+    checkpoints_only: bool,
+) -> Result<ChainExport, Error> {
     permit(auth, caller, Operation::VerifyAudit, &[Verb::List, Verb::Read])?;
     let checkpoint = last_checkpoint(&**auth.store.backend()).await.map_err(storage_error)?;
     let mut export = ChainExport { links: HashMap::new(), after, is_done: checkpoints_only, checkpoint };

@@ -12,7 +12,8 @@ use crate::{Auth, Caller, Operation, decide::Asked};
 /// # Errors
 /// Denied, not found; invalid for our own authorities, without which nobody could be let in again.
 pub async fn delete(auth: &Auth, caller: &Caller, ca_type: &str, cluster: &str) -> Result<(), Error> {
-    let asked = Asked { operation: Operation::DeleteAuthority, kind: Kind::CertAuthority, verb: Verb::Delete, name: ca_type };
+    let asked =
+        Asked { operation: Operation::DeleteAuthority, kind: Kind::CertAuthority, verb: Verb::Delete, name: ca_type };
     auth.require(caller, &asked, &RuleContext::NONE)?;
     let ca_type = parse(ca_type)?;
     if cluster.is_empty() || cluster == auth.cluster() {

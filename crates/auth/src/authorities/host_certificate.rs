@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use audit::{ClientMetadata, events::cert::{CertificateCreate, CertificateIdentity}};
+use audit::{
+    ClientMetadata,
+    events::cert::{CertificateCreate, CertificateIdentity},
+};
 use crypto::{PublicKey, ssh};
 use domain::{Error, identity::Identity, role::SystemRole};
 
@@ -35,7 +38,11 @@ pub struct HostCertificate {
 ///
 /// # Errors
 /// Denied to all but administrators: whoever has one can pass for that host.
-pub async fn host_certificate(auth: &Auth, caller: &Caller, request: HostCertificate) -> Result<ssh::Certificate, Error> {
+pub async fn host_certificate(
+    auth: &Auth,
+    caller: &Caller,
+    request: HostCertificate,
+) -> Result<ssh::Certificate, Error> {
     if !matches!(caller.system_role(), Some(SystemRole::Admin | SystemRole::Auth)) {
         return Err(Error::denied("access denied"));
     }

@@ -9,7 +9,13 @@ use crate::{Auth, Caller};
 ///
 /// # Errors
 /// Invalid for an unknown type, denied, not found.
-pub async fn read(auth: &Auth, caller: &Caller, ca_type: &str, cluster: &str, with_keys: bool) -> Result<CertAuthority, Error> {
+pub async fn read(
+    auth: &Auth,
+    caller: &Caller,
+    ca_type: &str,
+    cluster: &str,
+    with_keys: bool,
+) -> Result<CertAuthority, Error> {
     permit(auth, caller, ca_type, with_keys)?;
     let ca_type = parse(ca_type)?;
     let cluster = if cluster.is_empty() { auth.cluster() } else { cluster };

@@ -11,7 +11,8 @@ use crate::{Auth, Caller, Operation, decide::Asked};
 /// # Errors
 /// Always: denied, invalid for an unknown type, unsupported.
 pub fn rotate(auth: &Auth, caller: &Caller, ca_type: &str) -> Result<(), Error> {
-    let asked = Asked { operation: Operation::UpsertAuthority, kind: Kind::CertAuthority, verb: Verb::Rotate, name: ca_type };
+    let asked =
+        Asked { operation: Operation::UpsertAuthority, kind: Kind::CertAuthority, verb: Verb::Rotate, name: ca_type };
     auth.require(caller, &asked, &RuleContext::NONE)?;
     let ca_type = parse(ca_type)?;
     Err(Error::unsupported(format!("rotation of the {ca_type} certificate authority is not supported yet")))

@@ -1,6 +1,9 @@
 //! Trusted keys of an authority change: further ones of our own cluster, all of another cluster's.
 
-use audit::{ResourceMetadata, events::cert::{AuthorityCreate, AuthorityUpdate}};
+use audit::{
+    ResourceMetadata,
+    events::cert::{AuthorityCreate, AuthorityUpdate},
+};
 use domain::{
     Error, Kind, Resource as _,
     error::Kind as ErrorKind,

@@ -62,7 +62,9 @@ fn krl(
     let keys = ca::authority::trusted_ssh_keys(authority)
         .map_err(|error| internal("a certificate authority cannot be read", error))?;
     if keys.is_empty() {
-        return Err(Error::invalid(format!("the {ca_type} certificate authority has no SSH key; there is no krl of it")));
+        return Err(Error::invalid(format!(
+            "the {ca_type} certificate authority has no SSH key; there is no krl of it"
+        )));
     }
     let mut revocations = Vec::new();
     for key in keys {
@@ -98,7 +100,9 @@ fn key_id(auth: &Auth, ca_type: CaType, lock: &Lock) -> Option<String> {
 async fn crl(auth: &Auth, authority: &CertAuthority, locked: &Locked, now: Timestamp) -> Result<RevocationList, Error> {
     let ca_type = authority.ca_type();
     if authority.spec.active_keys.tls.is_empty() {
-        return Err(Error::invalid(format!("the {ca_type} certificate authority has no TLS key; there is no crl of it")));
+        return Err(Error::invalid(format!(
+            "the {ca_type} certificate authority has no TLS key; there is no crl of it"
+        )));
     }
     let signer = ca::authority::tls_signer(authority)
         .map_err(|error| internal("a certificate authority cannot be used", error))?;

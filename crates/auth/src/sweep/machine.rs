@@ -54,7 +54,8 @@ impl Machine {
         match step {
             None => self.wait(boot, SETTLE, None),
             Some(step) if step > STEP => {
-                let reason = format!("the clock was set by {} s; expired items are kept for 15 minutes", step.as_secs());
+                let reason =
+                    format!("the clock was set by {} s; expired items are kept for 15 minutes", step.as_secs());
                 self.wait(boot, SETTLE, Some(reason));
             }
             Some(_) => {}
@@ -63,7 +64,9 @@ impl Machine {
             && wall.duration_since(mark).unsigned_abs() > BELIEVED
             && wall > mark
         {
-            let reason = format!("the clock is more than 7 days beyond the last record ({mark}); expired items are kept for 24 hours");
+            let reason = format!(
+                "the clock is more than 7 days beyond the last record ({mark}); expired items are kept for 24 hours"
+            );
             self.wait(boot, DOUBTED, Some(reason));
         }
         self.mark = Some(wall);
@@ -114,12 +117,24 @@ mod tests {
 
     #[test]
     fn nothing_is_removed_in_the_first_quarter_of_an_hour() {
-        follow(Some(0), &[(0, 1000, false), (60, 1060, false), (899, 1899, false), (900, 1900, true), (960, 1960, true)]);
+        follow(
+            Some(0),
+            &[(0, 1000, false), (60, 1060, false), (899, 1899, false), (900, 1900, true), (960, 1960, true)],
+        );
     }
 
     #[test]
     fn a_step_in_either_direction_waits_again() {
-        follow(None, &[(0, 0, false), (900, 900, true), (900 + 3660, 960, false), (900 + 4500, 1800, false), (900 + 4560, 1860, true)]);
+        follow(
+            None,
+            &[
+                (0, 0, false),
+                (900, 900, true),
+                (900 + 3660, 960, false),
+                (900 + 4500, 1800, false),
+                (900 + 4560, 1860, true),
+            ],
+        );
         follow(None, &[(0, 0, false), (900, 900, true), (-5000, 960, false), (-4100, 1860, true)]);
     }
 

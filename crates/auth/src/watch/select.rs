@@ -135,14 +135,20 @@ impl Selector {
     /// A lock passes when one of its target's fields is one that was asked for.
     fn passes_lock(&self, lock: &Lock) -> bool {
         self.filter.is_empty()
-            || lock.spec.target.fields().any(|(field, value)| self.filter.get(field).is_some_and(|wanted| wanted == value))
+            || lock
+                .spec
+                .target
+                .fields()
+                .any(|(field, value)| self.filter.get(field).is_some_and(|wanted| wanted == value))
     }
 
     /// The resource as the watcher may see it: private keys of authorities never leave by a watch.
     pub(super) fn shown(&self, resource: Arc<AnyResource>) -> Arc<AnyResource> {
         match &*resource {
             AnyResource::CertAuthority(authority) => Arc::new(authority.clone().without_secrets().into()),
-            AnyResource::User(user) if user.spec.local_auth.is_some() => Arc::new(user.clone().without_secrets().into()),
+            AnyResource::User(user) if user.spec.local_auth.is_some() => {
+                Arc::new(user.clone().without_secrets().into())
+            }
             _ => resource,
         }
     }

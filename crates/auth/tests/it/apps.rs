@@ -76,7 +76,10 @@ async fn who_cannot_reach_an_application_does_not_see_that_it_is_there() {
     assert_eq!(page.items.iter().map(App::name).collect::<Vec<_>>(), ["web"]);
     let there = read(auth, &dev, "bank").await.unwrap_err();
     let missing = read(auth, &dev, "moon").await.unwrap_err();
-    assert_eq!((there.kind(), there.message.replace("bank", "")), (missing.kind(), missing.message.replace("moon", "")));
+    assert_eq!(
+        (there.kind(), there.message.replace("bank", "")),
+        (missing.kind(), missing.message.replace("moon", ""))
+    );
     create(auth, &dev, app("mine", "dev")).await.unwrap();
     assert_eq!(create(auth, &dev, app("foreign", "prod")).await.unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(delete(auth, &dev, "mine").await.unwrap_err().kind(), ErrorKind::Denied);

@@ -58,7 +58,8 @@ async fn an_export_goes_on_after_any_event() {
 async fn an_agent_reports_but_forges_nothing() {
     let cluster = Cluster::start().await;
     let (auth, admin) = (&cluster.auth, cluster.admin());
-    let event = |name: &str| json!({"event": name, "code": "X", "time": "1999-01-01T00:00:00Z"}).as_object().unwrap().clone();
+    let event =
+        |name: &str| json!({"event": name, "code": "X", "time": "1999-01-01T00:00:00Z"}).as_object().unwrap().clone();
     emit(auth, &admin, event("app.session.start")).await.unwrap();
     let record = &cluster.records("app.session.start").await[0];
     assert_eq!(record["cluster_name"], auth.cluster());

@@ -1,6 +1,8 @@
 //! Authorities: everybody may know whom to trust, nobody gets a private key but by the one way.
 
-use auth::authorities::{delete::delete, export_keys::export_keys, list::list, read::read, rotate::rotate, upsert::upsert};
+use auth::authorities::{
+    delete::delete, export_keys::export_keys, list::list, read::read, rotate::rotate, upsert::upsert,
+};
 use domain::{
     Kind,
     ca::CaType,
@@ -66,7 +68,12 @@ async fn trusted_keys_are_added_but_active_ones_never_changed() {
     let kept = auth.store().get_in::<CertAuthority>("user", auth.cluster()).await.unwrap().unwrap();
     assert!(has_private_keys(&kept), "the signing keys must survive");
     cluster.settle().await;
-    assert!(auth.client_certificates().unwrap().iter().any(|found| found.to_pem().as_bytes().trim_ascii() == cert.0.trim_ascii()));
+    assert!(
+        auth.client_certificates()
+            .unwrap()
+            .iter()
+            .any(|found| found.to_pem().as_bytes().trim_ascii() == cert.0.trim_ascii())
+    );
 
     let mut forged = wanted.clone();
     forged.spec.active_keys = other.spec.active_keys.clone();

@@ -53,7 +53,9 @@ async fn what_the_configuration_file_says_is_not_changed_by_calls() {
     fixed.metadata.labels.insert(ORIGIN.into(), "config-file".into());
     auth.store().change().upsert(&fixed).unwrap().commit().await.unwrap();
     let fixed: AuthPreference = read(auth, &admin).await.unwrap();
-    for result in [update(auth, &admin, fixed.clone()).await, upsert(auth, &admin, fixed).await, reset(auth, &admin).await] {
+    for result in
+        [update(auth, &admin, fixed.clone()).await, upsert(auth, &admin, fixed).await, reset(auth, &admin).await]
+    {
         let error = result.unwrap_err();
         assert!(error.kind() == ErrorKind::Invalid && error.message.contains("configuration file"), "{error}");
     }

@@ -89,9 +89,7 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
         Operation::UpsertToken => tokens::upsert(auth, admin, token("t")).await.map(drop),
         Operation::DeleteToken => tokens::delete(auth, admin, "t").await,
         Operation::CreateBot => bots::create(auth, admin, bot("b")).await.map(drop),
-        Operation::UpdateBot => {
-            bots::update(auth, admin, &bot("b"), &[bots::Field::Description]).await.map(drop)
-        }
+        Operation::UpdateBot => bots::update(auth, admin, &bot("b"), &[bots::Field::Description]).await.map(drop),
         Operation::UpsertBot => bots::upsert(auth, admin, bot("b")).await.map(drop),
         Operation::DeleteBot => bots::delete(auth, admin, "b").await,
         Operation::DeleteBotInstance => {
@@ -99,7 +97,9 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
             let instance = cluster.caller(&held)?.identity().bot_instance_id.clone();
             instances::delete(auth, admin, "ci", &instance).await
         }
-        Operation::UpsertLock => locks::upsert(auth, admin, lock("l", |target| target.user = "x".into())).await.map(drop),
+        Operation::UpsertLock => {
+            locks::upsert(auth, admin, lock("l", |target| target.user = "x".into())).await.map(drop)
+        }
         Operation::DeleteLock => locks::delete(auth, admin, "l").await,
         Operation::UpdateClusterConfig => cluster_config::reset::reset::<AuthPreference>(auth, admin).await.map(drop),
         Operation::UpsertAuthority => {

@@ -58,7 +58,11 @@ async fn names_and_filters_narrow_what_is_put() {
         locks::upsert(auth, &admin, lock(user, |target| target.user = user.into())).await.unwrap();
     }
     locks::delete(auth, &admin, "bob").await.unwrap();
-    assert_eq!(told(&mut watch, &admin, 3).await, ["put b", "put alice", "delete bob"], "a deletion has no target left");
+    assert_eq!(
+        told(&mut watch, &admin, 3).await,
+        ["put b", "put alice", "delete bob"],
+        "a deletion has no target left"
+    );
 }
 
 #[tokio::test]
@@ -91,8 +95,7 @@ async fn a_refused_kind_refuses_the_watch_unless_part_of_it_will_do() {
     let auth = &cluster.auth;
     let reader = cluster.person("reader", vec![Rule::new(["role"], ["list", "read"])]).await;
     open(auth, &reader, &kinds(&["role"]), false).await.unwrap();
-    for (other, kind) in
-        [("token", ErrorKind::Denied), ("node", ErrorKind::Unsupported), ("moon", ErrorKind::Invalid)]
+    for (other, kind) in [("token", ErrorKind::Denied), ("node", ErrorKind::Unsupported), ("moon", ErrorKind::Invalid)]
     {
         assert_eq!(open(auth, &reader, &kinds(&["role", other]), false).await.unwrap_err().kind(), kind, "{other}");
         assert_eq!(open(auth, &reader, &kinds(&[other, "role"]), true).await.unwrap().accepted(), [1]);
