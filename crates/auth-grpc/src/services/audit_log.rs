@@ -38,6 +38,12 @@ use crate::dispatch::{Answers, Context, Row, Who, server_stream, unary};
 const SEARCH: Operation = Operation::SearchEvents;
 
 pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = event_rows();
+    rows.extend(proof_rows());
+    rows
+}
+
+fn event_rows() -> Vec<Row> {
     vec![
         unary::<GetEvents, _, _>(Who::Authenticated, SEARCH, |context, request| async move {
             let text = (!request.search.is_empty()).then_some(request.search);
@@ -94,6 +100,11 @@ pub(crate) fn rows() -> Vec<Row> {
         unary::<EmitAuditEvent, _, _>(Who::Authenticated, Operation::EmitEvent, |context, event| async move {
             emit(&context.auth, &context.caller, audit_event::from_one_of(&event)?).await
         }),
+    ]
+}
+
+fn proof_rows() -> Vec<Row> {
+    vec![
         unary::<Verify, _, _>(Who::Authenticated, Operation::VerifyAudit, |context, request| async move {
             let found = verify::verify(&context.auth, &context.caller, &request.checkpoint).await?;
             Ok(VerifyResponse {

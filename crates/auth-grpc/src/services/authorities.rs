@@ -32,6 +32,12 @@ use super::keys::ssh_key;
 use crate::dispatch::{Row, Who, unary};
 
 pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = authority_rows();
+    rows.extend(key_rows());
+    rows
+}
+
+fn authority_rows() -> Vec<Row> {
     vec![
         unary::<GetCertAuthority, _, _>(
             Who::Authenticated,
@@ -81,6 +87,12 @@ pub(crate) fn rows() -> Vec<Row> {
                 Ok(Default::default())
             },
         ),
+    ]
+}
+
+/// What leaves the server signed, or unsealed.
+fn key_rows() -> Vec<Row> {
+    vec![
         unary::<GenerateHostCert, _, _>(
             Who::Authenticated,
             Operation::IssueHostCertificate,
