@@ -195,9 +195,11 @@ func TestGenerateUserCerts(t *testing.T) {
 		done(err)
 		live := connect(t, pair(key, certs))
 		must(live.GetRole(ctx, "go-reader"))
+		watcher, _ := watching(t, ctx, live, false, types.WatchKind{Kind: types.KindRole, Name: "nobody-changes-it"})
 		time.Sleep(time.Until(leaf(certs).NotAfter) + 1500*time.Millisecond) // the second itself belongs to it
 		_, err = live.GetRole(ctx, "go-reader")
 		refused(t, "a call on the live connection", trace.IsAccessDenied, err)
+		ended(t, "the watch", trace.IsAccessDenied, watcher)
 		_, err = client.New(ctx, client.Config{Addrs: []string{address}, Credentials: []client.Credentials{pair(key, certs)}, DialTimeout: 2 * time.Second})
 		holds(t, "no new connection", err != nil)
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gravitational/teleport/api/client/proto"
 	auditlogpb "github.com/gravitational/teleport/api/gen/proto/go/teleport/auditlog/v1"
+	machineid "github.com/gravitational/teleport/api/gen/proto/go/teleport/machineid/v1"
 	mfav1 "github.com/gravitational/teleport/api/gen/proto/go/teleport/mfa/v1"
 	trustpb "github.com/gravitational/teleport/api/gen/proto/go/teleport/trust/v1"
 	"github.com/gravitational/teleport/api/types"
@@ -139,6 +140,73 @@ func TestTraps(t *testing.T) {
 			refused(t, fmt.Sprintf("bot %.10q", name), trace.IsBadParameter, err)
 		}
 		must(c.Ping(ctx))
+	})
+	step(t, "of many updates with one revision one wins", func(t *testing.T, ctx context.Context) {
+		base := must(c.UpsertRole(ctx, newRole("traps-race")))
+		results := make(chan error, 12)
+		for i := range cap(results) {
+			role := newRole("traps-race")
+			role.SetRevision(base.GetRevision())
+			role.SetLogins(types.Allow, []string{fmt.Sprint("n", i)})
+			go func() {
+				_, err := c.UpdateRole(ctx, role)
+				results <- err
+			}()
+		}
+		won := 0
+		for range cap(results) {
+			if err := <-results; err == nil {
+				won++
+			} else {
+				refused(t, "the others", trace.IsCompareFailed, err)
+			}
+		}
+		equal(t, "how many", won, 1)
+	})
+	step(t, "more calls at once than a connection carries", func(t *testing.T, ctx context.Context) {
+		results := make(chan error, 600)
+		for range cap(results) {
+			go func() {
+				_, err := c.Ping(ctx)
+				results <- err
+			}()
+		}
+		for range cap(results) {
+			done(<-results)
+		}
+	})
+	step(t, "empty requests are BadParameter", func(t *testing.T, ctx context.Context) {
+		_, err := c.CreateRole(ctx, &types.RoleV6{})
+		refused(t, "role", trace.IsBadParameter, err)
+		_, err = c.UpsertUser(ctx, &types.UserV2{})
+		refused(t, "user", trace.IsBadParameter, err)
+		refused(t, "token", trace.IsBadParameter, c.CreateToken(ctx, &types.ProvisionTokenV2{}))
+		refused(t, "lock", trace.IsBadParameter, c.UpsertLock(ctx, &types.LockV2{}))
+		refused(t, "app", trace.IsBadParameter, c.CreateApp(ctx, &types.AppV3{}))
+		_, err = c.UpsertApplicationServer(ctx, &types.AppServerV3{})
+		refused(t, "app server", trace.IsBadParameter, err)
+		_, err = c.UpsertCertAuthority(ctx, &types.CertAuthorityV2{})
+		refused(t, "authority", trace.IsBadParameter, err)
+		_, err = c.BotServiceClient().UpsertBot(ctx, &machineid.UpsertBotRequest{})
+		refused(t, "bot", trace.IsBadParameter, err)
+		_, err = c.BotServiceClient().UpdateBot(ctx, &machineid.UpdateBotRequest{Bot: newBot("traps-bot", "go-reader")})
+		refused(t, "bot without a mask", trace.IsBadParameter, err)
+		_, err = c.BotServiceClient().GetBot(ctx, &machineid.GetBotRequest{})
+		refused(t, "no bot's name", func(err error) bool { return trace.IsBadParameter(err) || trace.IsNotFound(err) }, err)
+	})
+	step(t, "odd pages", func(t *testing.T, ctx context.Context) {
+		_, err := c.BotInstanceServiceClient().ListBotInstances(ctx, &machineid.ListBotInstancesRequest{PageToken: "garbage"})
+		refused(t, "a page token of nobody's", trace.IsBadParameter, err)
+		_, err = c.ListRoles(ctx, &proto.ListRolesRequest{Limit: -5})
+		holds(t, fmt.Sprintf("a negative limit: %v", err), err == nil || trace.IsBadParameter(err))
+		_, err = c.ListRoles(ctx, &proto.ListRolesRequest{Limit: 1 << 30})
+		done(err)
+		_, _, err = c.SearchEvents(ctx, time.Now().Add(-time.Hour), time.Now(), "default", nil, 10, types.EventOrderAscending, "garbage")
+		refused(t, "an event key of nobody's", trace.IsBadParameter, err)
+		_, _, err = c.SearchEvents(ctx, time.Now(), time.Now().Add(-time.Hour), "default", nil, 10, types.EventOrderAscending, "")
+		holds(t, fmt.Sprintf("a range that runs backwards: %v", err), err == nil || trace.IsBadParameter(err))
+		_, _, err = c.SearchEvents(ctx, time.Now().Add(-time.Hour), time.Now(), "default", nil, 1<<30, types.EventOrderAscending, "")
+		holds(t, fmt.Sprintf("a huge limit: %v", err), err == nil || trace.IsBadParameter(err))
 	})
 	step(t, "a watch that nobody reads holds up nobody", func(t *testing.T, ctx context.Context) {
 		watcher, _ := watching(t, ctx, c, false, types.WatchKind{Kind: types.KindRole})
