@@ -104,8 +104,8 @@ fn asks(name: &str, certificate: &[u8], pem: &str, line: &str) {
         ..Default::default()
     };
     write("requests", &format!("certs-{name}"), [vec![1], certs.encode_to_vec()].concat());
-    let question =
-        tessera::v1::RenewalQuestion { tls_public_key: pem.into(), ssh_public_key: line.into(), expires }.encode_to_vec();
+    let question = tessera::v1::RenewalQuestion { tls_public_key: pem.into(), ssh_public_key: line.into(), expires }
+        .encode_to_vec();
     let renewal = tessera::v1::RenewRequest { certificate: certificate.into(), question, signature: vec![7; 64] };
     write("grace_questions", name, renewal.encode_to_vec());
 }
@@ -113,7 +113,8 @@ fn asks(name: &str, certificate: &[u8], pem: &str, line: &str) {
 /// A message of each document of the text corpus, and what a watcher gets of it.
 fn messages() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/documents");
-    let mut files: Vec<_> = fs::read_dir(corpus).expect("a corpus").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(corpus).expect("a corpus").map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|path| path.to_string_lossy().contains("/good-"));
     files.sort();
     for path in files {

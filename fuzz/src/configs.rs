@@ -23,6 +23,9 @@ pub fn server_config(data: &[u8]) {
     if let Ok(config) = daemon::config::Config::from_text(&text(data), "fuzz") {
         let _ = config.cluster_name();
         let effective = config.effective();
-        assert!(daemon::config::Config::from_text(&effective, "effective").is_ok(), "what is shown is read:\n{effective}");
+        assert!(
+            daemon::config::Config::from_text(&effective, "effective").is_ok(),
+            "what is shown is read:\n{effective}"
+        );
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use domain::{
-    AnyResource, Kind, Resource, Stored, read_documents,
+    AnyResource, Kind, Resource, Stored,
     document::read_valid_documents,
+    read_documents,
     resources::{
-        App, AppServer, AuditConfig, AuthPreference, Bot, BotInstance, CertAuthority, ClusterName, Lock, NetworkingConfig,
-        Role, SessionRecordingConfig, Token, User,
+        App, AppServer, AuditConfig, AuthPreference, Bot, BotInstance, CertAuthority, ClusterName, Lock,
+        NetworkingConfig, Role, SessionRecordingConfig, Token, User,
     },
 };
 use rbac::{AccessChecker, Family, RoleSet, RuleContext, Verb};
@@ -26,8 +27,20 @@ pub fn documents(data: &[u8]) {
             };
         }
         keep!(
-            Role, User, Token, Bot, BotInstance, Lock, CertAuthority, ClusterName, AuthPreference, NetworkingConfig,
-            SessionRecordingConfig, AuditConfig, App, AppServer
+            Role,
+            User,
+            Token,
+            Bot,
+            BotInstance,
+            Lock,
+            CertAuthority,
+            ClusterName,
+            AuthPreference,
+            NetworkingConfig,
+            SessionRecordingConfig,
+            AuditConfig,
+            App,
+            AppServer
         );
         if let AnyResource::Role(role) = resource {
             decide(role);
@@ -60,8 +73,20 @@ pub fn stored_records(data: &[u8]) {
         ($($resource:ty),+) => { $(record::<$resource>(data);)+ };
     }
     each!(
-        Role, User, Token, Bot, BotInstance, Lock, CertAuthority, ClusterName, AuthPreference, NetworkingConfig,
-        SessionRecordingConfig, AuditConfig, App, AppServer
+        Role,
+        User,
+        Token,
+        Bot,
+        BotInstance,
+        Lock,
+        CertAuthority,
+        ClusterName,
+        AuthPreference,
+        NetworkingConfig,
+        SessionRecordingConfig,
+        AuditConfig,
+        App,
+        AppServer
     );
 }
 

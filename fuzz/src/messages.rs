@@ -34,7 +34,9 @@ fn round<M: Message + Default, T: Resource + PartialEq + std::fmt::Debug>(
     from_wire: fn(M) -> Result<T, Error>,
     to_wire: fn(&T) -> M,
 ) {
-    let Ok(document) = M::decode(bytes).map_err(drop).and_then(|message| from_wire(message).map_err(drop)) else { return };
+    let Ok(document) = M::decode(bytes).map_err(drop).and_then(|message| from_wire(message).map_err(drop)) else {
+        return;
+    };
     let again = M::decode(to_wire(&document).encode_to_vec().as_slice()).expect("our own bytes");
     assert_eq!(from_wire(again).expect("our own message"), document);
     let _ = document.validate();

@@ -46,7 +46,8 @@ pub fn page_tokens(data: &[u8]) {
     let text = text(data);
     STORE.with_borrow(|(runtime, store)| {
         runtime.block_on(async {
-            let page = store.list::<Role>(&ListRequest::page(2, &text)).await.expect("every token of this list is a name");
+            let page =
+                store.list::<Role>(&ListRequest::page(2, &text)).await.expect("every token of this list is a name");
             assert!(page.items.iter().all(|role| role.metadata.name.as_str() > &*text), "only what comes after");
             assert!(!page.items.is_empty() || page.next_page_token.is_empty());
             let _ = store.list::<Lock>(&ListRequest::page(usize::MAX, &text)).await;

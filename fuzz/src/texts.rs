@@ -27,7 +27,9 @@ pub fn small_texts(data: &[u8]) {
     for kind in [Kind::Role, Kind::User, Kind::Bot, Kind::BotInstance, Kind::App, Kind::Token, Kind::CertAuthority] {
         match names::check(kind, &text) {
             Ok(()) => assert!(!text.contains(['/', '\0', '\n'])),
-            Err(error) => assert!(!error.message.chars().any(char::is_control), "a message repeats a control character"),
+            Err(error) => {
+                assert!(!error.message.chars().any(char::is_control), "a message repeats a control character")
+            }
         }
     }
     let _ = (Kind::parse(&text), SystemRole::parse(&text));

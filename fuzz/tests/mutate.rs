@@ -3,6 +3,11 @@
 //! `TESSERA_FUZZ_RUNS=1000000` and `TESSERA_FUZZ_SEED=7` go on for longer and elsewhere. An input that fails is kept in
 //! `artifacts/<target>.input`; add it to the corpus together with the fix.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "no clock is injected into a fuzzer, and a person sets its length and its seed"
+)]
+
 use std::{
     env, fs,
     panic::{self, AssertUnwindSafe},
@@ -39,9 +44,44 @@ impl Dice {
 
 /// Values at which lengths and numbers break, and pieces of the grammars.
 const PIECES: &[&[u8]] = &[
-    b"\0", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x30\x80", b"\x30\x84\xff\xff\xff\xff",
-    b"\0\0\0\0", b"{{", b"}}", b"[", b"]", b"{", b"}", b"\"", b"'", b"\n", b"\n---\n", b"*", b"&a ", b"*a", b": ", b"- ", b"-1",
-    b"18446744073709551616", b"../", b"%00", b"\xe2\x80\xae", b"~", b"null", b"^", b"$", b"(", b")", b"!", b"||", b"==",
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\xff\xff\xff\xff",
+    b"\x7f\xff\xff\xff",
+    b"\x30\x80",
+    b"\x30\x84\xff\xff\xff\xff",
+    b"\0\0\0\0",
+    b"{{",
+    b"}}",
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b"\"",
+    b"'",
+    b"\n",
+    b"\n---\n",
+    b"*",
+    b"&a ",
+    b"*a",
+    b": ",
+    b"- ",
+    b"-1",
+    b"18446744073709551616",
+    b"../",
+    b"%00",
+    b"\xe2\x80\xae",
+    b"~",
+    b"null",
+    b"^",
+    b"$",
+    b"(",
+    b")",
+    b"!",
+    b"||",
+    b"==",
 ];
 
 fn mutate(dice: &mut Dice, corpus: &[Vec<u8>]) -> Vec<u8> {
