@@ -14,7 +14,7 @@ wait_for() {
     done
 }
 
-# cluster_start [NAME]: writes $DIR/tessera.yaml and starts the server; AUTH, DIAG, PIN and SERVER (its pid) are set.
+# cluster_start [NAME [SUITE]]: writes $DIR/tessera.yaml and starts the server; AUTH, DIAG, PIN and SERVER (its pid) are set.
 cluster_start() {
     local port diag
     port=$(free_port) diag=$(free_port)
@@ -32,6 +32,7 @@ auth_service:
   enabled: yes
   cluster_name: ${1:-demo}.example
   listen_addr: $AUTH
+${2:+  authentication: {signature_algorithm_suite: $2\}}
 proxy_service:
   enabled: no
 ssh_service:

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -111,6 +113,21 @@ func TestGenerateUserCerts(t *testing.T) {
 		key := newKey()
 		certs := must(c.GenerateUserCerts(ctx, proto.UserCertsRequest{Username: "admin", Expires: expires, PublicKey: key.MarshalSSHPublicKey()}))
 		loads(t, ctx, "admin", false, pair(key, certs))
+	})
+	step(t, "keys of every algorithm", func(t *testing.T, ctx context.Context) {
+		_, edwards, err := ed25519.GenerateKey(rand.Reader)
+		done(err)
+		for name, signer := range map[string]crypto.Signer{
+			"RSA": must(rsa.GenerateKey(rand.Reader, 2048)), "ECDSA": must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), "Ed25519": edwards,
+		} {
+			key := must(keys.NewSoftwarePrivateKey(signer))
+			certs := must(c.GenerateUserCerts(ctx, proto.UserCertsRequest{
+				Username: "admin", Expires: expires, TLSPublicKey: must(key.MarshalTLSPublicKey()), SSHPublicKey: key.MarshalSSHPublicKey(),
+			}))
+			signed(t, ctx, c, certs)
+			loads(t, ctx, "admin", false, pair(key, certs))
+			holds(t, name+" is in the SSH certificate", bytes.Equal(must(sshutils.ParseCertificate(certs.SSH)).Key.Marshal(), key.SSHPublicKey().Marshal()))
+		}
 	})
 	step(t, "only one of the two", func(t *testing.T, ctx context.Context) {
 		key := newKey()
