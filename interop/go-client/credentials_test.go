@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/gravitational/teleport/api/client"
+	"github.com/gravitational/teleport/api/client/proto"
 	"github.com/gravitational/teleport/api/identityfile"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
 // loads checks that the credentials load in every form they have, and that a connection with them is `user`.
@@ -99,5 +102,8 @@ func TestPing(t *testing.T) {
 		holds(t, "the version is of the 18 line: "+ping.ServerVersion, strings.HasPrefix(ping.ServerVersion, "18."))
 		holds(t, "the suite is set", ping.SignatureAlgorithmSuite != 0)
 		equal(t, "domain name", must(c.GetDomainName(ctx)), cluster)
+		var header metadata.MD
+		must(proto.NewAuthServiceClient(c.GetConnection()).Ping(ctx, &proto.PingRequest{}, grpc.Header(&header)))
+		equal(t, "the version is in the header", header.Get("version"), []string{ping.ServerVersion})
 	})
 }

@@ -8,9 +8,64 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/gravitational/teleport/api/client"
+	"github.com/gravitational/teleport/api/client/proto"
 	"github.com/gravitational/teleport/api/types"
 	"github.com/gravitational/trace"
 )
+
+// TestTakenAway is about certificates that hold still, of somebody who has lost what they stand for.
+func TestTakenAway(t *testing.T) {
+	defer guard(t)
+	c := admin(t)
+	// live makes a user with a role of its own, and a connection of that user.
+	live := func(t *testing.T, ctx context.Context, name string) *client.Client {
+		must(c.UpsertRole(ctx, must(types.NewRole(name, types.RoleSpecV6{Allow: types.RoleConditions{
+			Logins: []string{"x"}, Rules: []types.Rule{{Resources: []string{types.KindRole}, Verbs: []string{types.VerbList, types.VerbRead}}},
+		}}))))
+		user := newUser(name)
+		user.SetRoles([]string{name})
+		must(c.UpsertUser(ctx, user))
+		var credentials client.Credentials
+		eventually(t, "a certificate for the new user", func() error {
+			key, certs, err := issue(ctx, c, proto.UserCertsRequest{Username: name, Expires: time.Now().Add(10 * time.Minute)})
+			if err == nil {
+				credentials = pair(key, certs)
+			}
+			return err
+		})
+		connection := connect(t, credentials)
+		must(connection.GetRole(ctx, "go-reader"))
+		return connection
+	}
+	refusedSoon := func(t *testing.T, ctx context.Context, connection *client.Client) {
+		t.Helper()
+		eventually(t, "the live connection is refused", func() error {
+			if _, err := connection.GetRole(ctx, "go-reader"); !trace.IsAccessDenied(err) {
+				return fmt.Errorf("got %v", err)
+			}
+			return nil
+		})
+	}
+	step(t, "a rule of the role", func(t *testing.T, ctx context.Context) {
+		connection := live(t, ctx, "taken-rule")
+		must(c.UpsertRole(ctx, must(types.NewRole("taken-rule", types.RoleSpecV6{}))))
+		refusedSoon(t, ctx, connection)
+	})
+	step(t, "the user", func(t *testing.T, ctx context.Context) {
+		connection := live(t, ctx, "taken-user")
+		done(c.DeleteUser(ctx, "taken-user"))
+		refusedSoon(t, ctx, connection)
+	})
+	step(t, "the role", func(t *testing.T, ctx context.Context) {
+		connection := live(t, ctx, "taken-role")
+		user := must(c.GetUser(ctx, "taken-role", false))
+		user.SetRoles([]string{"go-nothing"})
+		must(c.UpsertUser(ctx, user))
+		done(c.DeleteRole(ctx, "taken-role"))
+		refusedSoon(t, ctx, connection)
+	})
+}
 
 func TestLocks(t *testing.T) {
 	defer guard(t)
