@@ -70,7 +70,11 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
         let times = ask_for(asking, COUNTED).await?;
         let cpu = cluster.server.cpu()? - before;
         rounds.push(Round { clients, pairs: times.len(), elapsed: began.elapsed(), cpu, times });
-        crate::report::say(&format!("  {clients} clients: {:?} pairs, pid {}", times_len(&rounds), cluster.server.pid()));
+        crate::report::say(&format!(
+            "  {clients} clients: {:?} pairs, pid {}",
+            times_len(&rounds),
+            cluster.server.pid()
+        ));
     }
     cluster.server.stop()?;
     Ok(report(rounds))

@@ -142,7 +142,8 @@ impl Cluster {
     /// Replaces a machine's own identity over a new connection.
     pub(crate) async fn renew(&self, machine: &Machine) -> anyhow::Result<()> {
         let client = self.connect(&machine.credentials).await?;
-        let request = proto::UserCertsRequest { role_requests: Vec::new(), use_role_requests: false, ..machine.request() };
+        let request =
+            proto::UserCertsRequest { role_requests: Vec::new(), use_role_requests: false, ..machine.request() };
         client.call::<GenerateUserCerts>(request).await?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use api::{methods::proto::auth_service::Ping, r#gen::proto::PingRequest};
+use api::{r#gen::proto::PingRequest, methods::proto::auth_service::Ping};
 use client::{Client, WatchKind};
 
 use crate::{

@@ -72,7 +72,8 @@ impl Stock {
             public_key: vec![b'k'; 178].into(),
             ..Authentication::default()
         };
-        let spec = BotInstanceSpec { bot_name: bot.to_owned(), instance_id: id.to_owned(), ..BotInstanceSpec::default() };
+        let spec =
+            BotInstanceSpec { bot_name: bot.to_owned(), instance_id: id.to_owned(), ..BotInstanceSpec::default() };
         let mut instance = BotInstance::new(id, spec);
         instance.status = BotInstanceStatus {
             initial_authentication: Some(authentication.clone()),

@@ -8,7 +8,20 @@ use anyhow::{Context as _, Result, bail};
 const STEPS: [(&str, &[&str]); 3] = [
     ("the programs", &["cargo", "build", "--locked", "-p", "tessera", "-p", "tctl", "-p", "tbot"]),
     ("1,000 random SIGKILLs under joins and renewals", &["interop/crash/run", "1000"]),
-    ("the conformance suite and the properties of storage", &["cargo", "test", "--locked", "-p", "storage-sqlite", "--", "--include-ignored", "--skip", "write_the_fixture"]),
+    (
+        "the conformance suite and the properties of storage",
+        &[
+            "cargo",
+            "test",
+            "--locked",
+            "-p",
+            "storage-sqlite",
+            "--",
+            "--include-ignored",
+            "--skip",
+            "write_the_fixture",
+        ],
+    ),
 ];
 
 /// Runs everything, then the measurements; the first failure ends it.

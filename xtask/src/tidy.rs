@@ -36,8 +36,11 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     let broken: BTreeSet<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
-    let mut complaints: Vec<String> =
-        found.iter().filter(|(path, _)| !allowed.contains(path)).map(|(path, what)| format!("{path}: {what}")).collect();
+    let mut complaints: Vec<String> = found
+        .iter()
+        .filter(|(path, _)| !allowed.contains(path))
+        .map(|(path, what)| format!("{path}: {what}"))
+        .collect();
     complaints.extend(
         allowed
             .iter()
@@ -72,13 +75,19 @@ fn check(path: &str, text: &str, found: &mut Vec<(String, String)>) {
         if is_start(line, "fn ") {
             let length = block(&lines, at).iter().filter(|line| is_code(line)).count();
             if length > FUNCTION_LINES {
-                found.push((path.to_owned(), format!("line {}: a function of {length} lines, at most {FUNCTION_LINES}", at + 1)));
+                found.push((
+                    path.to_owned(),
+                    format!("line {}: a function of {length} lines, at most {FUNCTION_LINES}", at + 1),
+                ));
             }
         }
         if is_start(line, "trait ") {
             let methods = block(&lines, at).iter().filter(|line| is_start(line, "fn ")).count();
             if methods > TRAIT_METHODS {
-                found.push((path.to_owned(), format!("line {}: a trait of {methods} methods, at most {TRAIT_METHODS}", at + 1)));
+                found.push((
+                    path.to_owned(),
+                    format!("line {}: a trait of {methods} methods, at most {TRAIT_METHODS}", at + 1),
+                ));
             }
         }
     }

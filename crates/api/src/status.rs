@@ -3,10 +3,20 @@
 use domain::error::{Error, Kind};
 use tonic::{Code, Status};
 
+/// The longest text of a status, in bytes. It travels as a header, percent-encoded to up to three times its length, and
+/// clients end a connection (all calls on it) that brings more than 16 kB of headers. A refusal that repeats a name of a
+/// mebibyte would do that.
+const LONGEST_TEXT: usize = 4096;
+
 /// The status of a refused call. A defect of ours is INTERNAL and never UNKNOWN: the latter trips breakers of clients.
 #[must_use]
 pub fn to_status(error: &Error) -> Status {
-    Status::new(code(error.kind), error.message.clone())
+    let text = &error.message;
+    if text.len() <= LONGEST_TEXT {
+        return Status::new(code(error.kind), text.as_str());
+    }
+    let end = text.floor_char_boundary(LONGEST_TEXT - '…'.len_utf8());
+    Status::new(code(error.kind), format!("{}…", &text[..end]))
 }
 
 /// The code of a kind.
@@ -50,6 +60,13 @@ pub const fn kind(code: Code) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_before_it_breaks_the_connection() {
+        for (text, length) in [("x".repeat(4096), 4096), ("x".repeat(4097), 4096), ("é".repeat(1 << 20), 4095)] {
+            assert_eq!(to_status(&Error::new(Kind::NotFound, text)).message().len(), length);
+        }
+    }
 
     #[test]
     fn every_kind_survives_the_wire() {

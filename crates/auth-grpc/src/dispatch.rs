@@ -180,7 +180,7 @@ impl Dispatcher {
         let Some(row) = self.rows.get(request.uri().path()) else {
             let path = request.uri().path().to_owned();
             discard(request).await;
-            return Err(Status::unimplemented(format!("{path} is not supported yet")));
+            return Err(api::status::to_status(&domain::Error::unsupported(format!("{path} is not supported yet"))));
         };
         let caller = match (peer.caller(&self.auth), row.who) {
             (Ok(caller), _) => caller,
@@ -188,7 +188,9 @@ impl Dispatcher {
             (Err(error), Who::Authenticated) => return Err(api::status::to_status(&error)),
         };
         if row.who == Who::Authenticated && caller.is_anonymous() {
-            return Err(Status::permission_denied("access denied: this call needs a client certificate of the cluster"));
+            return Err(Status::permission_denied(
+                "access denied: this call needs a client certificate of the cluster",
+            ));
         }
         let client = metadata::ClientVersion::read(request.headers());
         let context = Context { auth: Arc::clone(&self.auth), caller, peer, client };

@@ -52,7 +52,14 @@ mod tests {
 
     #[test]
     fn a_development_client_does_not_know_role_v8() {
-        for (text, knows) in [("18.0.0-dev", false), ("18.0.0", true), ("18.2.1", true), ("17.9.9", false), ("v19.0.0-dev", true), ("x", true)] {
+        for (text, knows) in [
+            ("18.0.0-dev", false),
+            ("18.0.0", true),
+            ("18.2.1", true),
+            ("17.9.9", false),
+            ("v19.0.0-dev", true),
+            ("x", true),
+        ] {
             let version = ClientVersion::parse(text).unwrap_or_default();
             assert_eq!(version.knows_role_v8(), knows, "{text}");
         }

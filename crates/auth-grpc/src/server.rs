@@ -63,7 +63,12 @@ pub enum ServeError {
 ///
 /// # Errors
 /// When the server's certificate or the TLS configuration cannot be made.
-pub async fn serve(auth: Arc<Auth>, listener: Listener, options: Options, stop: CancellationToken) -> Result<(), ServeError> {
+pub async fn serve(
+    auth: Arc<Auth>,
+    listener: Listener,
+    options: Options,
+    stop: CancellationToken,
+) -> Result<(), ServeError> {
     // Decisions are made from the cache, and the authorities are in it.
     auth.cache().wait_ready().await;
     let identity = ServerCertificate::new(auth.server_certificate().await.map_err(ServeError::Certificate)?);

@@ -1,5 +1,6 @@
 //! The handlers, a file for each noun: decode, call `auth`, encode.
 
+pub(crate) mod access;
 pub(crate) mod apps;
 pub(crate) mod audit_log;
 pub(crate) mod authorities;
@@ -10,14 +11,13 @@ pub(crate) mod cluster;
 pub(crate) mod cluster_config;
 pub(crate) mod joining;
 pub(crate) mod keys;
+pub(crate) mod later;
 pub(crate) mod locks;
+pub(crate) mod revocations;
 pub(crate) mod roles;
 pub(crate) mod status;
 pub(crate) mod tokens;
-pub(crate) mod users;
-pub(crate) mod wire;
-pub(crate) mod watch;
-pub(crate) mod access;
-pub(crate) mod revocations;
 pub(crate) mod tools;
-pub(crate) mod later;
+pub(crate) mod users;
+pub(crate) mod watch;
+pub(crate) mod wire;

@@ -174,7 +174,9 @@ impl Auth {
         };
         let from_user = signed_by(&signers.user_certificates);
         if !from_user && !signed_by(&signers.host_certificates) {
-            return Err(Error::denied("access denied: the authority of the client certificate is not trusted any more"));
+            return Err(Error::denied(
+                "access denied: the authority of the client certificate is not trusted any more",
+            ));
         }
         let identity = Identity::from_subject(certificate.subject())
             .map_err(|_| Error::denied("access denied: the client certificate is of no use here"))?;

@@ -84,7 +84,8 @@ impl Auth {
             ssh_authorities: signers.host_ssh_keys.clone(),
         };
         if let Some((tbs, body)) = pair.tls {
-            issued.tls = Some(ca::x509::sign(&tbs, body, &signers.user_tls.key, &*self.keystore).await.map_err(failed)?);
+            issued.tls =
+                Some(ca::x509::sign(&tbs, body, &signers.user_tls.key, &*self.keystore).await.map_err(failed)?);
         }
         if let Some(body) = pair.ssh {
             issued.ssh = Some(ca::ssh::sign(body, &signers.user_ssh, &*self.keystore).await.map_err(failed)?);

@@ -44,7 +44,8 @@ impl Roles {
 
     /// What a part of the system may do.
     pub(crate) fn system(&self, name: &str, role: SystemRole) -> Arc<AccessChecker> {
-        let holder = Holder { user: name.to_owned(), roles: vec![format!("@{}", role.as_str())], traits: BTreeMap::new() };
+        let holder =
+            Holder { user: name.to_owned(), roles: vec![format!("@{}", role.as_str())], traits: BTreeMap::new() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {
             return Arc::clone(checker);
@@ -57,7 +58,13 @@ impl Roles {
 
     /// What the holder of these roles may do. A role that does not exist any more refuses the holder: what that role
     /// denied would be lost otherwise.
-    fn of(&self, user: &str, roles: &[String], traits: &Traits, snapshot: &Snapshot) -> Result<Arc<AccessChecker>, Error> {
+    fn of(
+        &self,
+        user: &str,
+        roles: &[String],
+        traits: &Traits,
+        snapshot: &Snapshot,
+    ) -> Result<Arc<AccessChecker>, Error> {
         let holder = Holder { user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {
@@ -121,7 +128,13 @@ impl Auth {
     ///
     /// # Errors
     /// As [`Auth::require`].
-    pub(crate) fn require_kind(&self, caller: &Caller, operation: Operation, kind: Kind, verbs: &[Verb]) -> Result<(), Error> {
+    pub(crate) fn require_kind(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        kind: Kind,
+        verbs: &[Verb],
+    ) -> Result<(), Error> {
         for &verb in verbs {
             if caller.access().may_be_allowed(kind, verb) {
                 continue;

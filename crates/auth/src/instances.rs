@@ -27,8 +27,8 @@ pub(crate) use delete::bury_all;
 pub use delete::delete;
 pub use get::get;
 pub use heartbeat::heartbeat;
-pub use list::{Filter, Sort, SortBy, list};
 use lineage::Lineage;
+pub use list::{Filter, Sort, SortBy, list};
 use records::Kept;
 
 /// How often a request looks again after another request of the same instance came between: a heartbeat, an output and a

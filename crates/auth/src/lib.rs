@@ -6,8 +6,8 @@
 pub mod access;
 pub mod apps;
 pub mod audit_log;
-pub mod bots;
 pub mod authorities;
+pub mod bots;
 pub mod caller;
 pub mod certificates;
 pub mod cluster_config;
@@ -19,9 +19,9 @@ pub mod operation;
 pub mod revocations;
 pub mod roles;
 pub mod setup;
+pub mod status;
 pub mod tokens;
 pub mod users;
-pub mod status;
 pub mod watch;
 
 mod background;

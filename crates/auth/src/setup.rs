@@ -19,9 +19,7 @@ use domain::{
     ca::CaType,
     error::Kind as ErrorKind,
     presets,
-    resources::{
-        AuditConfig, AuthPreference, CertAuthority, ClusterName, NetworkingConfig, SessionRecordingConfig,
-    },
+    resources::{AuditConfig, AuthPreference, CertAuthority, ClusterName, NetworkingConfig, SessionRecordingConfig},
     suite::Suite,
 };
 use keystore::KeyStore;

@@ -24,7 +24,9 @@ pub use crate::cache::{Cache, Snapshot};
 pub use crate::change::{Change, Receipt};
 pub use crate::changes::{ChangeEvent, Changes};
 pub use crate::keyed::Keyed;
-pub use crate::list::{DEFAULT_PAGE_SIZE, ListRequest, MAX_PAGE_BYTES, MAX_PAGE_SIZE, MAX_SCAN, Page, SCAN_AFTER_MATCH};
+pub use crate::list::{
+    DEFAULT_PAGE_SIZE, ListRequest, MAX_PAGE_BYTES, MAX_PAGE_SIZE, MAX_SCAN, Page, SCAN_AFTER_MATCH,
+};
 pub use crate::repository::{Repository, revision_text};
 
 /// Everything that is kept, as typed resources. Cheap to clone.

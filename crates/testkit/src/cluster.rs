@@ -67,8 +67,17 @@ impl Cluster {
     /// # Panics
     /// When it does not start again.
     pub async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same, with something done to the data directory while the server is stopped.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    pub async fn restart_with(self, meanwhile: impl FnOnce(&Path)) -> Self {
         let Self { directory, options, server } = self;
         server.stop(GRACE).await;
+        meanwhile(&data_dir(directory.path()));
         let server = run(directory.path(), &options).await;
         Self { directory, options, server }
     }
@@ -91,6 +100,16 @@ impl Cluster {
     /// The server's data directory.
     pub fn data_dir(&self) -> PathBuf {
         data_dir(self.directory.path())
+    }
+
+    /// A client that shows `credentials`.
+    ///
+    /// # Panics
+    /// When the server does not let it in.
+    pub async fn client(&self, credentials: Credentials) -> Client {
+        let (clock, random) = (self.options.clock.clone(), Random::system());
+        let config = client::Config::new([self.address().to_string()], credentials, clock, random);
+        Client::connect(config).await.expect("the server lets these credentials in")
     }
 
     /// A client with the rights of the local administrator.

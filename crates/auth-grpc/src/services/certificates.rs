@@ -1,9 +1,6 @@
 //! Certificates for users and bots.
 
-use api::{
-    r#gen::proto::UserCertsRequest,
-    methods::proto::auth_service::GenerateUserCerts,
-};
+use api::{r#gen::proto::UserCertsRequest, methods::proto::auth_service::GenerateUserCerts};
 use auth::{
     Operation,
     certificates::user::{UserCertificates, issue},

@@ -21,8 +21,9 @@ use crate::dispatch::{Answers, Context, Row, Who, both_streams, unary};
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         unary::<RegisterUsingToken, _, _>(Who::Anyone, Operation::Join, |context, request| async move {
-            let role = SystemRole::parse(&request.role)
-                .ok_or_else(|| Error::invalid(format!("Role: {:?} is no role that a machine can join as", request.role)))?;
+            let role = SystemRole::parse(&request.role).ok_or_else(|| {
+                Error::invalid(format!("Role: {:?} is no role that a machine can join as", request.role))
+            })?;
             let missing = |field: &str| Error::invalid(format!("{field}: a public key is needed"));
             let request = JoinRequest {
                 token: SecretString::new(request.token),

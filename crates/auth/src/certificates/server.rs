@@ -21,7 +21,8 @@ impl Auth {
     /// When the host authority cannot sign.
     pub async fn server_certificate(&self) -> Result<CertificateChain, Error> {
         let signers = self.signers()?;
-        let suite = self.cache.snapshot().auth_preference().map(|p| p.spec.signature_algorithm_suite).unwrap_or_default();
+        let suite =
+            self.cache.snapshot().auth_preference().map(|p| p.spec.signature_algorithm_suite).unwrap_or_default();
         let key = generate(algorithm_for(suite, Purpose::HostIdentity)).await?;
         let identity = Identity {
             username: self.host_name(),

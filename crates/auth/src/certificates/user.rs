@@ -102,7 +102,8 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
     let mut roles = Vec::with_capacity(names.len());
     for name in &names {
         // Unknown and forbidden look the same to a caller that may not know which roles exist.
-        let role = snapshot.role(name).ok_or_else(|| Error::denied("access denied: a requested role cannot be taken on"))?;
+        let role =
+            snapshot.role(name).ok_or_else(|| Error::denied("access denied: a requested role cannot be taken on"))?;
         roles.push(role);
     }
     let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(&**role)).collect();
@@ -114,11 +115,7 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
     };
     auth.enforce(caller, &asked, caller.access().check_impersonate_roles(&named))?;
     let own = caller.identity();
-    let base = Identity {
-        impersonator: own.username.clone(),
-        disallow_reissue: !request.reissuable,
-        ..basis(own)
-    };
+    let base = Identity { impersonator: own.username.clone(), disallow_reissue: !request.reissuable, ..basis(own) };
     let limit = own.expires;
     finish(auth, caller, request, base, names, own.traits.clone(), limit).await
 }
@@ -204,7 +201,8 @@ async fn finish(
     let options = access.options();
     let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
     let preference = auth.cache.snapshot().auth_preference();
-    let default = preference.map_or(domain::resources::auth_preference::DEFAULT_SESSION_TTL, |p| p.spec.default_session_ttl);
+    let default =
+        preference.map_or(domain::resources::auth_preference::DEFAULT_SESSION_TTL, |p| p.spec.default_session_ttl);
     let after = |span| now.saturating_add(span).unwrap_or(Timestamp::MAX);
     let mut not_after = match request.expires {
         Some(asked) if asked > now => asked,

@@ -136,8 +136,12 @@ impl Lineage {
             return Some(Verdict::Limit);
         }
         let end = if now < pending.not_after { pending.not_after } else { not_after };
-        let pending =
-            Pending { not_after: end, repeats: pending.repeats.saturating_add(1), last_repeat: Some(now), ..pending.clone() };
+        let pending = Pending {
+            not_after: end,
+            repeats: pending.repeats.saturating_add(1),
+            last_repeat: Some(now),
+            ..pending.clone()
+        };
         Some(Verdict::Repeat(Self { not_after: end, pending: Some(pending), ..self.clone() }))
     }
 

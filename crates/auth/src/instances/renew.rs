@@ -124,7 +124,11 @@ async fn advance(
     let until = next.expires(auth.config.bot_renewal_grace);
     let authentication = Authentication {
         authenticated_at: Some(now),
-        join_method: attributes.as_ref().and_then(|a| a.meta.as_ref()).map(|m| m.join_method.clone()).unwrap_or_default(),
+        join_method: attributes
+            .as_ref()
+            .and_then(|a| a.meta.as_ref())
+            .map(|m| m.join_method.clone())
+            .unwrap_or_default(),
         generation: i32::try_from(next.generation).unwrap_or(i32::MAX),
         public_key: renewal.tls_key.to_pem().into_bytes().into(),
         join_attrs: attributes,
@@ -147,7 +151,12 @@ async fn advance(
         });
     }
     if let Some(stored) = rolled_back_from {
-        tracing::warn!(bot = bot.metadata.name, instance, stored, "a bot is ahead of the store: the store was rolled back");
+        tracing::warn!(
+            bot = bot.metadata.name,
+            instance,
+            stored,
+            "a bot is ahead of the store: the store was rolled back"
+        );
         change = change.event(&RollbackTolerated {
             user: instance_user(bot, instance),
             connection: ConnectionMetadata::from_remote(caller.remote()),

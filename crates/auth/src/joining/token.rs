@@ -63,7 +63,8 @@ async fn attempt(auth: &Auth, caller: &Caller, request: &JoinRequest) -> Result<
     if let Some(answer) = records::join_answer(&auth.store, &hash).await? {
         return repeat(auth, caller, request, keys, answer).await;
     }
-    let token = auth.store.get::<Token>(name).await?.filter(|token| same(token.metadata.name.as_bytes(), name.as_bytes()));
+    let token =
+        auth.store.get::<Token>(name).await?.filter(|token| same(token.metadata.name.as_bytes(), name.as_bytes()));
     let token = token.ok_or_else(|| Error::denied(UNKNOWN_TOKEN))?;
     check(auth, &token, request).await?;
     let bot = auth.store.get::<Bot>(&token.spec.bot_name).await?;
@@ -74,7 +75,10 @@ async fn attempt(auth: &Auth, caller: &Caller, request: &JoinRequest) -> Result<
 /// Whether the token may be used for this join.
 async fn check(auth: &Auth, token: &Token, request: &JoinRequest) -> Result<(), Error> {
     if token.spec.join_method != JoinMethod::Token {
-        return Err(Error::unsupported(format!("join method {:?} is not supported yet", token.spec.join_method.as_str())));
+        return Err(Error::unsupported(format!(
+            "join method {:?} is not supported yet",
+            token.spec.join_method.as_str()
+        )));
     }
     if !token.spec.roles.contains(&request.role) {
         return Err(Error::denied(UNKNOWN_TOKEN));
@@ -165,11 +169,18 @@ async fn repeat(
     let bot = auth.store.get::<Bot>(&answer.bot).await?.ok_or_else(|| Error::denied(UNKNOWN_TOKEN))?;
     let end = not_after(&bot, request.expires, now);
     match kept.lineage.repeat(keys, end, auth.config.bot_renewal_grace, now) {
-        Some(Verdict::Repeat(next)) => {
-            crate::instances::answer_again(auth, caller, &bot, &answer.instance, &kept, next, &request.tls_key, &request.ssh_key)
-                .await
-                .map_err(crate::instances::unsettled)
-        }
+        Some(Verdict::Repeat(next)) => crate::instances::answer_again(
+            auth,
+            caller,
+            &bot,
+            &answer.instance,
+            &kept,
+            next,
+            &request.tls_key,
+            &request.ssh_key,
+        )
+        .await
+        .map_err(crate::instances::unsettled),
         Some(Verdict::Limit) => Err(crate::instances::too_often(caller, &kept.lineage, &answer.instance)),
         _ => Err(Error::denied(UNKNOWN_TOKEN)),
     }
@@ -191,11 +202,8 @@ fn after(now: Timestamp, span: Duration) -> Timestamp {
 
 /// The public document of an instance.
 pub(crate) fn instance_document(bot: &Bot, instance: &str, first: Authentication, until: Timestamp) -> BotInstance {
-    let spec = BotInstanceSpec {
-        bot_name: bot.metadata.name.clone(),
-        instance_id: instance.to_owned(),
-        ..Default::default()
-    };
+    let spec =
+        BotInstanceSpec { bot_name: bot.metadata.name.clone(), instance_id: instance.to_owned(), ..Default::default() };
     let mut document = BotInstance::new(instance, spec);
     document.metadata.expires = Some(until);
     document.status = BotInstanceStatus {

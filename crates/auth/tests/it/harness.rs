@@ -32,7 +32,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self { tls: KeyPair::generate(Algorithm::EcdsaP256).unwrap(), ssh: KeyPair::generate(Algorithm::Ed25519).unwrap() }
+        Self {
+            tls: KeyPair::generate(Algorithm::EcdsaP256).unwrap(),
+            ssh: KeyPair::generate(Algorithm::Ed25519).unwrap(),
+        }
     }
 }
 
@@ -119,7 +122,9 @@ impl Cluster {
 
     /// Removes an instance without leaving a tombstone: what a restore of an older copy does.
     pub(crate) async fn forget_instance(&self, instance: &str) {
-        for key in [storage::Key::new("tessera_lineage", instance), storage::Key::with_sub("bot_instance", "ci", instance)] {
+        for key in
+            [storage::Key::new("tessera_lineage", instance), storage::Key::with_sub("bot_instance", "ci", instance)]
+        {
             self.backend.batch(storage::Batch::new().delete(key)).await.unwrap();
         }
     }

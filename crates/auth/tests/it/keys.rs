@@ -20,7 +20,9 @@ impl KeyStore for QuickKeys {
     async fn generate(&self, algorithm: Algorithm, key_use: KeyUse) -> Result<StoredKey, Error> {
         static RSA: OnceLock<KeyPair> = OnceLock::new();
         match algorithm {
-            Algorithm::Rsa2048 => self.0.import(RSA.get_or_init(|| KeyPair::generate(algorithm).unwrap()), key_use).await,
+            Algorithm::Rsa2048 => {
+                self.0.import(RSA.get_or_init(|| KeyPair::generate(algorithm).unwrap()), key_use).await
+            }
             _ => self.0.generate(algorithm, key_use).await,
         }
     }

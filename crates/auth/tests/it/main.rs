@@ -1,5 +1,9 @@
 //! The authority's operations over a store in memory and a clock that the test moves.
-#![allow(clippy::unwrap_used, clippy::large_futures, reason = "a test may stop, and its futures are not held by the thousand")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a test may stop, and its futures are not held by the thousand"
+)]
 
 mod apps;
 mod audit_log;

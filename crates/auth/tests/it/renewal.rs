@@ -141,7 +141,12 @@ async fn a_bot_ahead_of_a_restored_store_is_believed_and_old_tokens_are_refused(
 }
 
 /// Signs a question with the key that `held` belongs to, as a bot does after a weekend without power.
-pub(crate) async fn in_grace(cluster: &Cluster, held: &Issued, old: &Machine, fresh: &Machine) -> Result<Issued, Error> {
+pub(crate) async fn in_grace(
+    cluster: &Cluster,
+    held: &Issued,
+    old: &Machine,
+    fresh: &Machine,
+) -> Result<Issued, Error> {
     let nonce = cluster.auth.nonce();
     let question = b"the encoded question".to_vec();
     let request = GraceRequest {

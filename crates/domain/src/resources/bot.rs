@@ -113,8 +113,12 @@ impl Bot {
             return Err(Error::invalid("spec.roles: a role name must not be empty"));
         }
         // The derived role impersonates by pattern; a pattern here would give the bot roles that nobody named.
-        if let Some(pattern) = self.spec.roles.iter().find(|role| role.starts_with('^') || role.contains(['*', '{', '}'])) {
-            return Err(Error::invalid(format!("spec.roles: {pattern:?} is a pattern; a bot gets roles by their names")));
+        if let Some(pattern) =
+            self.spec.roles.iter().find(|role| role.starts_with('^') || role.contains(['*', '{', '}']))
+        {
+            return Err(Error::invalid(format!(
+                "spec.roles: {pattern:?} is a pattern; a bot gets roles by their names"
+            )));
         }
         for entry in &self.spec.traits {
             crate::names::TRAIT.check("spec.traits: the name of a trait", &entry.name)?;

@@ -58,7 +58,9 @@ fn a_renewal_advances_and_an_old_certificate_with_other_keys_is_a_copy() {
 
 #[test]
 fn a_store_behind_the_bot_was_rolled_back_and_locks_nobody() {
-    let Verdict::RolledBack(next) = joined().renew(question(7, 2, at(100)), GRACE, at(100)) else { panic!("no rollback") };
+    let Verdict::RolledBack(next) = joined().renew(question(7, 2, at(100)), GRACE, at(100)) else {
+        panic!("no rollback")
+    };
     assert_eq!(next.generation, 8);
 }
 
