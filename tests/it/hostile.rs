@@ -1,0 +1,349 @@
+//! What strangers and buggy programs send: each gets a clear answer or is dropped, memory stays bounded, and everybody
+//! else is served meanwhile.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use api::{
+    r#gen::proto,
+    methods::{
+        Method,
+        proto::{
+            auth_service::{self as calls, Ping},
+            join_service::RegisterUsingToken,
+        },
+        teleport::{machineid::v1::bot_service::CreateBot, users::v1::users_service::CreateUser},
+    },
+};
+use bytes::Bytes;
+use prost::Message;
+use serde_json::json;
+use testkit::Cluster;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::support::{
+    people::{self, document},
+    raw::{self, Answer, Raw, code, framed},
+};
+
+/// Ping's answer must not take longer than this, whatever else goes on.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// How much more memory this whole process (both ends of every connection) may hold after an attack.
+const MEMORY: u64 = 256 << 20;
+
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+}
+
+async fn assert_prompt(connection: &Raw, during: &str) {
+    let since = Instant::now();
+    let answer = connection.call(Ping::PATH, b"").await;
+    assert!(answer.is(code::OK) && since.elapsed() < PROMPT, "{during}: Ping took {:?}: {answer:?}", since.elapsed());
+}
+
+/// Names that no resource may have; `None` where one is fine.
+fn bad_names() -> Vec<(&'static str, String)> {
+    vec![
+        ("empty", String::new()),
+        ("a mebibyte", "a".repeat(1 << 20)),
+        ("a long label", "a".repeat(4096)),
+        ("a control character", "a\u{7}b".into()),
+        ("a line break", "a\nb".into()),
+        ("a NUL", "a\0b".into()),
+        ("a way up", "../../etc/passwd".into()),
+        ("two dots", "..".into()),
+        ("a slash", "a/b".into()),
+        ("an override of direction", "a\u{202e}b".into()),
+        ("no width", "a\u{200b}b".into()),
+        ("a combining form", "e\u{301}".into()),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_names_and_times_are_called_invalid() {
+    let cluster = Cluster::start().await;
+    let admin = Raw::administrator(&cluster.server().admin_socket()).await;
+    let named = |name: &str| json!({"name": name});
+    let mut wrong = Vec::new();
+    for (what, name) in bad_names() {
+        let role = document(json!({"kind": "role", "version": "v7", "metadata": named(&name), "spec": {}}));
+        let user =
+            document(json!({"kind": "user", "version": "v2", "metadata": named(&name), "spec": {"roles": ["access"]}}));
+        let bot = document(json!({"kind": "bot", "version": "v1", "metadata": named(&name), "spec": {}}));
+        let lock = document(
+            json!({"kind": "lock", "version": "v2", "metadata": named(&name), "spec": {"target": {"user": "a"}}}),
+        );
+        let token = document(json!({"kind": "token", "version": "v2", "metadata": named(&name),
+            "spec": {"roles": ["Node"], "join_method": "token"}}));
+        let app =
+            document(json!({"kind": "app", "version": "v3", "metadata": named(&name), "spec": {"uri": "http://a:1"}}));
+        let token = proto::create_token_v2_request::Token::V2(api::convert::token::to_wire(&token));
+        let requests = [
+            (
+                calls::CreateRole::PATH,
+                proto::CreateRoleRequest { role: Some(api::convert::role::to_wire(&role)) }.encode_to_vec(),
+            ),
+            (
+                CreateUser::PATH,
+                api::r#gen::teleport::users::v1::CreateUserRequest { user: Some(api::convert::user::to_wire(&user)) }
+                    .encode_to_vec(),
+            ),
+            (
+                CreateBot::PATH,
+                api::r#gen::teleport::machineid::v1::CreateBotRequest { bot: Some(api::convert::bot::to_wire(&bot)) }
+                    .encode_to_vec(),
+            ),
+            (calls::UpsertLock::PATH, api::convert::lock::to_wire(&lock).encode_to_vec()),
+            (calls::CreateTokenV2::PATH, proto::CreateTokenV2Request { token: Some(token) }.encode_to_vec()),
+            (calls::CreateApp::PATH, api::convert::app::to_wire(&app).encode_to_vec()),
+        ];
+        for (path, request) in requests {
+            let answer = admin.call(path, &request).await;
+            // The name of a token or a lock may be made by the server.
+            let is_fine = name.is_empty() && answer.is_success() && !path.ends_with("Role") && !path.ends_with("Bot");
+            if !(answer.is(code::INVALID_ARGUMENT) && answer.message.len() < 4096) && !is_fine {
+                wrong.push(format!("{path}: {what}: {:?} {}", answer.code, cut(&answer.message)));
+            }
+        }
+        let read = proto::GetRoleRequest { name: name.clone() }.encode_to_vec();
+        let answer = admin.call(calls::GetRole::PATH, &read).await;
+        if !(answer.is(code::INVALID_ARGUMENT) || answer.is(code::NOT_FOUND)) {
+            wrong.push(format!("GetRole: {what}: {:?} {}", answer.code, cut(&answer.message)));
+        }
+        let join = people::join_request(&name, &people::key()).encode_to_vec();
+        let answer = Raw::stranger(cluster.address()).await.call(RegisterUsingToken::PATH, &join).await;
+        if !(answer.is(code::PERMISSION_DENIED) || answer.is(code::INVALID_ARGUMENT)) {
+            wrong.push(format!("a join: {what}: {:?} {}", answer.code, cut(&answer.message)));
+        }
+    }
+    for (what, path, request) in bad_times() {
+        let answer = admin.call(path, &request).await;
+        if !answer.is(code::INVALID_ARGUMENT) {
+            wrong.push(format!("{path}: {what}: {:?} {}", answer.code, cut(&answer.message)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert_prompt(&admin, "bad names").await;
+    cluster.stop().await;
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.len().min(200)).unwrap_or("…")
+}
+
+/// Times, sizes and kinds that mean nothing.
+fn bad_times() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut role = api::convert::role::to_wire(&document(
+        json!({"kind": "role", "version": "v7", "metadata": {"name": "timely"}, "spec": {}}),
+    ));
+    let metadata = role.metadata.get_or_insert_default();
+    metadata.expires = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
+    let list = |limit| proto::ListRolesRequest { limit, ..Default::default() }.encode_to_vec();
+    let invite =
+        |ttl| proto::CreateResetPasswordTokenRequest { name: "x".into(), r#type: "invite".into(), ttl }.encode_to_vec();
+    let kind = |kind: &str| proto::Watch {
+        kinds: vec![api::r#gen::types::WatchKind { kind: kind.into(), ..Default::default() }],
+        allow_partial_success: false,
+    };
+    vec![
+        (
+            "an expiry beyond all time",
+            calls::CreateRole::PATH,
+            proto::CreateRoleRequest { role: Some(role) }.encode_to_vec(),
+        ),
+        ("a negative page", calls::ListRoles::PATH, list(-1)),
+        ("the most negative page", calls::ListRoles::PATH, list(i32::MIN)),
+        ("a negative life", calls::CreateResetPasswordToken::PATH, invite(-1)),
+        ("a watch of nothing", calls::WatchEvents::PATH, proto::Watch::default().encode_to_vec()),
+        ("a watch of an unknown kind", calls::WatchEvents::PATH, kind("no_such_kind").encode_to_vec()),
+        ("a kind with a NUL", calls::WatchEvents::PATH, kind("role\0").encode_to_vec()),
+    ]
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_messages_are_refused_and_hold_no_memory() {
+    let cluster = Cluster::start().await;
+    let stranger = Raw::stranger(cluster.address()).await;
+    let gzipped = [("grpc-encoding", "gzip")];
+    let bomb = framed(&gzip(&vec![0; 512 << 20]), true);
+    let before = resident();
+    let path = RegisterUsingToken::PATH;
+    let cases: Vec<(&str, Bytes, &[(&str, &str)], &[i32])> = vec![
+        ("5 MiB", framed(&vec![0; 5 << 20], false), &[], &[code::RESOURCE_EXHAUSTED]),
+        ("half a gibibyte in 500 kB", bomb, &gzipped, &[code::RESOURCE_EXHAUSTED]),
+        ("a length beyond all", Bytes::from_static(b"\0\xff\xff\xff\xff"), &[], &[code::RESOURCE_EXHAUSTED]),
+        ("no gzip", framed(b"not gzip at all", true), &gzipped, &[code::INVALID_ARGUMENT, code::INTERNAL]),
+        ("an unknown compression", framed(b"x", true), &[("grpc-encoding", "br")], &[code::UNIMPLEMENTED]),
+        ("a flag of its own", Bytes::from_static(b"\x07\0\0\0\0"), &[], &[code::INVALID_ARGUMENT, code::INTERNAL]),
+        ("half a frame", Bytes::from_static(b"\0\0\0"), &[], &[code::INVALID_ARGUMENT, code::INTERNAL]),
+        ("nothing at all", Bytes::new(), &[], &[code::INVALID_ARGUMENT, code::INTERNAL, code::UNIMPLEMENTED]),
+        ("garbage", framed(b"\xff\xff\xff\xff\xff\xff", false), &[], &[code::INVALID_ARGUMENT, code::INTERNAL]),
+    ];
+    let mut wrong = Vec::new();
+    for (what, body, headers, codes) in cases {
+        let answer = match stranger.send(path, body, headers).await {
+            Ok(answer) => answer,
+            Err(error) => Answer { message: format!("{error:?}"), ..Answer::default() },
+        };
+        if !answer.code.is_some_and(|code| codes.contains(&code)) {
+            wrong.push(format!("{what}: {answer:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Sixty bombs at a time: each must end as soon as it is too large.
+    let bomb = framed(&gzip(&vec![0; 64 << 20]), true);
+    let bombs = (0..60).map(|_| stranger.send(path, bomb.clone(), &gzipped));
+    futures_util::future::join_all(bombs).await;
+    let grown = resident().saturating_sub(before);
+    assert!(grown < MEMORY, "{} MiB more", grown >> 20);
+    assert_prompt(&Raw::stranger(cluster.address()).await, "bad messages").await;
+    cluster.stop().await;
+}
+
+/// A connection on which frames are written by hand.
+async fn by_hand(address: SocketAddr) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut stream = raw::connect(address, [127, 0, 0, 1], raw::tls(None)).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    stream
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// `:method POST`, `:scheme https`, `:path /` by the static table, `:authority a`.
+const HEADERS: &[u8] = b"\x83\x87\x84\x41\x01a";
+
+/// Whether the server ends the connection within some seconds.
+async fn ends(mut stream: impl AsyncReadExt + Unpin) -> bool {
+    let mut sink = vec![0; 1 << 16];
+    let all = async {
+        while let Ok(read) = stream.read(&mut sink).await {
+            if read == 0 {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), all).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_on_one_connection_end_it_alone() {
+    let cluster = Cluster::start().await;
+    let neighbour = Raw::stranger(cluster.address()).await;
+    let before = resident();
+
+    // Rapid reset: streams opened and reset, without an end.
+    let mut stream = by_hand(cluster.address()).await;
+    let mut is_cut = false;
+    for round in 0..200_u32 {
+        let mut bytes = Vec::new();
+        for number in 0..100 {
+            let id = 1 + 2 * (round * 100 + number);
+            bytes.extend(frame(1, 4, id, HEADERS));
+            bytes.extend(frame(3, 0, id, &8_u32.to_be_bytes()));
+        }
+        if stream.write_all(&bytes).await.is_err() || stream.flush().await.is_err() {
+            is_cut = true;
+            break;
+        }
+    }
+    assert!(is_cut || ends(stream).await, "20,000 resets were taken");
+    assert_prompt(&neighbour, "rapid reset").await;
+
+    // Headers without an end: continuation after continuation.
+    let mut stream = by_hand(cluster.address()).await;
+    let mut is_cut = stream.write_all(&frame(1, 0, 1, HEADERS)).await.is_err();
+    let field = [b"\0\x01a\x7f\x81\x1e".as_slice(), &[b'a'; 4000]].concat();
+    for _ in 0..4000 {
+        is_cut |= stream.write_all(&frame(9, 0, 1, &field)).await.is_err();
+        if is_cut {
+            break;
+        }
+    }
+    assert!(is_cut || ends(stream).await, "16 MB of headers were taken");
+    assert_prompt(&neighbour, "endless headers").await;
+
+    // Pings and settings that each want an answer, from somebody who reads none.
+    let mut stream = by_hand(cluster.address()).await;
+    let pings: Vec<u8> = (0..1000).flat_map(|_| [frame(6, 0, 0, &[0; 8]), frame(4, 0, 0, &[])].concat()).collect();
+    for _ in 0..100 {
+        let writing = tokio::time::timeout(Duration::from_millis(500), stream.write_all(&pings));
+        if !matches!(writing.await, Ok(Ok(()))) {
+            break;
+        }
+    }
+    assert_prompt(&neighbour, "pings").await;
+    drop(stream);
+
+    // A thousand calls at a time on one connection: 250 are served, the others wait or are refused, none is lost.
+    let waves = (0..1000).map(|_| neighbour.call(Ping::PATH, b""));
+    assert!(futures_util::future::join_all(waves).await.iter().all(|answer| answer.is(code::OK)));
+    let grown = resident().saturating_sub(before);
+    assert!(grown < MEMORY, "{} MiB more", grown >> 20);
+    cluster.stop().await;
+}
+
+/// Connections that say nothing, or half of something, from an address of their own.
+async fn silent(address: SocketAddr, count: usize, first: &[u8]) -> Vec<TcpStream> {
+    let mut silent = Vec::with_capacity(count);
+    for number in 0..count {
+        let socket = TcpSocket::new_v4().unwrap();
+        let source = [127, 66, 0, u8::try_from(number % 4).unwrap() + 1];
+        socket.bind(SocketAddr::from((source, 0))).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        silent.push(stream);
+    }
+    silent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_go_nowhere_do_not_hold_up_those_that_do() {
+    let cluster = Cluster::start().await;
+    let neighbour = Raw::stranger(cluster.address()).await;
+    let before = resident();
+    let plain = silent(cluster.address(), 50, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    for mut stream in plain {
+        let mut said = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut said)).await;
+        assert!(read.is_ok(), "plain HTTP is listened to");
+    }
+    // A record that promises a ClientHello and gives one byte of it.
+    let half = silent(cluster.address(), 60, b"\x16\x03\x01\x02\x00\x01").await;
+    let quiet = silent(cluster.address(), 60, b"").await;
+    assert_prompt(&Raw::stranger(cluster.address()).await, "120 half-open connections").await;
+    assert_prompt(&neighbour, "120 half-open connections").await;
+    let more = silent(cluster.address(), 3000, b"").await;
+    assert_prompt(&neighbour, "3,000 half-open connections").await;
+    let grown = resident().saturating_sub(before);
+    assert!(grown < MEMORY, "{} MiB more", grown >> 20);
+    // Each is dropped when its time is up.
+    let waited = Instant::now();
+    for mut stream in half.into_iter().chain(quiet) {
+        let mut said = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut said)).await;
+        assert!(read.is_ok(), "a half-open connection lives on after {:?}", waited.elapsed());
+    }
+    drop(more);
+    cluster.stop().await;
+}
