@@ -43,6 +43,13 @@ pub(crate) fn unsettled(error: Error) -> Error {
     }
 }
 
+/// The keys that new certificates are to carry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keys<'a> {
+    pub(crate) tls: &'a PublicKey,
+    pub(crate) ssh: &'a PublicKey,
+}
+
 /// Gives a decided answer once more: the count is committed, then the same generation is signed with the decided end.
 pub(crate) async fn answer_again(
     auth: &Auth,
@@ -51,15 +58,14 @@ pub(crate) async fn answer_again(
     instance: &str,
     kept: &Kept,
     next: Lineage,
-    tls_key: &PublicKey,
-    ssh_key: &PublicKey,
+    keys: Keys<'_>,
 ) -> Result<Issued, Error> {
     let now = auth.clock.now();
     let user = auth.store.fetch::<User>(&bot.status.user_name).await?;
     let document = auth.store.get_in::<BotInstance>(&bot.metadata.name, instance).await?;
     let attributes = document.as_ref().and_then(|document| document.status.initial_authentication.clone()?.join_attrs);
     let identity = bot_identity(auth, &user, bot, instance, next.generation, attributes, next.not_after);
-    let pair = auth.prepare(identity, Some(tls_key), Some(ssh_key), now, next.not_after)?;
+    let pair = auth.prepare(identity, Some(keys.tls), Some(keys.ssh), now, next.not_after)?;
     auth.refuse_locked(&pair.identity, None)?;
     if records::is_deleted(&auth.store, instance).await? {
         return Err(Error::denied("this bot instance was deleted; it needs a new token: tctl bots instances add"));
@@ -68,7 +74,7 @@ pub(crate) async fn answer_again(
         user: instance_user(bot, instance),
         connection: ConnectionMetadata::from_remote(caller.remote()),
         generation: next.generation.into(),
-        repeats: next.pending.as_ref().map_or(0, |pending| pending.repeats).into(),
+        repeats: next.pending.as_ref().map_or(0, |pending| pending.repeats),
         limited: false,
     };
     let until = next.expires(auth.config.bot_renewal_grace);

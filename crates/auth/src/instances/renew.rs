@@ -23,7 +23,7 @@ use domain::{
 use store::Change;
 
 use super::{
-    RACES, answer_again, instance_user,
+    Keys, RACES, answer_again, instance_user,
     lineage::{Digest, Lineage, Question, Verdict},
     records, too_often, unsettled,
 };
@@ -96,7 +96,8 @@ async fn attempt(auth: &Auth, caller: &Caller, renewal: &Renewal<'_>) -> Result<
             advance(auth, caller, renewal, &bot, Some(&kept), next, Some(stored)).await
         }
         Verdict::Repeat(next) => {
-            answer_again(auth, caller, &bot, instance, &kept, next, renewal.tls_key, renewal.ssh_key).await
+            answer_again(auth, caller, &bot, instance, &kept, next, Keys { tls: renewal.tls_key, ssh: renewal.ssh_key })
+                .await
         }
         Verdict::Limit => Err(too_often(caller, &kept.lineage, instance)),
         Verdict::Mismatch { stored, presented } => mismatch(auth, caller, &bot, instance, stored, presented).await,

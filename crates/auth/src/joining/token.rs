@@ -23,6 +23,7 @@ use crate::{
     Auth, Caller,
     certificates::{Issued, bot_identity, certificate_event},
     instances::{
+        Keys,
         lineage::{Digest, Lineage, Verdict},
         records::{self, JoinAnswer},
     },
@@ -176,8 +177,7 @@ async fn repeat(
             &answer.instance,
             &kept,
             next,
-            &request.tls_key,
-            &request.ssh_key,
+            Keys { tls: &request.tls_key, ssh: &request.ssh_key },
         )
         .await
         .map_err(crate::instances::unsettled),

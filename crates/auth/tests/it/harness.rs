@@ -101,7 +101,7 @@ impl Cluster {
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        clock::Clock::system().sleep(Duration::from_millis(20)).await;
     }
 
     pub(crate) async fn join(&self, token: &str, machine: &Machine) -> Result<Issued, Error> {
