@@ -174,7 +174,7 @@ async fn pages_are_bounded_in_bytes() {
     let (mut seen, mut token, mut pages) = (0, String::new(), 0);
     loop {
         let page = store.list::<Role>(&ListRequest::page(0, &token)).await.expect("a page");
-        assert!(page.items.len() * 64 * 1024 <= crate::MAX_PAGE_BYTES, "{} large roles on a page", page.items.len());
+        assert!(page.items.len() * 64 * 1024 <= MAX_PAGE_BYTES, "{} large roles on a page", page.items.len());
         (seen, pages) = (seen + page.items.len(), pages + 1);
         token = page.next_page_token;
         if token.is_empty() {
