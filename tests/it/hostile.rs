@@ -37,7 +37,7 @@ const PROMPT: Duration = Duration::from_secs(1);
 /// How much more memory this whole process (both ends of every connection) may hold after an attack.
 const MEMORY: u64 = 256 << 20;
 
-fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10

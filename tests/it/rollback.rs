@@ -49,7 +49,7 @@ async fn an_older_store_locks_nobody_and_brings_no_token_back() {
         people::bot_token(&admin, token, "machine").await;
     }
     let early = people::join(&cluster, "early").await.unwrap();
-    let cluster = cluster.restart_with(|data| copy(data, backup.path())).await;
+    let cluster = cluster.restart_with(|data| copy(&data.join("backend"), backup.path())).await;
 
     // After the copy: one bot renews, two more join, one of which renews, too; and some time passes for the checkpoints.
     let early = people::renew(&cluster, &people::renew(&cluster, &early).await.unwrap()).await.unwrap();
@@ -59,7 +59,7 @@ async fn an_older_store_locks_nobody_and_brings_no_token_back() {
     let before = cluster.admin().await.call::<Status>(StatusRequest {}).await.unwrap();
     assert!(before.rolled_back_at.is_none());
 
-    let cluster = cluster.restart_with(|data| copy(backup.path(), data)).await;
+    let cluster = cluster.restart_with(|data| copy(backup.path(), &data.join("backend"))).await;
     let admin = cluster.admin().await;
     let status = admin.call::<Status>(StatusRequest {}).await.unwrap();
     assert!(status.rolled_back_at.is_some(), "the checkpoint beside the store was not looked at");

@@ -16,6 +16,7 @@ pub mod process;
 mod sealing;
 mod server;
 mod settings;
+mod writable;
 
 pub use admin_socket::path as admin_socket;
 pub use overrides::Overrides;

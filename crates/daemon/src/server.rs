@@ -29,6 +29,7 @@ use crate::{
     config::{Address, AuditSink, Config},
     data_dir::DataDir,
     documents, sealing, settings,
+    writable::Writable,
 };
 
 /// What a server is built with besides its configuration.
@@ -67,6 +68,7 @@ pub struct Server {
 /// What was opened before anything runs.
 struct Parts {
     backend: Arc<dyn Backend>,
+    writable: Arc<Writable>,
     keys: Arc<dyn KeyStore>,
     auth: Arc<Auth>,
     driver: store::cache::Driver,
@@ -96,7 +98,7 @@ impl Server {
         let parts = open(config, &environment, &data_dir).await?;
         let auth_addr = parts.listener.local_addr()?;
         let chain = chain(config, &environment, &parts, data_dir.path()).await?;
-        let (auth, is_new) = (Arc::clone(&parts.auth), parts.is_new);
+        let (auth, is_new, writable) = (Arc::clone(&parts.auth), parts.is_new, Arc::clone(&parts.writable));
         serve(parts, &supervisor);
         auth.cache().wait_ready().await;
         let bootstrap = environment.bootstrap.as_ref().filter(|_| is_new);
@@ -104,7 +106,7 @@ impl Server {
             Box::pin(documents::apply(&auth, path)).await?;
         }
         starting.ready();
-        watch_cache(&auth, starting, &supervisor);
+        watch_store(&auth, writable, starting, &supervisor);
         tracing::info!(address = %auth_addr, cluster = auth.cluster(), "auth service is ready");
         Ok(Self { auth, auth_addr, diag_addr, readiness, supervisor, chain, data_dir })
     }
@@ -174,6 +176,8 @@ async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) ->
         move || backend::open(&storage, &clock, &random)
     })
     .await??;
+    let writable = Writable::new(backend);
+    let backend: Arc<dyn Backend> = Arc::clone(&writable) as _;
     let sealing = sealing::load(storage, data_dir.path(), random)?;
     let keys: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new(sealing, random.clone())?);
     let address = resolve(&config.auth_service.listen_addr).await?;
@@ -194,7 +198,7 @@ async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) ->
         random: random.clone(),
     };
     let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
-    Ok(Parts { backend, keys, auth, driver, listener, admin, is_new })
+    Ok(Parts { backend, writable, keys, auth, driver, listener, admin, is_new })
 }
 
 /// The name of the cluster that the store belongs to; a file without a name follows it, so that a host that was
@@ -301,26 +305,28 @@ where
     });
 }
 
-/// Says in `/readyz` when decisions are made from an old view.
-fn watch_cache(auth: &Arc<Auth>, component: Component, supervisor: &Supervisor) {
+/// Says in `/readyz` when decisions are made from an old view, and when nothing can be written.
+fn watch_store(auth: &Arc<Auth>, writable: Arc<Writable>, component: Component, supervisor: &Supervisor) {
     let auth = Arc::clone(auth);
-    supervisor.spawn_once("cache age", {
+    supervisor.spawn_once("store", {
         let stop = supervisor.stop().clone();
         async move {
-            let mut was_stale = false;
+            let mut was_ill = false;
             loop {
                 tokio::select! {
                     () = auth.clock().sleep(Duration::from_secs(1)) => {}
                     () = stop.requested() => return component.unready("stopping"),
                 }
                 let age = auth.cache().age().unwrap_or_default();
-                let is_stale = age > STALE_CACHE;
-                if is_stale {
-                    component.unready(format!("the store has not answered for {} s", age.as_secs()));
-                } else if was_stale {
-                    component.ready();
+                let stale = (age > STALE_CACHE).then(|| format!("the store has not answered for {} s", age.as_secs()));
+                let refused = writable.refusal().await.map(|why| format!("the store cannot be written: {why}"));
+                let illness = stale.or(refused);
+                match &illness {
+                    Some(reason) => component.unready(reason),
+                    None if was_ill => component.ready(),
+                    None => {}
                 }
-                was_stale = is_stale;
+                was_ill = illness.is_some();
             }
         }
     });

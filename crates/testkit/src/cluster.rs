@@ -26,11 +26,19 @@ pub struct Options {
     pub in_memory: bool,
     /// Lines for the `auth_service` section, indented by two spaces.
     pub auth_service: String,
+    /// Where the cluster's directory is made; short, because it holds a Unix socket.
+    pub parent: PathBuf,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { name: "test.example".into(), clock: Clock::system(), in_memory: false, auth_service: String::new() }
+        Self {
+            name: "test.example".into(),
+            clock: Clock::system(),
+            in_memory: false,
+            auth_service: String::new(),
+            parent: "/tmp".into(),
+        }
     }
 }
 
@@ -56,8 +64,8 @@ impl Cluster {
     /// When it does not start.
     pub async fn start_with(options: Options) -> Self {
         // In /tmp, whatever TMPDIR says: the path of a Unix socket is short.
-        let directory =
-            tempfile::Builder::new().prefix("tessera-test-").tempdir_in("/tmp").expect("a directory in /tmp");
+        let directory = tempfile::Builder::new().prefix("tessera-test-").tempdir_in(&options.parent);
+        let directory = directory.expect("a directory for the cluster");
         let server = run(directory.path(), &options).await;
         Self { directory, options, server }
     }
