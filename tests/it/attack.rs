@@ -121,6 +121,47 @@ async fn every_call_is_refused_to_whoever_must_not_make_it() {
     cluster.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_is_refused_to_whoever_was_let_in_and_must_go() {
+    let cluster = Cluster::start().await;
+    let stage = requests::furnish(&cluster).await;
+    let calls = requests::all(&stage);
+    let admin = cluster.admin().await;
+    let address = cluster.address();
+    let mut gone = Vec::new();
+    for (what, seconds) in [("locked", 600), ("deleted", 600), ("expired", 2), ("distrusted", 600)] {
+        let person = people::user(&admin, what, &["editor", "access"], seconds).await;
+        let connection = Raw::with(address, person.chain()).await;
+        assert!(connection.call("/proto.AuthService/GetCurrentUserRoles", b"").await.is_success(), "{what}");
+        gone.push((what, connection));
+    }
+    people::lock(&admin, "locked", serde_json::json!({"user": "locked"})).await;
+    let user = api::r#gen::teleport::users::v1::DeleteUserRequest { name: "deleted".into() };
+    admin.call::<methods::teleport::users::v1::users_service::DeleteUser>(user).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    let mut wrong = Vec::new();
+    for (what, connection) in &gone {
+        if *what == "distrusted" {
+            people::replace_user_authority(&cluster).await;
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+        for row in table::rows().iter().filter(|row| row.who == Who::Authenticated) {
+            let own = calls.iter().filter(|call| call.path == row.path).map(|call| call.message.as_slice());
+            for body in own.chain([b"".as_slice()]) {
+                let answer = connection.call(row.path, body).await;
+                if !answer.is(code::PERMISSION_DENIED) || !answer.data.is_empty() {
+                    wrong.push(format!("{} from somebody {what}: {answer:?}", row.path));
+                }
+            }
+        }
+        // What strangers may do, they may do, too.
+        let answer = connection.call("/proto.AuthService/Ping", b"").await;
+        assert!(answer.is(code::OK), "Ping from somebody {what}: {answer:?}");
+    }
+    assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    cluster.stop().await;
+}
+
 /// Streams of which nothing is asked before their first message.
 fn may_begin(path: &str) -> bool {
     ["/tessera.v1.RenewalService/Renew", "/proto.AuthService/SendKeepAlives"].contains(&path)

@@ -6,11 +6,11 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use api::{
+    r#gen::{proto, tessera::v1::VerifyRequest},
     methods::{
         proto::auth_service::{GetRole, Ping, UpsertRoleV2},
         tessera::v1::audit_service::Verify,
     },
-    r#gen::{proto, tessera::v1::VerifyRequest},
 };
 use client::Client;
 use domain::{error::Kind as ErrorKind, resources::Role};
@@ -155,7 +155,8 @@ async fn inner_read_only_disk() {
     let grace = Duration::from_secs(5);
     daemon::Server::start(&config, daemon::Environment::system()).await.unwrap().stop(grace).await;
     mount(&["-o", "remount,ro"], &path);
-    let error = daemon::Server::start(&config, daemon::Environment::system()).await.err().expect("a read-only disk was used");
+    let error =
+        daemon::Server::start(&config, daemon::Environment::system()).await.err().expect("a read-only disk was used");
     let error = format!("{error:#}");
     assert!(error.contains("ead-only") && error.contains(&path.display().to_string()), "{error}");
     mount(&["-o", "remount,rw"], &path);

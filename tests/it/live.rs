@@ -9,7 +9,7 @@ use api::{
 };
 use client::{Client, Watch, WatchKind};
 use clock::Clock;
-use domain::{ca::CaType, error::Kind as ErrorKind, resources::CertAuthority, suite::Suite};
+use domain::error::Kind as ErrorKind;
 use rustls::{
     client::ResolvesClientCert,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
@@ -135,14 +135,7 @@ async fn an_authority_that_is_no_longer_trusted_shuts_its_certificates_out() {
     let person = people::user(&admin, "alice", &["reader"], 600).await;
     let live = Live::of(&cluster, &person).await;
 
-    let store = cluster.server().auth().store();
-    let mut authority = store.get_in::<CertAuthority>("user", "test.example").await.unwrap().unwrap();
-    let keys = people::key_store(&cluster.data_dir());
-    let (clock, random) = (Clock::system(), crypto::Random::system());
-    let made =
-        ca::authority::new_keys(CaType::User, "test.example", Suite::BalancedV1, &keys, clock.now(), &random).await;
-    authority.spec.active_keys = made.unwrap();
-    store.change().update(&authority).unwrap().commit().await.unwrap();
+    people::replace_user_authority(&cluster).await;
     let took = live.until_denied().await;
     assert!(took < AT_ONCE, "a new authority took {took:?}");
 

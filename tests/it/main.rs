@@ -1,6 +1,10 @@
 //! Whole-cluster tests over real sockets, one file a flow.
 
-#![allow(clippy::unwrap_used, clippy::large_futures, reason = "a test that fails shall panic where it fails, and its stack is its own")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::large_futures,
+    reason = "a test that fails shall panic where it fails, and its stack is its own"
+)]
 #![allow(
     clippy::disallowed_methods,
     reason = "real sockets live by real time, and a test's tasks end with its runtime"

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use storage::{
-    Backend, Batch, Committed, Cursor, Error, Item, JournalPage, JournalPosition, Key, Page, Prefix, Result, Watcher, Write,
+    Backend, Batch, Committed, Cursor, Error, Item, JournalPage, JournalPosition, Key, Page, Prefix, Result, Watcher,
+    Write,
 };
 
 /// Passes everything through and remembers how the last write went.

@@ -13,7 +13,7 @@ use api::{
 use client::{Client, Credentials};
 use clock::{Clock, Timestamp};
 use crypto::{Algorithm, KeyPair, Random, SecretString, tls::CertificateChain, x509::Certificate};
-use domain::{Resource, ca::CaType, suite::Suite};
+use domain::{Resource, ca::CaType, resources::CertAuthority, suite::Suite};
 use keystore::{SealingKey, SoftwareKeyStore};
 use serde_json::{Value, json};
 use testkit::Cluster;
@@ -155,9 +155,20 @@ pub(crate) async fn lock(admin: &Client, name: &str, target: Value) {
 }
 
 /// The key store of a cluster, opened a second time.
-pub(crate) fn key_store(data_dir: &Path) -> SoftwareKeyStore {
+fn key_store(data_dir: &Path) -> SoftwareKeyStore {
     let text = std::fs::read_to_string(data_dir.join("sealing.key")).unwrap();
     SoftwareKeyStore::new(vec![SealingKey::parse(&SecretString::from(text.trim())).unwrap()], Random::system()).unwrap()
+}
+
+/// Gives the cluster a new user authority, behind the server's back; the old one is no longer trusted.
+pub(crate) async fn replace_user_authority(cluster: &Cluster) {
+    let store = cluster.server().auth().store();
+    let mut authority = store.get_in::<CertAuthority>("user", "test.example").await.unwrap().unwrap();
+    let (keys, clock, random) = (key_store(&cluster.data_dir()), Clock::system(), Random::system());
+    let made =
+        ca::authority::new_keys(CaType::User, "test.example", Suite::BalancedV1, &keys, clock.now(), &random).await;
+    authority.spec.active_keys = made.unwrap();
+    store.change().update(&authority).unwrap().commit().await.unwrap();
 }
 
 /// What an authority of ours would have signed for `person`'s certificate, signed by somebody else's authority of the

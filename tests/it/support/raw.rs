@@ -130,15 +130,6 @@ impl Raw {
         answer.read(response.into_body()).await;
         Ok(answer)
     }
-
-    /// A call whose answer is a stream, to be read by hand.
-    pub(crate) async fn begin(&self, path: &str, message: &[u8]) -> Incoming {
-        let request = http::Request::post(format!("https://{AUTH_SERVER_NAME}{path}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
-        let request = request.body(Full::new(framed(message, false))).unwrap();
-        self.sender.clone().send_request(request).await.unwrap().into_body()
-    }
 }
 
 impl Answer {
@@ -151,7 +142,7 @@ impl Answer {
     }
 
     /// Reads messages until the trailers, or until nothing more comes.
-    pub(crate) async fn read(&mut self, mut body: Incoming) {
+    async fn read(&mut self, mut body: Incoming) {
         let mut data = BytesMut::new();
         loop {
             let patience = if data.is_empty() { PATIENCE } else { LISTEN };

@@ -364,41 +364,29 @@ fn settings_of(stage: &Stage) -> Vec<Call> {
         read::<auth::GetClusterAuditConfig>(Nobody::Denied, ()),
         change::<config::UpdateAuthPreference>(
             "auth_preference.update",
-            settings::UpdateAuthPreferenceRequest { auth_preference: preference(), ..Default::default() },
+            settings::UpdateAuthPreferenceRequest { auth_preference: preference() },
         ),
         change::<config::UpsertAuthPreference>(
             "auth_preference.update",
-            settings::UpsertAuthPreferenceRequest { auth_preference: preference(), ..Default::default() },
+            settings::UpsertAuthPreferenceRequest { auth_preference: preference() },
         ),
         change::<config::ResetAuthPreference>("auth_preference.update", settings::ResetAuthPreferenceRequest {}),
         change::<config::UpdateClusterNetworkingConfig>(
             "cluster_networking_config.update",
-            settings::UpdateClusterNetworkingConfigRequest {
-                cluster_network_config: networking(),
-                ..Default::default()
-            },
+            settings::UpdateClusterNetworkingConfigRequest { cluster_network_config: networking() },
         ),
         change::<config::UpsertClusterNetworkingConfig>(
             "cluster_networking_config.update",
-            settings::UpsertClusterNetworkingConfigRequest {
-                cluster_network_config: networking(),
-                ..Default::default()
-            },
+            settings::UpsertClusterNetworkingConfigRequest { cluster_network_config: networking() },
         ),
         change::<config::ResetClusterNetworkingConfig>("cluster_networking_config.update", Default::default()),
         change::<config::UpdateSessionRecordingConfig>(
             "session_recording_config.update",
-            settings::UpdateSessionRecordingConfigRequest {
-                session_recording_config: recording(),
-                ..Default::default()
-            },
+            settings::UpdateSessionRecordingConfigRequest { session_recording_config: recording() },
         ),
         change::<config::UpsertSessionRecordingConfig>(
             "session_recording_config.update",
-            settings::UpsertSessionRecordingConfigRequest {
-                session_recording_config: recording(),
-                ..Default::default()
-            },
+            settings::UpsertSessionRecordingConfigRequest { session_recording_config: recording() },
         ),
         change::<config::ResetSessionRecordingConfig>("session_recording_config.update", Default::default()),
     ]
@@ -529,7 +517,10 @@ fn deletions(stage: &Stage) -> Vec<Call> {
     vec![
         change::<auth::DeleteRole>("role.deleted", proto::DeleteRoleRequest { name: name() }),
         change::<people_calls::DeleteUser>("user.delete", users::DeleteUserRequest { name: name() }),
-        change::<auth::DeleteToken>("tessera.join_token.delete", types::ResourceRequest { name: "join-to-delete".into() }),
+        change::<auth::DeleteToken>(
+            "tessera.join_token.delete",
+            types::ResourceRequest { name: "join-to-delete".into() },
+        ),
         change::<bots::DeleteBot>("bot.delete", machine::DeleteBotRequest { bot_name: name() }),
         change::<instances::DeleteBotInstance>(
             "tessera.bot_instance.delete",
