@@ -296,6 +296,7 @@ async fn stay(
                     stop.soft();
                 }
                 Signal::Reload | Signal::User1 => hub.renew_now(),
+                Signal::User2 => {}
             }
         }
     };

@@ -34,6 +34,11 @@ impl Notifier {
         self.send("READY=1");
     }
 
+    /// We begin anew in the same process; [`Notifier::ready`] follows.
+    pub fn reloading(&self) {
+        self.send("RELOADING=1");
+    }
+
     /// We are going down.
     pub fn stopping(&self) {
         self.send("STOPPING=1");

@@ -11,10 +11,12 @@ pub enum Signal {
     Stop,
     /// QUIT: finish what is there, take nothing new, then stop.
     StopGracefully,
-    /// HUP: read the configuration again (a bot: renew now).
+    /// HUP: begin anew with the configuration as it is now (a bot: renew now).
     Reload,
     /// USR1: write diagnostics to the log (a bot: renew now).
     User1,
+    /// USR2: begin anew, perhaps with another program file (a bot: nothing).
+    User2,
 }
 
 /// The signals of this process, from the moment of [`Signals::install`] on.
@@ -24,6 +26,7 @@ pub struct Signals {
     quit: unix::Signal,
     hangup: unix::Signal,
     user1: unix::Signal,
+    user2: unix::Signal,
 }
 
 impl Signals {
@@ -38,6 +41,7 @@ impl Signals {
             quit: unix::signal(SignalKind::quit())?,
             hangup: unix::signal(SignalKind::hangup())?,
             user1: unix::signal(SignalKind::user_defined1())?,
+            user2: unix::signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -49,6 +53,7 @@ impl Signals {
             _ = self.quit.recv() => Signal::StopGracefully,
             _ = self.hangup.recv() => Signal::Reload,
             _ = self.user1.recv() => Signal::User1,
+            _ = self.user2.recv() => Signal::User2,
         }
     }
 }

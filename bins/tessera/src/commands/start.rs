@@ -1,17 +1,18 @@
 //! `tessera start`: runs the server until a signal ends it.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use anyhow::bail;
 use cli::exit::invalid_input;
-use daemon::{Environment, Overrides};
+use daemon::{Environment, Overrides, config::Config, process::Ended};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tessera start\n  tessera start -c tessera.yaml --diag-addr=127.0.0.1:3000\n  \
                         tessera start --apply-on-startup=roles.yaml\n\n\
-                        Signals: TERM and INT stop within 5 s, QUIT lets running calls finish, HUP opens the log file \
-                        again, USR1 writes diagnostics to the log.")]
+                        Signals: TERM and INT stop within 5 s, QUIT lets running calls finish, HUP and USR2 begin anew \
+                        in the same process with the configuration and the program file as they are then, USR1 \
+                        writes diagnostics to the log.")]
 pub(crate) struct Args {
     /// Configuration file [default: $TELEPORT_CONFIG_FILE, /etc/tessera.yaml, /etc/teleport.yaml, or an embedded
     /// default].
@@ -108,22 +109,43 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     }
     // Versions are only compared once there are other servers.
     let _ = args.skip_version_check;
+    let config = load(&args)?;
+    let environment = Environment {
+        bootstrap: args.bootstrap.clone(),
+        apply_on_startup: args.apply_on_startup.clone(),
+        ..Environment::system()
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let check = || load(&args).map(|_| ());
+    let outcome = runtime.block_on(Box::pin(daemon::process::run(config, environment, check)));
+    // A blocking thread that still waits for a disk must not hold the process.
+    runtime.shutdown_background();
+    match outcome? {
+        Ended::Stopped => Ok(()),
+        Ended::Restart => Err(replace_process()),
+    }
+}
+
+/// The configuration: the file, and what the flags say instead.
+fn load(args: &Args) -> anyhow::Result<Config> {
     let mut config = daemon::config::find(args.config.as_deref()).map_err(invalid_input)?.config;
     let overrides = Overrides {
-        roles: args.roles.into_iter().collect(),
-        nodename: args.nodename,
-        diag_addr: args.diag_addr,
-        pid_file: args.pid_file,
+        roles: args.roles.iter().cloned().collect(),
+        nodename: args.nodename.clone(),
+        diag_addr: args.diag_addr.clone(),
+        pid_file: args.pid_file.clone(),
         advertise_ip: args.advertise_ip,
         listen_ip: args.listen_ip,
         debug: args.debug,
     };
     overrides.apply(&mut config)?;
-    let environment =
-        Environment { bootstrap: args.bootstrap, apply_on_startup: args.apply_on_startup, ..Environment::system() };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(Box::pin(daemon::process::run(config, environment)));
-    // A blocking thread that still waits for a disk must not hold the process.
-    runtime.shutdown_background();
-    outcome
+    Ok(config)
+}
+
+/// Starts the program file that is there now in this process, which keeps its id and so its service manager.
+fn replace_process() -> anyhow::Error {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "tessera".into());
+    let error = Command::new(&program).args(arguments).exec();
+    anyhow::Error::new(error).context(format!("{} cannot be started again", program.display()))
 }
