@@ -29,8 +29,10 @@ struct Kept {
     checkers: HashMap<Holder, Arc<AccessChecker>>,
 }
 
+/// A part of the system is told from a user by `system`, never by a name: names of users and roles are chosen by people.
 #[derive(PartialEq, Eq, Hash)]
 struct Holder {
+    system: Option<SystemRole>,
     user: String,
     roles: Vec<String>,
     traits: BTreeMap<String, Vec<String>>,
@@ -44,8 +46,7 @@ impl Roles {
 
     /// What a part of the system may do.
     pub(crate) fn system(&self, name: &str, role: SystemRole) -> Arc<AccessChecker> {
-        let holder =
-            Holder { user: name.to_owned(), roles: vec![format!("@{}", role.as_str())], traits: BTreeMap::new() };
+        let holder = Holder { system: Some(role), user: name.to_owned(), roles: Vec::new(), traits: BTreeMap::new() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {
             return Arc::clone(checker);
@@ -65,7 +66,7 @@ impl Roles {
         traits: &Traits,
         snapshot: &Snapshot,
     ) -> Result<Arc<AccessChecker>, Error> {
-        let holder = Holder { user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
+        let holder = Holder { system: None, user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {
             return Ok(Arc::clone(checker));

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Why a role cannot be taken on: the same for one that does not exist, so that nobody finds out which roles there are.
+const REFUSED_ROLE: &str = "access denied: a requested role cannot be taken on";
+
 /// What is asked for. A key that is missing means that this certificate is not wanted.
 #[derive(Debug, Clone, Default)]
 pub struct UserCertificates {
@@ -55,14 +58,15 @@ pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> R
     if request.tls_key.is_none() && request.ssh_key.is_none() {
         return Err(Error::invalid("a public key is needed: TLSPublicKey, SSHPublicKey or both"));
     }
+    // Before anything else: what may not be used for the own name again may still less be used for somebody else's.
+    if caller.identity().disallow_reissue {
+        return Err(Error::denied("access denied: this certificate cannot be used to get another one"));
+    }
     let is_own = request.username.is_empty() || request.username == caller.name();
     match (is_own, request.use_role_requests) {
         (false, _) => other_user(auth, caller, &request).await,
         (true, _) if caller.system_role().is_some() => {
             Err(Error::denied("access denied: a part of the system has no user certificate"))
-        }
-        (true, _) if caller.identity().disallow_reissue => {
-            Err(Error::denied("access denied: this certificate cannot be used to get another one"))
         }
         (true, true) => with_roles(auth, caller, &request).await,
         (true, false) if caller.identity().renewable => own_renewal(auth, caller, &request).await,
@@ -102,8 +106,7 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
     let mut roles = Vec::with_capacity(names.len());
     for name in &names {
         // Unknown and forbidden look the same to a caller that may not know which roles exist.
-        let role =
-            snapshot.role(name).ok_or_else(|| Error::denied("access denied: a requested role cannot be taken on"))?;
+        let role = snapshot.role(name).ok_or_else(|| Error::denied(REFUSED_ROLE))?;
         roles.push(role);
     }
     let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(&**role)).collect();
@@ -113,7 +116,8 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
         verb: Verb::Use,
         name: &names.join(","),
     };
-    auth.enforce(caller, &asked, caller.access().check_impersonate_roles(&named))?;
+    auth.enforce(caller, &asked, caller.access().check_impersonate_roles(&named))
+        .map_err(|_| Error::denied(REFUSED_ROLE))?;
     let own = caller.identity();
     let base = Identity { impersonator: own.username.clone(), disallow_reissue: !request.reissuable, ..basis(own) };
     let limit = own.expires;
@@ -129,6 +133,10 @@ async fn again(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Resu
 
 /// Somebody else's certificate: signed by an administrator of this machine, or by one who may impersonate that user.
 async fn other_user(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
+    // From name to name the audit log would show the last step only.
+    if !caller.identity().impersonator.is_empty() {
+        return Err(Error::denied("access denied: a certificate got by impersonation cannot impersonate anybody else"));
+    }
     let user = auth.store.get::<User>(&request.username).await?;
     let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
     let Some(user) = user else {

@@ -12,6 +12,7 @@ mod bots;
 mod cluster_config;
 mod harness;
 mod instances;
+mod issuing;
 mod joining;
 mod keys;
 mod locks;

@@ -1,0 +1,107 @@
+//! `GenerateUserCerts` as somebody uses it who wants more than is his.
+
+use auth::{
+    Auth, Caller, Issued,
+    certificates::user::{UserCertificates, issue},
+    roles, users,
+};
+use domain::{
+    Error,
+    error::Kind as ErrorKind,
+    resources::{Role, role::ImpersonateConditions},
+};
+
+use crate::{
+    harness::{Cluster, Machine},
+    people::{role, user},
+};
+
+fn request(username: &str) -> UserCertificates {
+    UserCertificates {
+        username: username.to_owned(),
+        tls_key: Some(Machine::new().tls.public().clone()),
+        ..UserCertificates::default()
+    }
+}
+
+fn with_role(username: &str, role: &str) -> UserCertificates {
+    UserCertificates { role_requests: vec![role.to_owned()], use_role_requests: true, ..request(username) }
+}
+
+fn impersonator(name: &str, users: &[&str], roles: &[&str]) -> Role {
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let mut role = role(name, Vec::new());
+    role.spec.allow.impersonate =
+        Some(ImpersonateConditions { users: list(users), roles: list(roles), ..ImpersonateConditions::default() });
+    role
+}
+
+async fn make(auth: &Auth, admin: &Caller, role: Role, users: &[&str]) {
+    let name = role.metadata.name.clone();
+    roles::create(auth, admin, role).await.unwrap();
+    for holder in users {
+        users::create(auth, admin, user(holder, &[&name])).await.unwrap();
+    }
+}
+
+fn denied(what: &str, answer: Result<Issued, Error>) -> String {
+    let error = answer.err().unwrap_or_else(|| panic!("{what}: was given"));
+    assert_eq!(error.kind(), ErrorKind::Denied, "{what}: {error}");
+    error.to_string()
+}
+
+/// A cluster in which `go` may take on role `go` and become `between`, who may become `end`.
+async fn chain() -> Cluster {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    make(&cluster.auth, &admin, role("plain", Vec::new()), &["end"]).await;
+    make(&cluster.auth, &admin, impersonator("step", &["end"], &["plain"]), &["between"]).await;
+    make(&cluster.auth, &admin, impersonator("go", &["between", "end"], &["go", "step", "plain"]), &["go"]).await;
+    cluster.settle().await;
+    cluster
+}
+
+#[tokio::test]
+async fn a_certificate_that_gets_no_other_one_gets_one_in_another_name() {
+    let cluster = chain().await;
+    let go = cluster.again("go").await;
+    let output = cluster.caller(&issue(&cluster.auth, &go, with_role("go", "go")).await.unwrap()).unwrap();
+    denied("its own name", issue(&cluster.auth, &output, request("go")).await);
+    denied("another name", issue(&cluster.auth, &output, request("between")).await);
+}
+
+#[tokio::test]
+async fn an_impersonator_is_forgotten_by_impersonating_once_more() {
+    let cluster = chain().await;
+    let go = cluster.again("go").await;
+    let between = cluster.caller(&issue(&cluster.auth, &go, request("between")).await.unwrap()).unwrap();
+    assert_eq!(between.identity().impersonator, "go");
+    denied("the next name", issue(&cluster.auth, &between, request("end")).await);
+    // The same user with a certificate of its own may.
+    issue(&cluster.auth, &cluster.again("between").await, request("end")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_tells_which_roles_exist() {
+    let cluster = chain().await;
+    let end = cluster.again("end").await;
+    let there = denied("a role that is there", issue(&cluster.auth, &end, with_role("end", "step")).await);
+    let absent = denied("a role that is not", issue(&cluster.auth, &end, with_role("end", "no-such-role")).await);
+    assert_eq!(there, absent);
+}
+
+#[tokio::test]
+async fn a_user_with_the_names_of_the_system_gets_its_permissions() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let name = admin.name().to_owned();
+    make(&cluster.auth, &admin, role("@Admin", Vec::new()), &[&name]).await;
+    make(&cluster.auth, &admin, impersonator("go", &["*"], &["*"]), &["go"]).await;
+    cluster.settle().await;
+    let issued = issue(&cluster.auth, &cluster.again("go").await, request(&name)).await.unwrap();
+    // The administrator's permissions have just been asked for; whoever asks second must not be given the first one's.
+    roles::get(&cluster.auth, &cluster.admin(), "go").await.unwrap();
+    let namesake = cluster.caller(&issued).unwrap();
+    let error = roles::get(&cluster.auth, &namesake, "go").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+}
