@@ -16,5 +16,6 @@ mod crowd;
 mod full_disk;
 mod hostile;
 mod live;
+mod memory;
 mod rollback;
 mod support;

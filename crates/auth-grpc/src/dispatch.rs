@@ -9,12 +9,22 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tonic::{Request, Response, Status, Streaming, body::Body, codec::CompressionEncoding};
 
-use crate::{codec::MessageCodec, metadata, peer::Peer};
+use crate::{
+    codec::MessageCodec,
+    metadata,
+    metrics::{MethodLabels, Metrics},
+    peer::Peer,
+};
 
 /// The largest message that a peer may send: a token or role document is a few kB, a batch of audit events some 100 kB.
 ///
 /// Without a bound one call could make the server hold any amount of memory.
 pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// The largest message on a row that needs no certificate: a join is a few kB, with the attestation of a cloud some ten.
+///
+/// A stranger can begin a message on each stream of each connection and never end it; all of it is held until it does.
+pub const MAX_MESSAGE_OF_ANYONE: usize = 64 << 10;
 
 /// The codes OUT_OF_RANGE, which only the codec sends, and RESOURCE_EXHAUSTED as they stand in a header.
 const OUT_OF_RANGE: &str = "11";
@@ -54,6 +64,7 @@ pub struct Row {
     pub who: Who,
     /// What it does, in the terms of `auth`.
     pub operation: Operation,
+    method: MethodLabels,
     handler: Handler,
 }
 
@@ -70,10 +81,10 @@ where
                 let answer = f(context.clone(), request.into_inner());
                 async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
             });
-            grpc::<M>().unary(service, request).await
+            grpc::<M>(who).unary(service, request).await
         })
     });
-    Row { path: M::PATH, who, operation, handler }
+    Row { path: M::PATH, who, operation, method: labels::<M>("unary"), handler }
 }
 
 /// A row for a method that answers with a stream.
@@ -89,10 +100,10 @@ where
                 let answer = f(context.clone(), request.into_inner());
                 async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
             });
-            grpc::<M>().server_streaming(service, request).await
+            grpc::<M>(who).server_streaming(service, request).await
         })
     });
-    Row { path: M::PATH, who, operation, handler }
+    Row { path: M::PATH, who, operation, method: labels::<M>("server_stream"), handler }
 }
 
 /// A row for a method whose both sides are streams.
@@ -108,16 +119,23 @@ where
                 let answer = f(context.clone(), request.into_inner());
                 async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
             });
-            grpc::<M>().streaming(service, request).await
+            grpc::<M>(who).streaming(service, request).await
         })
     });
-    Row { path: M::PATH, who, operation, handler }
+    Row { path: M::PATH, who, operation, method: labels::<M>("bidi_stream"), handler }
 }
 
-fn grpc<M: Method>() -> tonic::server::Grpc<MessageCodec<M::Response, M::Request>> {
+fn labels<M: Method>(grpc_type: &'static str) -> MethodLabels {
+    MethodLabels { grpc_type, grpc_service: M::SERVICE, grpc_method: M::NAME }
+}
+
+fn grpc<M: Method>(who: Who) -> tonic::server::Grpc<MessageCodec<M::Response, M::Request>> {
     tonic::server::Grpc::new(MessageCodec::default())
         .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(MAX_MESSAGE)
+        .max_decoding_message_size(match who {
+            Who::Anyone => MAX_MESSAGE_OF_ANYONE,
+            Who::Authenticated => MAX_MESSAGE,
+        })
 }
 
 /// `tower::service_fn` for a closure that is called once for each request.
@@ -152,18 +170,21 @@ where
 pub struct Dispatcher {
     auth: Arc<Auth>,
     rows: HashMap<&'static str, Row>,
+    metrics: Metrics,
 }
 
 impl Dispatcher {
-    /// Serves `rows` with `auth`.
-    pub fn new(auth: Arc<Auth>, rows: Vec<Row>) -> Self {
-        Self { auth, rows: rows.into_iter().map(|row| (row.path, row)).collect() }
+    /// Serves `rows` with `auth`, and counts.
+    pub fn new(auth: Arc<Auth>, rows: Vec<Row>, metrics: Metrics) -> Self {
+        Self { auth, metrics, rows: rows.into_iter().map(|row| (row.path, row)).collect() }
     }
 
     /// Answers one call of `peer`; every failure is a gRPC status.
     pub async fn call(&self, peer: Arc<Peer>, request: http::Request<Incoming>) -> http::Response<Body> {
         let now = self.auth.clock().now();
-        let mut response = match self.route(peer, request).await {
+        let row = self.rows.get(request.uri().path());
+        let counted = row.map(|row| self.metrics.begin(row.method, self.auth.clock()));
+        let mut response = match self.route(row, peer, request).await {
             Ok(response) => response,
             Err(status) => status.into_http(),
         };
@@ -173,11 +194,19 @@ impl Dispatcher {
             headers.insert(Status::GRPC_STATUS, RESOURCE_EXHAUSTED);
         }
         metadata::stamp(headers, now);
-        response
+        match counted {
+            Some(call) => call.answered(response),
+            None => response,
+        }
     }
 
-    async fn route(&self, peer: Arc<Peer>, request: http::Request<Incoming>) -> Result<http::Response<Body>, Status> {
-        let Some(row) = self.rows.get(request.uri().path()) else {
+    async fn route(
+        &self,
+        row: Option<&Row>,
+        peer: Arc<Peer>,
+        request: http::Request<Incoming>,
+    ) -> Result<http::Response<Body>, Status> {
+        let Some(row) = row else {
             let path = request.uri().path().to_owned();
             discard(request).await;
             return Err(api::status::to_status(&domain::Error::unsupported(format!("{path} is not supported yet"))));

@@ -18,10 +18,17 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{dispatch::Dispatcher, peer::Peer, table};
+use crate::{dispatch::Dispatcher, metrics::Metrics, peer::Peer, table};
 
 /// Calls at a time on one connection. Official clients open one connection and a watch or two; a benchmark some dozens.
 const MAX_STREAMS: u32 = 250;
+
+/// Calls at a time of a peer without a certificate. It asks for the CA and joins, one after the other; each call may hold
+/// [`MAX_MESSAGE_OF_ANYONE`](crate::dispatch::MAX_MESSAGE_OF_ANYONE).
+const MAX_STREAMS_OF_STRANGER: u32 = 16;
+
+/// Bytes that a peer without a certificate may have on the way to calls that do not read them.
+const WINDOW_OF_STRANGER: u32 = 256 * 1024;
 
 /// Header bytes of one call: a path, a version, trace context and an MFA response are under 8 kB.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
@@ -46,6 +53,8 @@ const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(6 * 3600);
 pub struct Options {
     /// What strangers can make us hold.
     pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// The port cannot be served.
@@ -80,7 +89,7 @@ pub async fn serve(
         &[&own_alpn, ALPN_H2],
         auth.clock(),
     )?;
-    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&auth), table::rows()));
+    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&auth), table::rows(), options.metrics));
     let acceptor = Acceptor::new(listener, Fixed(config), options.limits, auth.clock().clone());
     let accept = acceptor.run(stop.clone(), {
         let stop = stop.clone();
@@ -131,17 +140,23 @@ async fn connection(dispatcher: Arc<Dispatcher>, accepted: Accepted, stop: Cance
         Some(Err(_)) => return,
     };
     let peer = Arc::new(Peer::new(presented, accepted.peer.to_string()));
-    let _stranger = accepted.stranger;
-    http2(dispatcher, peer, accepted.stream, stop).await;
+    let stranger = accepted.stranger;
+    http2(dispatcher, peer, accepted.stream, stop, stranger.is_some()).await;
+    drop(stranger);
 }
 
 /// Serves the API on the administrator's socket until `stop`. Only processes of the user that this server runs as are let in.
 ///
 /// # Errors
 /// When the socket fails.
-pub async fn serve_unix(auth: Arc<Auth>, listener: UnixListener, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve_unix(
+    auth: Arc<Auth>,
+    listener: UnixListener,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let own = rustix::process::geteuid().as_raw();
-    let dispatcher = Arc::new(Dispatcher::new(auth, table::rows()));
+    let dispatcher = Arc::new(Dispatcher::new(auth, table::rows(), metrics));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = tokio::select! {
@@ -155,13 +170,13 @@ pub async fn serve_unix(auth: Arc<Auth>, listener: UnixListener, stop: Cancellat
             continue;
         }
         let peer = Arc::new(Peer::new(Presented::LocalAdmin, "local"));
-        connections.spawn(http2(Arc::clone(&dispatcher), peer, stream, stop.clone()));
+        connections.spawn(http2(Arc::clone(&dispatcher), peer, stream, stop.clone(), false));
     }
     while connections.join_next().await.is_some() {}
     Ok(())
 }
 
-async fn http2<S>(dispatcher: Arc<Dispatcher>, peer: Arc<Peer>, stream: S, stop: CancellationToken)
+async fn http2<S>(dispatcher: Arc<Dispatcher>, peer: Arc<Peer>, stream: S, stop: CancellationToken, is_stranger: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -172,15 +187,22 @@ where
             async move { Ok::<_, Infallible>(dispatcher.call(peer, request).await) }
         }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_EVERY)
         .keep_alive_timeout(KEEP_ALIVE_ANSWER)
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_BYTES)
         .max_send_buf_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(MAX_RESETS)
-        .serve_connection(TokioIo::new(stream), service);
+        .max_pending_accept_reset_streams(MAX_RESETS);
+    if is_stranger {
+        builder
+            .max_concurrent_streams(MAX_STREAMS_OF_STRANGER)
+            .initial_stream_window_size(WINDOW_OF_STRANGER)
+            .initial_connection_window_size(WINDOW_OF_STRANGER);
+    }
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut is_stopping = false;
     loop {
