@@ -8,7 +8,7 @@ use client::{Client, WatchKind};
 use crate::{
     Binaries,
     cluster::Cluster,
-    report::{Report, against, figure},
+    report::{self, Report, against, figure},
     server::Site,
 };
 
@@ -52,7 +52,6 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     tokio::time::sleep(SETTLE).await;
     let watching = (cluster.server.cpu()? - spent).as_secs_f64() / SETTLE.as_secs_f64();
     drop((watches, connections));
-    cluster.server.stop()?;
 
     let each = |bytes: u64| bytes.saturating_sub(empty) as f64 / CONNECTIONS as f64 / 1_000.0;
     let row = |what: &str, measured: f64, other: f64| [vec![what.to_owned()], against(measured, other, " kB")].concat();
@@ -72,6 +71,8 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
         percent(resting),
         percent(watching),
     ));
+    report::print(&report.section("connections-early"));
+    cluster.server.stop()?;
     Ok(report)
 }
 

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Binaries, process};
+use crate::{Binaries, process, report::say};
 
 /// How long a start may take before it counts as failed.
 const START: Duration = Duration::from_secs(60);
@@ -137,6 +137,8 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        let log = self.data.with_file_name("log");
+        say(&std::fs::read_to_string(log).unwrap_or_default().lines().rev().take(20).collect::<Vec<_>>().join("\n"));
         self.stop_at_once();
         bail!("tessera did not end within {STOP:?} after SIGTERM and was killed")
     }

@@ -10,6 +10,9 @@ use crypto::Random;
 
 use crate::args::Globals;
 
+/// How the configuration is called when there is no file.
+const EMBEDDED: &str = "the embedded default";
+
 /// Where the auth service is looked for when nobody says.
 const DEFAULT_AUTH_SERVER: &str = "127.0.0.1:3025";
 
@@ -75,7 +78,7 @@ impl Session {
         let found = daemon::config::find(self.globals.config.as_deref())
             .map_err(cli::exit::invalid_input)
             .advise(|| "name the server's file with -c FILE, or use an identity file with -i FILE")?;
-        let name = found.path.map_or_else(|| "the embedded default".to_owned(), |path| path.display().to_string());
+        let name = found.path.map_or_else(|| EMBEDDED.to_owned(), |path| path.display().to_string());
         Ok((daemon::admin_socket(&found.config.teleport.data_dir), name))
     }
 }
@@ -83,15 +86,20 @@ impl Session {
 /// Why the local socket does not answer, and what to do about it.
 fn explain(error: anyhow::Error, socket: &Path, file: &str) -> anyhow::Error {
     let directory = socket.parent().unwrap_or(socket);
-    let advice = match std::fs::metadata(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            format!("run as the user that owns {}, or use -i FILE with --auth-server", directory.display())
+    let start = if file == EMBEDDED { "tessera start".to_owned() } else { format!("tessera start -c {file}") };
+    // Of the socket itself: a directory of mode 0700 can be looked at, but not into, by others.
+    let advice = match std::fs::metadata(socket) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => format!(
+            "run tctl as root or as the user that owns {}, or use -i FILE with --auth-server",
+            directory.display()
+        ),
+        Err(_) if directory.exists() => {
+            format!("the server does not run: start it with {start}, name its file with -c, or use -i FILE")
         }
-        Err(_) => format!("start the server (tessera start -c {file}), name its file with -c, or use -i FILE"),
-        Ok(_) if socket.exists() => {
-            format!("run as the user that owns {}, and see that the server runs", directory.display())
+        Err(_) => format!("start the server ({start}), name its file with -c, or use -i FILE"),
+        Ok(_) => {
+            format!("run as the user that owns {}, and see that the server runs ({start})", directory.display())
         }
-        Ok(_) => format!("the server does not run: start it with tessera start -c {file}, or use -i FILE"),
     };
     let message = format!("no local server answers at {} (data_dir of {file})", socket.display());
     let failed: anyhow::Result<()> = Err(error.context(message)).advise(|| advice);

@@ -5,6 +5,7 @@
 
 pub mod dispatch;
 pub mod metadata;
+pub mod metrics;
 pub mod peer;
 pub mod server;
 pub mod table;
@@ -13,4 +14,5 @@ mod codec;
 mod downgrade;
 mod services;
 
+pub use metrics::Metrics;
 pub use server::{Options, ServeError, serve, serve_unix};

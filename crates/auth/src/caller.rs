@@ -1,6 +1,12 @@
 //! Who asks: read from what the peer showed, and checked again on every request of a live connection.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use clock::Timestamp;
 use crypto::x509;
@@ -31,6 +37,8 @@ pub struct Caller {
     access: Arc<AccessChecker>,
     who: Who,
     remote: String,
+    /// Set once it is known that nothing is pending for this credential any more; nothing ever will be again.
+    has_arrived: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +57,23 @@ impl Caller {
             access: Arc::new(AccessChecker::nobody()),
             who: Who::Anonymous,
             remote: remote.into(),
+            has_arrived: AtomicBool::new(false),
         }
     }
 
     /// What the caller's certificate says.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Whether it is known that the answer which carried this credential has arrived.
+    pub(crate) fn has_arrived(&self) -> bool {
+        self.has_arrived.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that, for as long as this decision about the peer is kept.
+    pub(crate) fn note_arrived(&self) {
+        self.has_arrived.store(true, Ordering::Relaxed);
     }
 
     /// What the caller may do.
@@ -144,7 +163,13 @@ impl Auth {
             ..Identity::default()
         };
         let access = self.roles.system(&identity.username, SystemRole::Admin);
-        Caller { identity, access, who: Who::LocalAdmin, remote: "local".to_owned() }
+        Caller {
+            identity,
+            access,
+            who: Who::LocalAdmin,
+            remote: "local".to_owned(),
+            has_arrived: AtomicBool::new(false),
+        }
     }
 
     fn certificate_holder(&self, certificate: &x509::Certificate, remote: &str) -> Result<Caller, Error> {
@@ -163,7 +188,7 @@ impl Auth {
             _ => return Err(Error::denied("access denied: the certificate is of no use here")),
         };
         self.refuse_locked(&identity, None)?;
-        Ok(Caller { identity, access, who, remote: remote.to_owned() })
+        Ok(Caller { identity, access, who, remote: remote.to_owned(), has_arrived: AtomicBool::new(false) })
     }
 
     /// What the certificate says, if one of our authorities that is still trusted signed it, and whether it was the host one.

@@ -90,6 +90,7 @@ impl Auth {
         if let Some(body) = pair.ssh {
             issued.ssh = Some(ca::ssh::sign(body, &signers.user_ssh, &*self.keystore).await.map_err(failed)?);
         }
+        self.metrics.issued(issued.tls.is_some(), issued.ssh.is_some());
         Ok(issued)
     }
 }

@@ -5,12 +5,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use clock::Timestamp;
 use domain::{Error, Kind, identity::Identity, resources::user::Traits, role::SystemRole};
 use rbac::{
     AccessChecker, CompiledRole, Decision, LockingMode, Reason, RoleSet, RuleContext, Verb,
     locks::{LockSubject, LockView, STALE_AFTER},
 };
-use store::Snapshot;
+use store::{Cache, Snapshot};
 
 use crate::{Auth, Caller, Operation};
 
@@ -71,22 +72,25 @@ impl Roles {
         if let Some(checker) = kept.checkers.get(&holder) {
             return Ok(Arc::clone(checker));
         }
+        // Looked at with the lock held: what is forgotten afterwards cannot be kept again from an older look.
+        let snapshot = cache.snapshot();
         let mut set = Vec::with_capacity(roles.len());
         for name in roles {
-            if let Some(compiled) = kept.compiled.get(name) {
-                set.push(Arc::clone(compiled));
-            } else if let Some(role) = snapshot.role(name) {
-                let compiled = Arc::new(CompiledRole::new((*role).clone()));
-                kept.compiled.insert(name.clone(), Arc::clone(&compiled));
-                set.push(compiled);
-            } else {
+            let Some(compiled) = kept.compiled(name, &snapshot) else {
                 tracing::warn!(user, role = name, "an identity names a role that does not exist and is refused");
                 return Err(Error::denied("access denied: a role of this identity does not exist any more"));
-            }
+            };
+            set.push(compiled);
         }
         let checker = Arc::new(AccessChecker::new(user, traits, Arc::new(set.into_iter().collect::<RoleSet>())));
         kept.insert(holder, Arc::clone(&checker));
         Ok(checker)
+    }
+
+    /// A role that exists now. Reading one from the cache means decoding it, which is most of what a request would cost.
+    fn role(&self, name: &str, cache: &Cache, now: Timestamp) -> Option<Arc<CompiledRole>> {
+        let compiled = self.kept().compiled(name, &cache.snapshot())?;
+        compiled.role().metadata.expires.is_none_or(|expires| expires > now).then_some(compiled)
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -95,6 +99,15 @@ impl Roles {
 }
 
 impl Kept {
+    fn compiled(&mut self, name: &str, snapshot: &Snapshot) -> Option<Arc<CompiledRole>> {
+        if let Some(compiled) = self.compiled.get(name) {
+            return Some(Arc::clone(compiled));
+        }
+        let compiled = Arc::new(CompiledRole::new((*snapshot.role(name)?).clone()));
+        self.compiled.insert(name.to_owned(), Arc::clone(&compiled));
+        Some(compiled)
+    }
+
     fn insert(&mut self, holder: Holder, checker: Arc<AccessChecker>) {
         if self.checkers.len() >= CHECKERS {
             self.checkers.clear();
@@ -114,7 +127,12 @@ pub(crate) struct Asked<'a> {
 impl Auth {
     /// What the holder of these roles may do.
     pub(crate) fn access(&self, user: &str, roles: &[String], traits: &Traits) -> Result<Arc<AccessChecker>, Error> {
-        self.roles.of(user, roles, traits, &self.cache.snapshot())
+        self.roles.of(user, roles, traits, &self.cache)
+    }
+
+    /// A role that exists now.
+    pub(crate) fn role(&self, name: &str) -> Option<Arc<CompiledRole>> {
+        self.roles.role(name, &self.cache, self.clock.now())
     }
 
     /// Lets the caller go on if a rule of its roles allows this verb on this resource.

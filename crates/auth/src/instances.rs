@@ -118,12 +118,18 @@ fn extend_document(change: Change, document: Option<BotInstance>, until: Timesta
 /// Returns the change as it is when nothing was pending, which is the ordinary case after the first use.
 pub(crate) async fn note_arrival(auth: &Auth, caller: &Caller, change: Change) -> Result<Change, Error> {
     let identity = caller.identity();
-    if !identity.renewable || identity.bot_instance_id.is_empty() {
+    if !identity.renewable || identity.bot_instance_id.is_empty() || caller.has_arrived() {
         return Ok(change);
     }
     let Some(kept) = records::lineage(&auth.store, &identity.bot_instance_id).await? else { return Ok(change) };
     let generation = u32::try_from(identity.generation).unwrap_or(u32::MAX);
-    let Some(next) = kept.lineage.arrived(generation) else { return Ok(change) };
+    let Some(next) = kept.lineage.arrived(generation) else {
+        // Only a renewal makes an answer pending, and it makes one for the next generation.
+        if kept.lineage.generation == generation {
+            caller.note_arrived();
+        }
+        return Ok(change);
+    };
     let until = next.expires(auth.config.bot_renewal_grace);
     let change = match &kept.lineage.join {
         Some(token) => records::drop_join_answer(change, token),

@@ -15,6 +15,7 @@ pub mod decide;
 pub mod instances;
 pub mod joining;
 pub mod locks;
+pub mod metrics;
 pub mod operation;
 pub mod revocations;
 pub mod roles;
@@ -75,6 +76,7 @@ pub struct Auth {
     epoch: AtomicU64,
     pub(crate) sweeper: sweep::Sweeper,
     pub(crate) started_at: clock::Timestamp,
+    pub(crate) metrics: metrics::Metrics,
 }
 
 impl Auth {
@@ -155,6 +157,7 @@ impl Auth {
 
     /// Counts a join that failed before anybody was known; recorded merged, off the commit path.
     pub(crate) fn failed_join(&self, caller: &Caller, reason: &'static str) {
+        self.metrics.join_failed("token", reason);
         self.failed_joins.note(caller.remote(), "token", reason);
     }
 }

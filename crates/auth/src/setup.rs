@@ -26,7 +26,9 @@ use keystore::KeyStore;
 use storage::Backend;
 use store::{Cache, Store};
 
-use crate::{Auth, audit_log::denials::Denials, decide::Roles, failure::internal, rollback::Rollback};
+use crate::{
+    Auth, audit_log::denials::Denials, decide::Roles, failure::internal, metrics::Metrics, rollback::Rollback,
+};
 
 /// What the authority stands on.
 pub struct Ports {
@@ -38,6 +40,8 @@ pub struct Ports {
     pub clock: Clock,
     /// The only source of randomness.
     pub random: Random,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// What the authority is told at start.
@@ -91,6 +95,7 @@ impl Auth {
             failed_joins: FailedJoins::new(recorder.clone()),
             denials: Denials::new(recorder),
             epoch: AtomicU64::new(1),
+            metrics: ports.metrics,
             config,
         });
         Ok((auth, driver))

@@ -1,6 +1,10 @@
 //! How a failure is shown to a person: one line with its causes, and what to do next.
 
-use std::{error::Error, fmt};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, Write},
+};
 
 /// A failure together with the next step for whoever reads it.
 ///
@@ -36,6 +40,12 @@ impl<T, E: Into<anyhow::Error>> Advice<T> for Result<T, E> {
     }
 }
 
+/// Tells a person of something that did not fail, on standard error.
+pub fn warn(what: impl fmt::Display) {
+    // Nothing is left to be told to somebody whose standard error is gone.
+    let _ = writeln!(io::stderr(), "WARNING: {what}");
+}
+
 /// The text for standard error: `ERROR: what: why: root cause`, then one `  next: …` line for each advice.
 ///
 /// A cause whose text the error before it already carries is left out.
@@ -65,10 +75,7 @@ pub fn render(error: &anyhow::Error) -> String {
 
 /// Whether a failure only says that nobody reads our output any more (`tctl get roles | head`).
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| io.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]
@@ -101,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_no_failure() {
-        let error = anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)).context("write output");
+        let error = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("write output");
         assert!(is_broken_pipe(&error));
     }
 }

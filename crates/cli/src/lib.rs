@@ -11,7 +11,7 @@ pub mod progress;
 pub mod prompt;
 pub mod table;
 
-pub use error::{Advice, render};
+pub use error::{Advice, render, warn};
 pub use exit::Exit;
 pub use output::{Format, Output};
 pub use table::Table;

@@ -127,7 +127,10 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let file = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = match file {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!("{} exists already; remove it, or choose another place with --output", path.display())
+            bail!(domain::Error::already_exists(format!(
+                "{} exists already; remove it, or choose another place with --output",
+                path.display()
+            )))
         }
         other => other.with_context(|| format!("{} cannot be written", path.display()))?,
     };

@@ -11,6 +11,7 @@ pub mod configure;
 pub mod data_dir;
 mod documents;
 mod logging;
+mod metrics;
 mod overrides;
 pub mod process;
 mod sealing;

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,14 +21,15 @@ use service::{
 };
 use storage::Backend;
 use store::Store;
-use telemetry::metrics::{self, Registry};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::{
     admin_socket, backend,
     config::{Address, AuditSink, Config},
     data_dir::DataDir,
-    documents, sealing, settings,
+    documents,
+    metrics::Metrics,
+    sealing, settings,
     writable::Writable,
 };
 
@@ -69,6 +70,7 @@ pub struct Server {
 struct Parts {
     backend: Arc<dyn Backend>,
     writable: Arc<Writable>,
+    metrics: Metrics,
     keys: Arc<dyn KeyStore>,
     auth: Arc<Auth>,
     driver: store::cache::Driver,
@@ -94,8 +96,9 @@ impl Server {
         let supervisor = Supervisor::new(environment.clock.clone());
         let readiness = Readiness::new();
         let starting = readiness.register("auth");
-        let diag_addr = diagnostics(config, &environment.clock, &readiness, &supervisor).await?;
-        let parts = open(config, &environment, &data_dir).await?;
+        let metrics = Metrics::default();
+        let diag_addr = diagnostics(config, &environment.clock, &readiness, &metrics, &supervisor).await?;
+        let parts = open(config, &environment, &data_dir, &metrics).await?;
         let auth_addr = parts.listener.local_addr()?;
         let chain = chain(config, &environment, &parts, data_dir.path()).await?;
         let (auth, is_new, writable) = (Arc::clone(&parts.auth), parts.is_new, Arc::clone(&parts.writable));
@@ -106,7 +109,7 @@ impl Server {
             Box::pin(documents::apply(&auth, path)).await?;
         }
         starting.ready();
-        watch_store(&auth, writable, starting, &supervisor);
+        watch_store(&auth, Watched { writable, component: starting, metrics }, &supervisor);
         tracing::info!(address = %auth_addr, cluster = auth.cluster(), "auth service is ready");
         Ok(Self { auth, auth_addr, diag_addr, readiness, supervisor, chain, data_dir })
     }
@@ -168,7 +171,12 @@ const CHAIN_GRACE: Duration = Duration::from_secs(5);
 /// A cache older than this is said in `/readyz`: decisions are made from it.
 const STALE_CACHE: Duration = Duration::from_secs(5);
 
-async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) -> anyhow::Result<Parts> {
+async fn open(
+    config: &Config,
+    environment: &Environment,
+    data_dir: &DataDir,
+    metrics: &Metrics,
+) -> anyhow::Result<Parts> {
     let (clock, random) = (&environment.clock, &environment.random);
     let storage = &config.teleport.storage;
     let backend = tokio::task::spawn_blocking({
@@ -196,9 +204,11 @@ async fn open(config: &Config, environment: &Environment, data_dir: &DataDir) ->
         keystore: Arc::clone(&keys),
         clock: clock.clone(),
         random: random.clone(),
+        metrics: metrics.auth.clone(),
     };
     let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
-    Ok(Parts { backend, writable, keys, auth, driver, listener, admin, is_new })
+    let metrics = metrics.clone();
+    Ok(Parts { backend, writable, metrics, keys, auth, driver, listener, admin, is_new })
 }
 
 /// The name of the cluster that the store belongs to; a file without a name follows it, so that a host that was
@@ -265,6 +275,7 @@ async fn chain(
         signer: Arc::new(signer),
         sinks: sinks.collect(),
         head_file: Some(data_dir.join("audit-head")),
+        backlog: Arc::clone(&parts.metrics.backlog),
     };
     let chainer = Chainer::open(setup).await.context("the audit chain cannot be continued")?;
     let supervisor = Supervisor::new(environment.clock.clone());
@@ -278,13 +289,16 @@ async fn chain(
 }
 
 fn serve(parts: Parts, supervisor: &Supervisor) {
-    let Parts { auth, driver, listener, admin, .. } = parts;
+    let Parts { auth, driver, listener, admin, metrics, .. } = parts;
     auth.run(driver, supervisor);
     once(supervisor, "api", {
         let auth = Arc::clone(&auth);
-        move |stop| auth_grpc::serve(auth, listener, auth_grpc::Options::default(), stop.token().clone())
+        let options = auth_grpc::Options { metrics: metrics.api.clone(), ..auth_grpc::Options::default() };
+        move |stop| auth_grpc::serve(auth, listener, options, stop.token().clone())
     });
-    once(supervisor, "administrator's socket", move |stop| auth_grpc::serve_unix(auth, admin, stop.token().clone()));
+    once(supervisor, "administrator's socket", move |stop| {
+        auth_grpc::serve_unix(auth, admin, metrics.api, stop.token().clone())
+    });
 }
 
 /// A task that owns what it serves, and so cannot be started twice; its end is the end of the server.
@@ -305,9 +319,16 @@ where
     });
 }
 
-/// Says in `/readyz` when decisions are made from an old view, and when nothing can be written.
-fn watch_store(auth: &Arc<Auth>, writable: Arc<Writable>, component: Component, supervisor: &Supervisor) {
-    let auth = Arc::clone(auth);
+/// What is looked at each second, and where it is said.
+struct Watched {
+    writable: Arc<Writable>,
+    component: Component,
+    metrics: Metrics,
+}
+
+/// Says in `/readyz` when decisions are made from an old view, and when nothing can be written; in `/metrics` how old.
+fn watch_store(auth: &Arc<Auth>, watched: Watched, supervisor: &Supervisor) {
+    let (auth, Watched { writable, component, metrics }) = (Arc::clone(auth), watched);
     supervisor.spawn_once("store", {
         let stop = supervisor.stop().clone();
         async move {
@@ -318,6 +339,7 @@ fn watch_store(auth: &Arc<Auth>, writable: Arc<Writable>, component: Component, 
                     () = stop.requested() => return component.unready("stopping"),
                 }
                 let age = auth.cache().age().unwrap_or_default();
+                metrics.auth.behind(age, metrics.backlog.load(Ordering::Relaxed));
                 let stale = (age > STALE_CACHE).then(|| format!("the store has not answered for {} s", age.as_secs()));
                 let refused = writable.refusal().await.map(|why| format!("the store cannot be written: {why}"));
                 let illness = stale.or(refused);
@@ -336,6 +358,7 @@ async fn diagnostics(
     config: &Config,
     clock: &Clock,
     readiness: &Readiness,
+    metrics: &Metrics,
     supervisor: &Supervisor,
 ) -> anyhow::Result<Option<SocketAddr>> {
     let Some(address) = &config.teleport.diag_addr else { return Ok(None) };
@@ -343,12 +366,10 @@ async fn diagnostics(
         .await
         .with_context(|| format!("diag_addr {address} cannot be used; choose another with teleport.diag_addr"))?;
     let bound = listener.local_addr()?;
-    let mut registry = Registry::default();
-    metrics::register_process(&mut registry, clock.now());
     let diagnostics = Diagnostics {
         paths: Paths::Server,
         readiness: readiness.clone(),
-        registry: Arc::new(registry),
+        registry: Arc::new(metrics.registry(clock.now())),
         clock: clock.clone(),
     };
     let (listener, tasks) = (Arc::new(listener), supervisor.clone());

@@ -13,8 +13,9 @@ use crate::args::{Globals, Shared};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  tbot init -c /etc/tbot.yaml --init-dir=/opt/machine-id --bot-user=teleport \
-                        --owner=teleport:teleport --reader-user=app")]
+#[command(after_help = "Examples:\n  tbot init -c /etc/tbot.yaml --init-dir=/opt/machine-id --bot-user=teleport \
+                        --owner=teleport:teleport --reader-user=app\n  \
+                        tbot init --destination-dir=/opt/machine-id --bot-user=tbot --owner=tbot:tbot --reader-user=app")]
 pub(crate) struct Args {
     #[command(flatten)]
     shared: Shared,
@@ -70,7 +71,17 @@ fn choose<'a>(config: &'a Config, wanted: Option<&std::path::Path>) -> anyhow::R
     match (found.len(), wanted) {
         (1, _) => Ok(found.remove(0)),
         (0, Some(path)) => {
-            Err(invalid(format!("no output goes to {}; check --init-dir against the file", path.display())))
+            let path = path.display();
+            let known = config.services.iter().filter_map(|service| match &service.destination {
+                Some(Destination::Directory(directory)) => Some(directory.path.display().to_string()),
+                _ => None,
+            });
+            let known = known.collect::<Vec<_>>().join(", ");
+            Err(invalid(if known.is_empty() {
+                format!("no output goes to {path}: give -c FILE, or --destination-dir={path} instead of --init-dir")
+            } else {
+                format!("--init-dir: no output goes to {path}; there are {known}")
+            }))
         }
         (0, None) => Err(invalid("no output goes to a directory; give -c FILE or --destination-dir")),
         _ => Err(invalid("there are several outputs; say which one with --init-dir")),

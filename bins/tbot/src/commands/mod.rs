@@ -97,8 +97,25 @@ fn print(text: &str) -> anyhow::Result<()> {
 fn write(output: Option<&std::path::Path>, text: &str) -> anyhow::Result<()> {
     match output {
         None => print(text),
-        Some(path) => std::fs::write(path, text).map_err(|error| anyhow!("cannot write {}: {error}", path.display())),
+        Some(path) => write_new(path, text),
     }
+}
+
+/// A file that was not there before, for its owner only: it may hold a join token.
+fn write_new(path: &std::path::Path, text: &str) -> anyhow::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let shown = path.display();
+    let mut file = match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let message = format!("{shown} exists already; remove it, or choose another place with --output");
+            return Err(domain::Error::already_exists(message).into());
+        }
+        opened => opened.map_err(|error| anyhow!("cannot write {shown}: {error}"))?,
+    };
+    file.write_all(text.as_bytes()).map_err(|error| anyhow!("cannot write {shown}: {error}"))?;
+    print(&format!(
+        "The configuration has been written to {shown}, for its owner only.\n  next: tbot start -c {shown}\n"
+    ))
 }
 
 /// A mistake in flags or file, with its exit code.

@@ -43,6 +43,9 @@ impl Args {
 pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let overrides = args.overrides(globals).map_err(invalid)?;
     let config = Config::load(globals.config.as_deref(), overrides).map_err(refused)?;
+    if config.auth_server.is_none() && config.proxy_server.is_none() {
+        return Err(invalid("no auth_server is configured: give --auth-server, or -c FILE with auth_server in it"));
+    }
     let clock = Clock::system();
     start_log(&config, globals, clock.clone()).context("cannot set up logging")?;
     if config.credential_ttl.is_some_and(|ttl| ttl > config.ttl()) {

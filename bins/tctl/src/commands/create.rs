@@ -4,7 +4,7 @@ use std::{io::Read, path::PathBuf};
 
 use anyhow::{Context, bail};
 use cli::Advice;
-use domain::{Kind, error::Kind as ErrorKind};
+use domain::{Kind, error::Kind as ErrorKind, metadata::ORIGIN};
 
 use crate::{cluster, session::Session};
 
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
     let (text, name) = read(args.file)?;
-    let documents = domain::read_documents(&text, &name)?;
+    let documents = domain::document::read_valid_documents(&text, &name)?;
     if documents.is_empty() {
         bail!(domain::Error::invalid(format!("{name} holds no document")));
     }
@@ -32,7 +32,15 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     for document in documents {
         let (kind, name) = (document.kind(), document.metadata().name.clone());
         let verb = if kind.is_singleton() {
-            cluster::upsert(&client, document).await?;
+            let is_from_file = document.metadata().label(ORIGIN) == "config-file";
+            match cluster::upsert(&client, document).await {
+                // What `get all` wrote: the server's file says it, here too, and the documents after it are wanted.
+                Err(error) if is_from_file && error.kind == ErrorKind::Invalid => {
+                    cli::warn(format_args!("{kind} is left as it is: {error}"));
+                    continue;
+                }
+                outcome => outcome?,
+            }
             "updated"
         } else {
             match cluster::create(&client, document.clone()).await {
@@ -56,7 +64,12 @@ fn read(file: Option<PathBuf>) -> anyhow::Result<(String, String)> {
     match file.filter(|path| path.as_os_str() != "-") {
         Some(path) => {
             let name = path.display().to_string();
-            Ok((std::fs::read_to_string(&path).with_context(|| format!("{name} cannot be read"))?, name))
+            Ok((
+                std::fs::read_to_string(&path)
+                    .with_context(|| format!("{name} cannot be read"))
+                    .map_err(cli::exit::invalid_input)?,
+                name,
+            ))
         }
         None => {
             let mut text = String::new();

@@ -53,7 +53,12 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     match cluster::update(&client, after).await {
         Ok(()) => fs::remove_file(&file)?,
         Err(error) if error.kind == ErrorKind::Conflict => {
-            return Err(error).context("somebody else changed it meanwhile").advise(kept);
+            return Err(error).advise(|| {
+                format!(
+                    "your text is kept in {}; start tctl edit again and take your changes from there",
+                    file.display()
+                )
+            });
         }
         Err(error) => return Err(error).advise(kept),
     }
@@ -61,12 +66,12 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 }
 
 fn parse(text: &str, file: &Path, before: &AnyResource) -> anyhow::Result<AnyResource> {
-    let mut documents = domain::read_documents(text, &file.display().to_string())?;
+    let mut documents = domain::document::read_valid_documents(text, &file.display().to_string())?;
     let (Some(after), true) = (documents.pop(), documents.is_empty()) else {
         bail!(domain::Error::invalid("the file must hold exactly one document"));
     };
     if after.kind() != before.kind() || after.metadata().name != before.metadata().name {
-        bail!(domain::Error::unsupported("a resource cannot be renamed; create a new one and delete the old one"));
+        bail!(domain::Error::invalid("a resource cannot be renamed; create a new one and delete the old one"));
     }
     Ok(after)
 }

@@ -3,9 +3,10 @@
 use anyhow::{Context, bail};
 use domain::{
     Timestamp,
+    error::Kind as ErrorKind,
     form::{duration, time},
     resources::{
-        Lock,
+        Lock, Role, User,
         lock::{LockSpec, LockTarget},
     },
 };
@@ -91,8 +92,35 @@ impl From<Target> for LockTarget {
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
     let now = session.clock.now();
     let expires = until(args.ttl.as_deref(), args.expires.as_deref(), now)?;
-    let name = create(session, args.target.into(), args.message, expires).await?;
-    session.out.line(format_args!("Created a lock with name \"{name}\"."))
+    let target = LockTarget::from(args.target);
+    let name = create(session, target.clone(), args.message, expires).await?;
+    session.out.line(format_args!("Created a lock with name \"{name}\"."))?;
+    warn_of_typos(session, &target).await
+}
+
+/// Says when nobody of that name exists now: a lock that hits nobody looks just like one that works.
+///
+/// After the lock is made, because certificates outlive the user, role or token that they came from.
+async fn warn_of_typos(session: &mut Session, target: &LockTarget) -> anyhow::Result<()> {
+    let client = session.client().await?;
+    let missing = |error: domain::Error| error.kind == ErrorKind::NotFound;
+    let mut unknown = Vec::new();
+    if !target.user.is_empty() && User::fetch(&client, &target.user).await.is_err_and(missing) {
+        unknown.push(("user", target.user.as_str(), "tctl users ls, tctl bots ls"));
+    }
+    if !target.role.is_empty() && Role::fetch(&client, &target.role).await.is_err_and(missing) {
+        unknown.push(("role", &target.role, "tctl get roles --format=text"));
+    }
+    let id = &target.bot_instance_id;
+    if !id.is_empty()
+        && cluster::bot_instances(&client, "").await.is_ok_and(|all| all.iter().all(|one| one.spec.instance_id != *id))
+    {
+        unknown.push(("bot instance", id, "tctl bots instances ls"));
+    }
+    for (kind, name, command) in unknown {
+        cli::warn(format_args!("there is no {kind} \"{name}\" now; see whether the name is right: {command}"));
+    }
+    Ok(())
 }
 
 /// Makes a lock and returns its name.

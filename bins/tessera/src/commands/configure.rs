@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use cli::Output;
 use daemon::{
     config::Suite,
@@ -81,9 +81,9 @@ fn suite(word: &str) -> anyhow::Result<Suite> {
     [Suite::Legacy, Suite::BalancedV1, Suite::FipsV1, Suite::HsmV1]
         .into_iter()
         .find(|suite| suite.as_str() == word)
-        .with_context(|| {
-            cli::exit::Usage(format!(
+        .ok_or_else(|| {
+            anyhow::Error::new(cli::exit::Usage(format!(
                 "--signature-algorithm-suite: \"{word}\" is none of legacy, balanced-v1, fips-v1, hsm-v1"
-            ))
+            )))
         })
 }

@@ -1,6 +1,13 @@
 //! The task that lays the chain behind the commits, feeds the sinks, and signs checkpoints.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use clock::Clock;
 use crypto::Random;
@@ -41,6 +48,8 @@ pub struct Setup {
     pub sinks: Vec<Box<dyn Sink>>,
     /// The file for the newest checkpoint.
     pub head_file: Option<PathBuf>,
+    /// Shows how many records wait for their link, as far as one page reaches.
+    pub backlog: Arc<AtomicU64>,
 }
 
 /// The chain could not be continued.
@@ -146,12 +155,15 @@ impl Chainer {
         loop {
             let after = self.position().map(JournalPosition);
             let page = self.setup.backend.journal_read(after, BLOCK_LINKS).await?;
+            let waiting = u64::try_from(page.records.len()).unwrap_or(u64::MAX);
+            self.setup.backlog.store(waiting, Ordering::Relaxed);
             if page.records.is_empty() {
                 return Ok(linked);
             }
             linked += page.records.len();
             self.append(&page.records, late).await?;
             if !page.more {
+                self.setup.backlog.store(0, Ordering::Relaxed);
                 return Ok(linked);
             }
         }

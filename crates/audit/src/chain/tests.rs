@@ -68,6 +68,7 @@ impl World {
             signer: Arc::clone(&self.signer) as Arc<dyn Signer>,
             sinks: vec![Box::new(crate::sinks::FileSink::new(self.directory.path().join("log"), self.clock.clock()))],
             head_file: Some(self.head_file()),
+            backlog: Arc::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use domain::{
     Error, Kind,
     error::Kind as ErrorKind,
     identity::{Identity, SshPermits, UserType},
+    names,
     resources::{User, user::Traits},
 };
 use rbac::{Named, Principal, Verb};
@@ -62,6 +63,9 @@ pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> R
     if caller.identity().disallow_reissue {
         return Err(Error::denied("access denied: this certificate cannot be used to get another one"));
     }
+    if !request.route_to_cluster.is_empty() {
+        names::CLUSTER.check("RouteToCluster", &request.route_to_cluster)?;
+    }
     let is_own = request.username.is_empty() || request.username == caller.name();
     match (is_own, request.use_role_requests) {
         (false, _) => other_user(auth, caller, &request).await,
@@ -102,14 +106,13 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
     let mut names = request.role_requests.clone();
     names.sort();
     names.dedup();
-    let snapshot = auth.cache.snapshot();
     let mut roles = Vec::with_capacity(names.len());
     for name in &names {
         // Unknown and forbidden look the same to a caller that may not know which roles exist.
-        let role = snapshot.role(name).ok_or_else(|| Error::denied(REFUSED_ROLE))?;
+        let role = auth.role(name).ok_or_else(|| Error::denied(REFUSED_ROLE))?;
         roles.push(role);
     }
-    let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(&**role)).collect();
+    let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(role.role())).collect();
     let asked = Asked {
         operation: Operation::IssueUserCertificates,
         kind: Kind::Role,
@@ -220,7 +223,9 @@ async fn finish(
         not_after = not_after.min(after(options.max_session_ttl));
     }
     not_after = limit.map_or(not_after, |limit| not_after.min(limit));
-    let list = |principal| access.principals(principal, None).into_iter().collect::<Vec<String>>();
+    // Traits come from elsewhere. With a NUL OpenSSH cannot read the certificate; a line break forges lines where names are listed.
+    let is_name = |name: &String| !name.chars().any(char::is_control);
+    let list = |principal| access.principals(principal, None).into_iter().filter(is_name).collect::<Vec<String>>();
     let identity = Identity {
         principals: list(Principal::Logins),
         kubernetes_groups: list(Principal::KubernetesGroups),

@@ -54,6 +54,7 @@ impl Cluster {
             keystore: Arc::new(QuickKeys::new()),
             clock: clock.clock(),
             random,
+            metrics: Default::default(),
         };
         let config = Config {
             cluster_name: "test.example".into(),

@@ -105,3 +105,24 @@ async fn a_user_with_the_names_of_the_system_gets_its_permissions() {
     let error = roles::get(&cluster.auth, &namesake, "go").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
 }
+
+#[tokio::test]
+async fn control_characters_of_a_trait_or_a_route_reach_a_certificate() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let mut logins = role("logins", Vec::new());
+    logins.spec.allow.logins = vec!["{{external.logins}}".into()];
+    roles::create(&cluster.auth, &admin, logins).await.unwrap();
+    let mut person = user("person", &["logins"]);
+    let values = ["fine", "a\nroot", "nul\0", "esc\u{1b}[2J"].map(str::to_owned).to_vec();
+    person.spec.traits.insert("logins".into(), values);
+    users::create(&cluster.auth, &admin, person).await.unwrap();
+    cluster.settle().await;
+    let person = cluster.again("person").await;
+    assert_eq!(person.identity().principals, ["fine"]);
+    for route in ["other\nOU=1", "a/b", "a b"] {
+        let request = UserCertificates { route_to_cluster: route.into(), ..request("person") };
+        let error = issue(&cluster.auth, &person, request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{route:?}: {error}");
+    }
+}

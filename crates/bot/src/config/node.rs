@@ -77,7 +77,9 @@ pub(crate) fn parse(text: &str, source: &str) -> Result<Node, ConfigError> {
     let raw: Option<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let at = error.location().map(|at| Position { line: narrow(at.line()), column: narrow(at.column()) });
         let message = error.without_snippet().to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        // The parser's advice to programmers is none for a person.
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message).to_owned();
         ConfigError::at(source, text, at.unwrap_or_default(), message)
     })?;
     let empty = || Node { at: Position { line: 1, column: 1 }, value: Value::Map(Vec::new()) };

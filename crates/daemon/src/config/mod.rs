@@ -75,13 +75,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// It is not YAML.
-    #[error("{name} is not valid YAML")]
-    Yaml {
-        /// The file.
-        name: String,
-        /// Where and why, with a snippet.
-        source: Box<serde_saphyr::Error>,
-    },
+    #[error(transparent)]
+    Yaml(Box<Invalid>),
     /// It is YAML, but not a configuration.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -102,8 +97,9 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn from_text(text: &str, name: &str) -> Result<Self, Error> {
-        let node =
-            Node::parse(text).map_err(|source| Error::Yaml { name: name.to_owned(), source: Box::new(source) })?;
+        let node = Node::parse(text).map_err(|problem| {
+            Error::Yaml(Box::new(Invalid { source: name.to_owned(), text: text.to_owned(), problems: vec![problem] }))
+        })?;
         let problems = Problems::default();
         let mut config = sections::read(&node, &problems);
         if problems.errors.borrow().is_empty() && !config.auth_service.enabled {

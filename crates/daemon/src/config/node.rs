@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::problem::Problem;
+
 /// The deepest nesting: the parser is recursive, and a deep text would end at the end of the stack.
 const MAX_DEPTH: usize = 24;
 
@@ -43,8 +45,8 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// Reads one document. Duplicate keys and alias bombs are refused by the parser, with a snippet.
-    pub(crate) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
+    /// Reads one document. Duplicate keys and alias bombs are refused by the parser.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::empty());
         }
@@ -52,7 +54,11 @@ impl Node {
             budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
             alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         };
-        serde_saphyr::from_str_with_options::<Spanned<Value>>(text, options).map(Node::from)
+        serde_saphyr::from_str_with_options::<Spanned<Value>>(text, options).map(Node::from).map_err(|why| {
+            let start = Place { line: 1, column: 1 };
+            let place = why.location().filter(|at| at.line() > 0).map_or(start, |at| place(&at));
+            Problem::at(place, 1, "not valid YAML", plain(&why))
+        })
     }
 
     /// A document without any key.
@@ -75,6 +81,13 @@ impl From<Spanned<Value>> for Node {
     fn from(spanned: Spanned<Value>) -> Self {
         Self { place: place(&spanned.referenced), value: spanned.value }
     }
+}
+
+/// The parser's own words, without its place, its snippet and its advice to programmers.
+fn plain(why: &serde_saphyr::Error) -> String {
+    let text = why.without_snippet().to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    text.split(", set DuplicateKeyPolicy").next().unwrap_or(text).trim_end_matches([',', ':']).to_owned()
 }
 
 fn place(location: &serde_saphyr::Location) -> Place {

@@ -78,3 +78,33 @@ async fn documents_are_applied_at_each_start() {
     let error = error.expect("a mistake in the file was ignored");
     assert!(error.contains("roles.yaml:4") && error.contains("logins"), "{error}");
 }
+
+#[tokio::test]
+async fn metrics_show_calls_joins_and_what_is_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(directory.path(), ", cluster_name: example.com").await.unwrap();
+    let diag = server.diag_addr().unwrap();
+    let text = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(diag).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    });
+    let text = text.await.unwrap();
+    for name in [
+        "grpc_server_started",
+        "grpc_server_handled",
+        "grpc_server_handling_seconds",
+        "auth_generate_requests",
+        "tessera_certificates_issued",
+        "tessera_joins_failed",
+        "tessera_cache_age_seconds",
+        "tessera_audit_backlog",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name}\n{text}");
+    }
+    server.stop(GRACE).await;
+}

@@ -1,6 +1,6 @@
 //! `tctl access explain`: has the server decide for somebody else, and shows what each role contributed.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use cli::{Format, Table};
 use domain::{Kind, ca::CaType};
 
@@ -59,8 +59,9 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 /// Kind, sub-kind and name; a certificate authority is named by its type, and by its cluster after another slash.
 fn resource(text: &str) -> anyhow::Result<(Kind, String, String)> {
     let (word, name) = text.split_once('/').unwrap_or((text, ""));
-    let kind =
-        Kind::parse(word).with_context(|| domain::Error::invalid(format!("\"{word}\" is no kind of resource")))?;
+    let Some(kind) = Kind::parse(word) else {
+        bail!(domain::Error::invalid(format!("--resource: \"{word}\" is no kind of resource; write for example role")));
+    };
     if kind != Kind::CertAuthority || name.is_empty() {
         return Ok((kind, String::new(), name.to_owned()));
     }

@@ -111,11 +111,14 @@ async fn sign_user(user: &str, args: Args, session: &mut Session) -> anyhow::Res
         leaf_cluster: args.leaf_cluster.as_deref().unwrap_or_default(),
         old_ssh: args.compat == Compat::Oldssh,
     };
-    let issued = cluster::sign_user(&client, request).await.advise(|| {
-        format!(
-            "signing for \"{user}\" needs the permission to impersonate it; on the auth host nothing else is needed"
-        )
-    })?;
+    let issued = match cluster::sign_user(&client, request).await {
+        Err(error) if error.kind == domain::error::Kind::Denied => Err(error).advise(|| {
+            format!(
+                "signing for \"{user}\" needs the permission to impersonate it; on the auth host nothing else is needed"
+            )
+        })?,
+        outcome => outcome?,
+    };
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from(user));
     let files = match args.format {
         FileFormat::Openssh => openssh(&out, &key, &issued)?,

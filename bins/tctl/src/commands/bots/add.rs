@@ -5,6 +5,7 @@ use std::time::Duration;
 use cli::{Advice, Format};
 use domain::{
     Resource,
+    error::Kind as ErrorKind,
     resources::{
         Bot,
         bot::{BotSpec, Trait},
@@ -62,7 +63,17 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let spec = BotSpec { roles: args.roles.clone(), traits, max_session_ttl: args.max_session_ttl };
     let mut bot = Bot::new(&args.name, spec);
     cluster::check(&mut bot)?;
-    Bot::create(&client, bot.clone()).await?;
+    match Bot::create(&client, bot.clone()).await {
+        Err(error) if error.kind == ErrorKind::AlreadyExists => {
+            return Err(error).advise(|| {
+                format!(
+                    "a token for one more machine: tctl bots instances add {0}; other roles: tctl bots update {0}",
+                    args.name
+                )
+            });
+        }
+        outcome => outcome?,
+    }
     if args.roles.is_empty() && args.shape.format == Format::Text {
         session.out.line("WARNING: the bot has no roles, so it can issue nothing but its own identity.")?;
         session.out.line(format_args!("  next: tctl bots update {} --add-roles=ROLE\n", bot.name()))?;

@@ -89,9 +89,9 @@ Start the bot on its machine:
    --storage=/var/lib/teleport/bot \\
    --destination=/opt/machine-id
 
-If another user reads the destination, prepare it first:
+If another user reads the destination, prepare it first, and add --reader-user=USER to tbot start:
 
-> tbot init --init-dir=/opt/machine-id --bot-user=tbot --reader-user=USER
+> tbot init --destination-dir=/opt/machine-id --bot-user=tbot --owner=tbot:tbot --reader-user=USER
 
 Name an address of this cluster's auth service that the bot's machine can reach.
 ",

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let (bot, id) = args
         .instance
         .split_once('/')
-        .with_context(|| format!("\"{}\" is not BOT/UUID", args.instance))
+        .with_context(|| format!("\"{}\" is not BOT/UUID, as tctl bots instances ls shows it", args.instance))
         .map_err(|error| anyhow::Error::new(cli::exit::Usage(error.to_string())))?;
     let client = session.client().await?;
     let instance = cluster::bot_instance(&client, bot, id).await?;
