@@ -65,7 +65,7 @@ impl Roles {
         user: &str,
         roles: &[String],
         traits: &Traits,
-        snapshot: &Snapshot,
+        cache: &Cache,
     ) -> Result<Arc<AccessChecker>, Error> {
         let holder = Holder { system: None, user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
         let mut kept = self.kept();
