@@ -3,6 +3,7 @@
 mod completion;
 mod configure;
 mod init;
+mod install;
 mod migrate;
 mod start;
 mod wait;
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     /// Wait until a running bot is ready.
     Wait(wait::Args),
+    /// Install the bot as a service.
+    #[command(subcommand)]
+    Install(install::Command),
     /// Print the version.
     Version,
     /// Print a script that completes commands and flags in a shell.
@@ -38,9 +42,6 @@ pub(crate) enum Command {
     /// Run a local proxy with the bot's files (not supported yet).
     #[command(hide = true)]
     Proxy(Later),
-    /// Write a systemd unit (not supported yet).
-    #[command(hide = true)]
-    Install(Later),
     /// Make a key pair for join method bound_keypair (not supported yet).
     #[command(hide = true)]
     Keypair(Later),
@@ -70,11 +71,11 @@ pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()
         Command::Init(args) => init::run(*args, &globals),
         Command::Migrate(args) => migrate::run(args, &globals),
         Command::Wait(args) => wait::run(args).await,
+        Command::Install(command) => install::run(&command, &globals),
         Command::Version => print(&format!("Tessera v{} tbot\n", env!("CARGO_PKG_VERSION"))),
         Command::Completion(args) => completion::run(&args),
         Command::Db(_) => later("db"),
         Command::Proxy(_) => later("proxy"),
-        Command::Install(_) => later("install"),
         Command::Keypair(_) => later("keypair"),
         Command::CopyBinaries(_) => later("copy-binaries"),
         Command::SpiffeInspect(_) => later("spiffe-inspect"),
