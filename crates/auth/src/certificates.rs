@@ -1,7 +1,10 @@
 //! Pairs of X.509 and SSH certificates: prepared and linted, recorded, and only then signed.
 
+mod opened;
 pub mod server;
 pub mod user;
+
+use std::sync::Arc;
 
 use audit::{
     ClientMetadata,
@@ -17,6 +20,7 @@ use domain::{
 };
 
 use crate::{Auth, Caller, failure::internal};
+pub(crate) use opened::Opened;
 
 /// What a caller receives: its certificates, and what it needs to trust the cluster.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct Issued {
 /// Certificates that are decided, checked and linted, but not signed: nothing has left the server yet.
 pub(crate) struct Pair {
     pub(crate) identity: Identity,
+    /// The keys that the certificates name: a rotation between preparing and signing must not bring in others.
+    signers: Arc<Signers>,
     serial: String,
     ssh_serial: Option<u64>,
     tls: Option<(Vec<u8>, x509::Body)>,
@@ -55,7 +61,14 @@ impl Auth {
             ca::Error::Refused { .. } => Error::invalid(error.to_string()),
             other => internal("the certificate cannot be made", other),
         };
-        let mut pair = Pair { identity, serial: String::new(), ssh_serial: None, tls: None, ssh: None };
+        let mut pair = Pair {
+            identity,
+            signers: Arc::clone(&signers),
+            serial: String::new(),
+            ssh_serial: None,
+            tls: None,
+            ssh: None,
+        };
         if let Some(key) = tls_key {
             let template = ca::x509::user_template(&pair.identity, key.clone(), now, not_after);
             let (tbs, body) = ca::x509::prepare(&template, &signers.user_tls, &self.random).map_err(unusable)?;
@@ -75,7 +88,7 @@ impl Auth {
 
     /// Signs a pair. The record that limits it must be durable before this is called.
     pub(crate) async fn sign(&self, pair: Pair) -> Result<Issued, Error> {
-        let signers = self.signers()?;
+        let signers = pair.signers;
         let failed = |error: ca::Error| internal("signing failed", error);
         let mut issued = Issued {
             tls: None,

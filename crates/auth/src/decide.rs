@@ -60,13 +60,7 @@ impl Roles {
 
     /// What the holder of these roles may do. A role that does not exist any more refuses the holder: what that role
     /// denied would be lost otherwise.
-    fn of(
-        &self,
-        user: &str,
-        roles: &[String],
-        traits: &Traits,
-        cache: &Cache,
-    ) -> Result<Arc<AccessChecker>, Error> {
+    fn of(&self, user: &str, roles: &[String], traits: &Traits, cache: &Cache) -> Result<Arc<AccessChecker>, Error> {
         let holder = Holder { system: None, user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {

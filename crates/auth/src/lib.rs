@@ -41,7 +41,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use audit::failed_joins::FailedJoins;
 use clock::Clock;
 use crypto::{Random, x509};
@@ -54,7 +53,7 @@ pub use certificates::Issued;
 pub use operation::{Operation, Trace};
 pub use setup::{Config, Ports};
 
-use certificates::Signers;
+use certificates::{Opened, Signers};
 use rollback::Rollback;
 
 /// How long after its end a bot's identity may still renew, unless configured otherwise.
@@ -69,7 +68,7 @@ pub struct Auth {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) roles: decide::Roles,
-    signers: ArcSwapOption<Signers>,
+    signers: Opened<Signers>,
     rollback: Rollback,
     failed_joins: FailedJoins,
     pub(crate) denials: audit_log::denials::Denials,
@@ -111,17 +110,12 @@ impl Auth {
 
     /// The signing keys, opened at the first use after an authority changed.
     pub(crate) fn signers(&self) -> Result<Arc<Signers>, Error> {
-        if let Some(signers) = self.signers.load_full() {
-            return Ok(signers);
-        }
-        let signers = Arc::new(Signers::open(self)?);
-        self.signers.store(Some(Arc::clone(&signers)));
-        Ok(signers)
+        self.signers.get_or_open(|| Signers::open(self))
     }
 
     /// Forgets the opened signing keys; called when an authority changed.
     pub fn forget_signers(&self) {
-        self.signers.store(None);
+        self.signers.forget();
     }
 
     /// The certificates that clients verify this server by.

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use audit::{
     Recorder, UserMetadata,
     events::{audit::RestoreDetected, config::ClusterInit},
@@ -27,7 +26,8 @@ use storage::Backend;
 use store::{Cache, Store};
 
 use crate::{
-    Auth, audit_log::denials::Denials, decide::Roles, failure::internal, metrics::Metrics, rollback::Rollback,
+    Auth, audit_log::denials::Denials, certificates::Opened, decide::Roles, failure::internal, metrics::Metrics,
+    rollback::Rollback,
 };
 
 /// What the authority stands on.
@@ -90,7 +90,7 @@ impl Auth {
             clock: ports.clock,
             random: ports.random,
             roles: Roles::default(),
-            signers: ArcSwapOption::empty(),
+            signers: Opened::default(),
             rollback,
             failed_joins: FailedJoins::new(recorder.clone()),
             denials: Denials::new(recorder),
