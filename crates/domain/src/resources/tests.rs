@@ -259,3 +259,14 @@ fn a_lock_says_whom_it_hits() {
     lock.spec.message = "gone".into();
     assert_eq!(lock.refusal(), "lock targeting User:\"x\" is in force: gone");
 }
+
+#[test]
+fn a_role_of_thousands_of_regular_expressions_is_compiled() {
+    let mut role = Role::new("many", Default::default());
+    role.spec.allow.logins = (0..65).map(|number| format!("^a{number}$")).collect();
+    role.spec.deny.logins.clone_from(&role.spec.allow.logins);
+    let error = role.validate().unwrap_err();
+    assert!(error.message.contains("130 regular expressions"), "{}", error.message);
+    role.spec.deny.logins.truncate(63);
+    role.validate().unwrap();
+}

@@ -23,6 +23,10 @@ pub const VERBS: &[&str] = &[
 const MAX_ENTRIES: usize = 4096;
 const MAX_ENTRY: usize = 8192;
 
+/// The most regular expressions of one role. Each may take a megabyte and some milliseconds to compile, and that happens
+/// again for every holder whenever any role changes: a role with thousands would stop the server.
+const MAX_EXPRESSIONS: usize = 128;
+
 impl Role {
     pub(super) fn check(&self) -> Result<(), Error> {
         // Whoever holds a role of such a name could be taken for a part of the cluster.
@@ -30,6 +34,7 @@ impl Role {
             return invalid("metadata.name", &format!("{:?} is the name of a system role", self.metadata.name));
         }
         check_options(&self.spec.options)?;
+        check_count(&self.spec.allow, &self.spec.deny)?;
         for (path, conditions) in [("spec.allow", &self.spec.allow), ("spec.deny", &self.spec.deny)] {
             check_rules(path, &conditions.rules)?;
             check_labels(path, conditions)?;
@@ -116,8 +121,8 @@ fn check_where(path: &str, text: &str) -> Result<(), Error> {
     }
 }
 
-fn check_labels(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
-    let selectors: [(&str, &Labels); 9] = [
+fn selectors(conditions: &RoleConditions) -> [(&'static str, &Labels); 9] {
+    [
         ("node_labels", &conditions.node_labels),
         ("app_labels", &conditions.app_labels),
         ("cluster_labels", &conditions.cluster_labels),
@@ -127,8 +132,11 @@ fn check_labels(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
         ("windows_desktop_labels", &conditions.windows_desktop_labels),
         ("group_labels", &conditions.group_labels),
         ("workload_identity_labels", &conditions.workload_identity_labels),
-    ];
-    for (name, labels) in selectors {
+    ]
+}
+
+fn check_labels(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
+    for (name, labels) in selectors(conditions) {
         for (key, values) in labels.iter() {
             let path = format!("{path}.{name}");
             if key == "*" && values.iter().any(|value| value != "*") {
@@ -138,6 +146,23 @@ fn check_labels(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
                 check_pattern(&path, value)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Counts before anything is compiled.
+fn check_count(allow: &RoleConditions, deny: &RoleConditions) -> Result<(), Error> {
+    let is_expression = |text: &&String| text.starts_with('^') && text.ends_with('$');
+    let count: usize = [allow, deny]
+        .into_iter()
+        .map(|conditions| {
+            let labels = selectors(conditions).into_iter().flat_map(|(_, labels)| labels.iter());
+            let values = labels.flat_map(|(_, values)| values.iter());
+            values.chain(lists(conditions).into_iter().flat_map(|(_, list)| list)).filter(is_expression).count()
+        })
+        .sum();
+    if count > MAX_EXPRESSIONS {
+        return invalid("spec", &format!("has {count} regular expressions, at most {MAX_EXPRESSIONS} are allowed"));
     }
     Ok(())
 }
@@ -154,8 +179,8 @@ fn check_template(path: &str, value: &str) -> Result<(), Error> {
     predicate::parse_template(value).map(|_| ()).or_else(|why| invalid(path, &format!("{value:?}: {why}")))
 }
 
-fn check_lists(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
-    let lists: [(&str, &[String]); 15] = [
+fn lists(conditions: &RoleConditions) -> [(&'static str, &[String]); 15] {
+    [
         ("logins", &conditions.logins),
         ("windows_desktop_logins", &conditions.windows_desktop_logins),
         ("kubernetes_groups", &conditions.kubernetes_groups),
@@ -171,8 +196,11 @@ fn check_lists(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
         ("desktop_groups", &conditions.desktop_groups),
         ("impersonate.roles", conditions.impersonate.as_ref().map_or(&[], |to| &to.roles)),
         ("impersonate.users", conditions.impersonate.as_ref().map_or(&[], |to| &to.users)),
-    ];
-    for (name, values) in lists {
+    ]
+}
+
+fn check_lists(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
+    for (name, values) in lists(conditions) {
         let path = format!("{path}.{name}");
         if values.len() > MAX_ENTRIES {
             return invalid(&path, &format!("has {} entries, at most {MAX_ENTRIES} are allowed", values.len()));
