@@ -61,7 +61,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         cluster_name: args.cluster_name,
         public_addr: args.public_addr,
         nodename: args.nodename,
-        data_dir: args.data_dir,
+        // The server and tctl read this file from whatever directory they are started in.
+        data_dir: args.data_dir.map(std::path::absolute).transpose()?,
         listen_addr: args.listen_addr,
         suite,
     };

@@ -1,7 +1,10 @@
 //! `tctl auth crl`: who must not be let in any more, in the form that other programs read. The server makes the list
 //! from the locks in force and the certificates that it has issued.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
@@ -35,6 +38,9 @@ enum ListFormat {
 }
 
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
+    if args.out.is_none() && args.format == ListFormat::Krl && std::io::stdout().is_terminal() {
+        bail!(cli::exit::Usage("a krl is binary and not for a terminal: add --out=FILE, or --format=crl".into()));
+    }
     let client = session.client().await?;
     let list = match args.format {
         ListFormat::Krl => cluster::revocation_lists(&client, &args.ca, "krl").await?.concat(),
