@@ -14,6 +14,10 @@ const KEPT_APART: usize = 1024;
 /// How many records one commit carries.
 const PER_COMMIT: usize = 32;
 
+/// The longest text of a record that a caller chose: no resource has a longer name. Beyond it a record of a few megabytes
+/// would not fit into a commit, and take the denials of others with it.
+const LONGEST: usize = 256;
+
 /// Merges denials. What makes two alike: who, from where, what, on what, and why.
 pub(crate) struct Denials {
     recorder: Recorder,
@@ -36,7 +40,8 @@ impl Denials {
     }
 
     /// Counts a denial.
-    pub(crate) fn note(&self, event: AccessDenied) {
+    pub(crate) fn note(&self, mut event: AccessDenied) {
+        cut(&mut event.resource);
         let like = Like {
             user: event.user.user.clone(),
             operation: event.operation.clone(),
@@ -66,10 +71,27 @@ impl Denials {
             std::mem::take(&mut *pending).into_values().collect()
         };
         for some in pending.chunks(PER_COMMIT) {
-            let change = some.iter().fold(store.change(), |change, event| change.journal(self.recorder.entry(event)));
-            if let Err(error) = change.commit().await {
-                tracing::error!(%error, lost = some.len(), "denials could not be audited");
+            if self.write(store, some).await.is_ok() {
+                continue;
+            }
+            // One that cannot be written must not take the others along.
+            for one in some {
+                if let Err(error) = self.write(store, std::slice::from_ref(one)).await {
+                    tracing::error!(%error, user = one.user.user, operation = one.operation, "a denial could not be audited");
+                }
             }
         }
+    }
+
+    async fn write(&self, store: &Store, events: &[AccessDenied]) -> Result<(), domain::Error> {
+        let change = events.iter().fold(store.change(), |change, event| change.journal(self.recorder.entry(event)));
+        change.commit().await.map(|_| ())
+    }
+}
+
+fn cut(text: &mut String) {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push('…');
     }
 }

@@ -137,3 +137,24 @@ async fn many_who_upsert_at_once_are_each_served_and_each_recorded() {
     let count = |name: &str| events.iter().filter(|event| *event == name).count();
     assert_eq!((count("role.created"), count("role.updated")), (1, 5));
 }
+
+#[tokio::test]
+async fn a_denial_with_a_long_name_takes_the_records_of_others_along() {
+    let cluster = Cluster::start().await;
+    let rules = || {
+        let mut rule = Rule::new(["role"], ["read"]);
+        rule.condition = r#"equals(resource.metadata.labels["a"], "b")"#.into();
+        vec![rule]
+    };
+    let (eve, alice) = (cluster.person("eve", rules()).await, cluster.person("alice", rules()).await);
+    for name in ["x".repeat(3 << 20), "é".repeat(1 << 20)] {
+        assert_eq!(roles::get(&cluster.auth, &eve, &name).await.unwrap_err().kind(), Kind::Denied);
+    }
+    assert_eq!(roles::get(&cluster.auth, &alice, "editor").await.unwrap_err().kind(), Kind::Denied);
+    cluster.clock.advance(std::time::Duration::from_secs(3));
+    cluster.settle().await;
+    let records = cluster.records("tessera.access.denied").await;
+    let resources: Vec<&str> = records.iter().filter_map(|record| record["resource"].as_str()).collect();
+    assert_eq!(records.len(), 3, "{records:?}");
+    assert!(resources.contains(&"editor") && resources.iter().all(|name| name.len() < 300), "{resources:?}");
+}
