@@ -1,4 +1,5 @@
 //! The server as a process: what HUP and USR2 do to it.
+#![allow(clippy::unwrap_used, reason = "a test that fails shall panic where it fails")]
 
 use std::{
     io::{Read, Write},
