@@ -17,6 +17,7 @@ pub mod process;
 mod sealing;
 mod server;
 mod settings;
+mod static_tokens;
 mod writable;
 
 pub use admin_socket::path as admin_socket;

@@ -29,7 +29,7 @@ use crate::{
     data_dir::DataDir,
     documents,
     metrics::Metrics,
-    sealing, settings,
+    sealing, settings, static_tokens,
     writable::Writable,
 };
 
@@ -104,6 +104,7 @@ impl Server {
         let (auth, is_new, writable) = (Arc::clone(&parts.auth), parts.is_new, Arc::clone(&parts.writable));
         serve(parts, &supervisor);
         auth.cache().wait_ready().await;
+        Box::pin(static_tokens::apply(&auth, &config.auth_service.tokens)).await?;
         let bootstrap = environment.bootstrap.as_ref().filter(|_| is_new);
         for path in bootstrap.into_iter().chain(&environment.apply_on_startup) {
             Box::pin(documents::apply(&auth, path)).await?;

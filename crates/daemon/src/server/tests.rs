@@ -103,3 +103,23 @@ async fn metrics_show_what_was_issued_and_what_is_behind() {
     }
     server.stop(GRACE).await;
 }
+
+#[tokio::test]
+async fn static_tokens_come_and_go_with_the_file() {
+    use domain::resources::Token;
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "from-a-file\n").unwrap();
+    let lines = format!(", tokens: ['proxy,node:one', 'app:{}']", secret.display());
+    for (more, expected) in
+        [(lines.as_str(), &["from-a-file", "one"][..]), (", tokens: ['node:one']", &["one"]), ("", &[])]
+    {
+        let server = start(directory.path(), more).await.unwrap();
+        let stored: Vec<Token> = server.auth().store().all().await.unwrap();
+        let mut names: Vec<_> = stored.iter().map(|token| token.metadata.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, expected, "{more}");
+        assert!(stored.iter().all(|token| token.metadata.expires.is_none()));
+        server.stop(GRACE).await;
+    }
+}

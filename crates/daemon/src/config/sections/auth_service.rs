@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::form::duration;
+use domain::{form::duration, role::SystemRole};
 use serde::{Serialize, Serializer};
 
 use super::authentication::{self, Authentication};
@@ -182,17 +182,22 @@ fn public_addresses(fields: &Fields<'_>) -> Vec<Address> {
 
 fn tokens(fields: &Fields<'_>) -> Vec<StaticToken> {
     let mut tokens = Vec::new();
-    fields.warn(
-        "tokens",
-        "has no effect yet: these tokens are for agents, which are not supported yet; bots join with tctl bots add",
-    );
     // A list of one token with several roles ("proxy,node:secret") must not be split at the comma.
     for text in fields.lines("tokens") {
         match text.split_once(':') {
-            Some((roles, value)) if !roles.is_empty() && !value.is_empty() => tokens.push(StaticToken {
-                roles: roles.split(',').map(|role| role.trim().to_owned()).collect(),
-                value: value.to_owned(),
-            }),
+            Some((roles, value)) if !roles.is_empty() && !value.is_empty() => {
+                let roles: Vec<_> = roles.split(',').map(|role| role.trim().to_owned()).collect();
+                for role in &roles {
+                    match SystemRole::parse(role) {
+                        Some(SystemRole::Bot) => {
+                            fields.refuse("tokens", "a bot's token names its bot", "use tctl bots add");
+                        }
+                        Some(known) if known.may_join() => {}
+                        _ => fields.refuse("tokens", format!("no agent joins as \"{role}\""), "e.g. \"node:secret\""),
+                    }
+                }
+                tokens.push(StaticToken { roles, value: value.to_owned() });
+            }
             _ => fields.refuse("tokens", "a token must be written as \"role,role:token\"", "e.g. \"node:secret\""),
         }
     }

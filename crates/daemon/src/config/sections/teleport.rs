@@ -86,6 +86,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Common {
         storage: storage::read(fields.section_or_empty("storage"), &data_dir),
         data_dir,
     };
+    fields.warn("ca_pin", "has no effect: it pins the cluster that an agent joins, and an auth service joins none");
     join_parameters(fields);
     for key in ["ciphers", "kex_algos", "mac_algos", "ciphersuites"] {
         fields.unsupported(key, &Schema::Texts, "remove this key: the safe defaults are used");

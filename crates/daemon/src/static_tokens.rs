@@ -1,0 +1,55 @@
+//! `auth_service.tokens`: join tokens that stand in the configuration file and live as long as they stand there.
+
+use anyhow::Context;
+use auth::{Auth, Presented};
+use domain::{
+    metadata::ORIGIN,
+    resources::{
+        Token,
+        token::{JoinMethod, TokenSpec},
+    },
+    role::SystemRole,
+};
+
+use crate::config::StaticToken;
+
+/// Marks what came from the file, so that a line that is taken out takes its token along.
+const LABEL: &str = "tessera.dev/static-token";
+
+/// Makes the stored static tokens those of the file; what is there already is not written again.
+///
+/// # Errors
+/// A token's file cannot be read, or the store fails.
+pub(crate) async fn apply(auth: &Auth, tokens: &[StaticToken]) -> anyhow::Result<()> {
+    let caller = auth.authenticate(&Presented::LocalAdmin, "local")?;
+    let wanted = tokens.iter().map(token).collect::<anyhow::Result<Vec<_>>>()?;
+    let stored: Vec<Token> = auth.store().all().await?;
+    for old in stored.iter().filter(|old| old.metadata.labels.contains_key(LABEL)) {
+        if !wanted.iter().any(|token| token.metadata.name == old.metadata.name) {
+            auth::tokens::delete(auth, &caller, &old.metadata.name).await?;
+        }
+    }
+    for token in wanted {
+        let found = stored.iter().find(|old| old.metadata.name == token.metadata.name);
+        if found.is_none_or(|old| old.spec.roles != token.spec.roles || !old.metadata.labels.contains_key(LABEL)) {
+            auth::tokens::upsert(auth, &caller, token).await.context("auth_service.tokens")?;
+        }
+    }
+    Ok(())
+}
+
+fn token(line: &StaticToken) -> anyhow::Result<Token> {
+    let value = if line.value.starts_with('/') {
+        let text = std::fs::read_to_string(&line.value);
+        let text = text.with_context(|| format!("auth_service.tokens: {} cannot be read", line.value))?;
+        text.trim().to_owned()
+    } else {
+        line.value.clone()
+    };
+    let roles = line.roles.iter().filter_map(|role| SystemRole::parse(role)).collect();
+    let mut token = Token::new(value, TokenSpec { roles, join_method: JoinMethod::Token, ..TokenSpec::default() });
+    for (key, value) in [(ORIGIN, "config-file"), (LABEL, "true")] {
+        token.metadata.labels.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(token)
+}
