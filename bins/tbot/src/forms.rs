@@ -85,8 +85,10 @@ forms! {
         #[arg(long)]
         cluster: Option<String>,
         /// Let the certificate be exchanged for others.
-        #[arg(long)]
+        #[arg(long, overrides_with = "no_allow_reissue")]
         allow_reissue: bool,
+        #[arg(long, hide = true, overrides_with = "allow_reissue")]
+        no_allow_reissue: bool,
     }
     /// Flags.
     Application {
@@ -96,8 +98,10 @@ forms! {
         #[arg(long)]
         app: String,
         /// Write tls.crt, tls.key and tls.cas too.
-        #[arg(long)]
+        #[arg(long, overrides_with = "no_specific_tls_extensions")]
         specific_tls_extensions: bool,
+        #[arg(long, hide = true, overrides_with = "specific_tls_extensions")]
+        no_specific_tls_extensions: bool,
     }
     /// Flags.
     ApplicationTunnel {
@@ -154,8 +158,10 @@ forms! {
         #[arg(long)]
         kubernetes_cluster: String,
         /// Put the credentials into the file.
-        #[arg(long)]
+        #[arg(long, overrides_with = "no_disable_exec_plugin")]
         disable_exec_plugin: bool,
+        #[arg(long, hide = true, overrides_with = "disable_exec_plugin")]
+        no_disable_exec_plugin: bool,
     }
     /// Flags.
     KubernetesV2 {
@@ -168,16 +174,20 @@ forms! {
         #[arg(long = "label-selector")]
         labels: Vec<String>,
         /// Put the credentials into the file.
-        #[arg(long)]
+        #[arg(long, overrides_with = "no_disable_exec_plugin")]
         disable_exec_plugin: bool,
+        #[arg(long, hide = true, overrides_with = "disable_exec_plugin")]
+        no_disable_exec_plugin: bool,
     }
     /// Flags.
     SshMultiplexer {
         #[command(flatten)]
         target: Target,
         /// Sessions survive a change of network.
-        #[arg(long)]
+        #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         enable_resumption: Option<bool>,
+        #[arg(long, hide = true, overrides_with = "enable_resumption")]
+        no_enable_resumption: bool,
         /// Program that OpenSSH runs. May be repeated.
         #[arg(long)]
         proxy_command: Vec<String>,
@@ -192,8 +202,10 @@ forms! {
         #[command(flatten)]
         selector: Selector,
         /// Write the bundles of federated trust domains too.
-        #[arg(long)]
+        #[arg(long, overrides_with = "no_include_federated_trust_bundles")]
         include_federated_trust_bundles: bool,
+        #[arg(long, hide = true, overrides_with = "include_federated_trust_bundles")]
+        no_include_federated_trust_bundles: bool,
     }
     /// Flags.
     WorkloadJwt {
@@ -303,7 +315,7 @@ impl Form {
                 (form.shared, "kubernetes/v2", Some(form.target), spec)
             }
             Self::SshMultiplexer(form) => {
-                let spec = json!({ "enable_resumption": form.enable_resumption, "proxy_command": form.proxy_command,
+                let spec = json!({ "enable_resumption": form.resumption(), "proxy_command": form.proxy_command,
                     "proxy_templates_path": form.proxy_templates_path });
                 (form.shared, "ssh-multiplexer", Some(form.target), spec)
             }
@@ -345,6 +357,12 @@ impl Legacy {
             overrides.service = Some(service);
         }
         Ok(overrides)
+    }
+}
+
+impl SshMultiplexer {
+    fn resumption(&self) -> Option<bool> {
+        if self.no_enable_resumption { Some(false) } else { self.enable_resumption }
     }
 }
 
@@ -393,12 +411,14 @@ fn label_map(text: &str) -> Result<Map<String, Value>, String> {
 /// Only what was said: no nulls, no switches that are off, no empty lists.
 fn said(spec: Value) -> Map<String, Value> {
     let Value::Object(map) = spec else { return Map::new() };
-    let is_said = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
+    let is_said = |key: &str, value: &Value| match value {
+        Value::Null => false,
+        // The one switch that is on unless somebody says otherwise.
+        Value::Bool(false) => key == "enable_resumption",
         Value::Array(items) => !items.is_empty(),
         _ => true,
     };
-    map.into_iter().filter(|(_, value)| is_said(value)).collect()
+    map.into_iter().filter(|(key, value)| is_said(key, value)).collect()
 }
 
 #[cfg(test)]

@@ -59,3 +59,17 @@ fn flags_that_do_not_fit_are_refused() {
         assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
     }
 }
+
+#[test]
+fn a_switch_has_its_opposite_and_the_last_one_counts() {
+    let written = |flags: &str| {
+        let line = format!("tbot start {flags} --destination=/d --auth-server=a:1 --token=t --join-method=token");
+        let Command::Start(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("{line}") };
+        serde_json::Value::Object(args.overrides(&crate::args::Globals::default()).unwrap().service.unwrap().spec)
+    };
+    assert_eq!(written("ssh-multiplexer --no-enable-resumption")["enable_resumption"], false);
+    assert_eq!(written("ssh-multiplexer --enable-resumption=false")["enable_resumption"], false);
+    assert_eq!(written("ssh-multiplexer --enable-resumption")["enable_resumption"], true);
+    assert_eq!(written("identity --no-allow-reissue --allow-reissue")["allow_reissue"], true);
+    assert!(written("identity --allow-reissue --no-allow-reissue").get("allow_reissue").is_none());
+}
