@@ -200,3 +200,33 @@ async fn a_lock_acts_on_the_grace_too() {
     let error = in_grace(&cluster, &held, &old, &Machine::new()).await.unwrap_err();
     assert!(error.message.starts_with("lock targeting User:\"bot-ci\" is in force"), "{}", error.message);
 }
+
+#[tokio::test]
+async fn an_overheard_grace_renewal_is_good_for_another_nonce_cluster_or_question() {
+    let cluster = Cluster::start().await;
+    let token = cluster.with_bot().await;
+    let (old, thief) = (Machine::new(), Machine::new());
+    let held = cluster.join(&token, &old).await.unwrap();
+    cluster.clock.advance(Duration::from_secs(2 * 3600));
+    let (nonce, question) = (cluster.auth.nonce(), b"the encoded question".to_vec());
+    let overheard = |cluster_name: &str| old.tls.sign(&signed_bytes(cluster_name, &nonce, &question)).unwrap();
+    let own = cluster.auth.cluster().to_owned();
+    let cases = [
+        ("another nonce", cluster.auth.nonce(), question.clone(), overheard(&own)),
+        ("another cluster", nonce, question.clone(), overheard("other.example")),
+        ("another question", nonce, b"the thief's keys".to_vec(), overheard(&own)),
+        ("no signature", nonce, question.clone(), Vec::new()),
+    ];
+    for (what, nonce, signed_question, signature) in cases {
+        let request = GraceRequest {
+            certificate: held.tls.clone().unwrap().der().to_vec(),
+            signature,
+            signed_question,
+            tls_key: thief.tls.public().clone(),
+            ssh_key: thief.ssh.public().clone(),
+            expires: None,
+        };
+        let answer = renew_in_grace(&cluster.auth, &Caller::anonymous("192.0.2.7:4711"), &nonce, request).await;
+        assert_eq!(answer.err().map(|error| error.kind()), Some(Kind::Denied), "{what}");
+    }
+}
