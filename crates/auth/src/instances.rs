@@ -81,6 +81,13 @@ pub(crate) async fn answer_again(
     let change = auth.store.change().require_exists::<Bot>(&bot.metadata.name);
     let change = records::put_lineage(change, instance, &next, Some(kept.revision), until)?;
     let change = extend_document(change, document, until)?;
+    let change = match &next.join {
+        Some(token) => {
+            let answer = records::JoinAnswer { bot: bot.metadata.name.clone(), instance: instance.to_owned() };
+            records::put_join_answer(change, token, &answer, until)?
+        }
+        None => change,
+    };
     change.event(&repeated).event(&certificate_event(&pair, caller)).commit().await?;
     auth.sign(pair).await
 }

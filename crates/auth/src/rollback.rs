@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use clock::Timestamp;
-use domain::{Error, Resource as _, resources::Token};
+use domain::{Error, resources::Token};
 use serde::{Deserialize, Serialize};
 use storage::{Cursor, Key};
 use store::{Change, Keyed as _, Store};
@@ -58,7 +58,6 @@ impl Rollback {
     pub(crate) async fn predates(&self, store: &Store, token: &Token) -> Result<bool, Error> {
         let Some(known) = self.known.load_full() else { return Ok(false) };
         let Some(item) = store.record(&token.key()).await? else { return Ok(false) };
-        debug_assert_eq!(item.key.name(), token.name());
         // Cursors of another incarnation of the store cannot be compared: such a token is older, too.
         Ok(item.cursor.partial_cmp(&known.1).is_none_or(|order| order.is_lt()))
     }

@@ -2,15 +2,15 @@
 
 use audit::events::bot::BotInstanceDelete;
 use clock::Timestamp;
-use domain::{Error, resources::BotInstance};
+use domain::{Error, error::Kind as ErrorKind, resources::BotInstance};
 use rbac::Verb;
 use store::{Change, Keyed as _, ListRequest};
 
-use super::records;
+use super::{RACES, records, unsettled};
 use crate::{Auth, Caller, Operation, guard::Guard};
 
-/// Instances that go in one commit: at most four writes each, of 64 that a commit may hold.
-const PER_COMMIT: usize = 16;
+/// Instances that go in one commit: at most four writes and a condition each, of 64 operations that a commit may hold.
+const PER_COMMIT: usize = 12;
 
 /// Removes an instance. Other instances of the bot go on.
 ///
@@ -24,8 +24,18 @@ pub async fn delete(auth: &Auth, caller: &Caller, bot: &str, instance: &str) -> 
         user: caller.user_metadata(),
         connection: caller.connection(),
     };
-    let change = auth.store.change().delete_in::<BotInstance>(bot, instance);
-    bury(auth, change, &found).await?.event(&event).commit().await.map(|_| ())
+    for _ in 1..RACES {
+        match attempt(auth, &found, &event).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            settled => return settled,
+        }
+    }
+    attempt(auth, &found, &event).await.map_err(unsettled)
+}
+
+async fn attempt(auth: &Auth, found: &BotInstance, event: &BotInstanceDelete) -> Result<(), Error> {
+    let change = auth.store.change().delete_in::<BotInstance>(found.group(), &found.metadata.name);
+    bury(auth, change, found).await?.event(event).commit().await.map(|_| ())
 }
 
 /// Removes all instances of a bot that is gone, some at a time. Each goes with its tombstone, in one commit.
@@ -41,7 +51,11 @@ pub(crate) async fn bury_all(auth: &Auth, bot: &str) -> Result<(), Error> {
             change = change.delete_if_present::<BotInstance>(instance.group(), &instance.metadata.name);
             change = bury(auth, change, instance).await?;
         }
-        change.commit().await?;
+        match change.commit().await {
+            // A request of one of them was answered meanwhile: look again. Without their bot they cannot renew for ever.
+            Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
+            _ => {}
+        }
     }
 }
 
@@ -52,11 +66,11 @@ async fn bury(auth: &Auth, change: Change, instance: &BotInstance) -> Result<Cha
     let kept = records::lineage(&auth.store, name).await?;
     let until = kept.as_ref().map(|kept| kept.lineage.expires(grace));
     let until = until.max(instance.metadata.expires).unwrap_or_else(|| longest(now, grace));
-    let change = match kept.and_then(|kept| kept.lineage.join) {
-        Some(token) => records::drop_join_answer(change, &token),
+    let change = match kept.as_ref().and_then(|kept| kept.lineage.join.as_ref()) {
+        Some(token) => records::drop_join_answer(change, token),
         None => change,
     };
-    records::bury(change, name, now, until)
+    records::bury(change, name, kept.map(|kept| kept.revision), now, until)
 }
 
 /// The end of an instance of which nothing is known.

@@ -9,7 +9,7 @@ use domain::{
     },
 };
 
-use super::note_arrival;
+use super::{RACES, note_arrival, unsettled};
 use crate::{Auth, Caller};
 
 /// The longest text in a heartbeat. An instance keeps some of them, and any bot may send what it likes.
@@ -17,9 +17,6 @@ const MAX_TEXT: usize = 1024;
 
 /// The most services that a bot may report.
 const MAX_SERVICES: usize = 256;
-
-/// How often a renewal of the same instance may come between.
-const ATTEMPTS: usize = 4;
 
 /// Adds a heartbeat to the caller's own instance, and replaces what it said about its services.
 ///
@@ -43,20 +40,20 @@ pub async fn heartbeat(
     check(&heartbeat, &services)?;
     heartbeat.recorded_at = Some(auth.clock.now());
     let (bot, instance) = (identity.bot_name.as_str(), identity.bot_instance_id.as_str());
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
+    for attempt in 1..=RACES {
         let stored = auth.store.repository::<BotInstance>().stored_in(bot, instance).await?;
         let mut stored = stored.ok_or_else(|| Error::not_found("this bot instance does not exist any more"))?;
         stored.value.status.record_heartbeat(heartbeat.clone());
         stored.value.status.service_health.clone_from(&services);
         let change = note_arrival(auth, caller, auth.store.change().replace(stored)?).await?;
         match change.commit().await {
+            Ok(_) => break,
             // A renewal of this instance was faster; it keeps its part, and this one is put on top.
-            Err(error) if attempts < ATTEMPTS && matches!(error.kind(), ErrorKind::Conflict) => {}
-            other => return other.map(|_| ()),
+            Err(error) if error.kind() == ErrorKind::Conflict && attempt < RACES => {}
+            Err(error) => return Err(unsettled(error)),
         }
     }
+    Ok(())
 }
 
 fn check(heartbeat: &Heartbeat, services: &[ServiceHealth]) -> Result<(), Error> {

@@ -49,7 +49,7 @@ pub(crate) async fn is_deleted(store: &Store, instance: &str) -> Result<bool, Er
     Ok(store.record(&Key::new(TOMBSTONE, instance)).await?.is_some())
 }
 
-/// Adds a lineage to a change: over the version that was read, or as the first one.
+/// Adds a lineage to a change: over the version that was read, or as the first one of an instance that was not deleted.
 pub(crate) fn put_lineage(
     change: Change,
     instance: &str,
@@ -57,12 +57,23 @@ pub(crate) fn put_lineage(
     over: Option<Revision>,
     expires: Timestamp,
 ) -> Result<Change, Error> {
-    let key = Key::new(LINEAGE, instance);
-    let condition = match over {
-        Some(revision) => Condition::Revision(key.clone(), revision),
-        None => Condition::Absent(key.clone()),
+    let change = require_as_read(change, instance, over);
+    let change = match over {
+        Some(_) => change,
+        // Deleted between two looks, it has no lineage either, and would come back to life.
+        None => change.require(Condition::Absent(Key::new(TOMBSTONE, instance)), raced()),
     };
-    Ok(change.require(condition, raced()).put_record(key, encode(lineage)?, Some(expires)))
+    Ok(change.put_record(Key::new(LINEAGE, instance), encode(lineage)?, Some(expires)))
+}
+
+/// The change happens only if the lineage is still the one that was read, or still missing.
+fn require_as_read(change: Change, instance: &str, read: Option<Revision>) -> Change {
+    let key = Key::new(LINEAGE, instance);
+    let condition = match read {
+        Some(revision) => Condition::Revision(key, revision),
+        None => Condition::Absent(key),
+    };
+    change.require(condition, raced())
 }
 
 /// Adds the way from a spent token to its answer.
@@ -80,9 +91,16 @@ pub(crate) fn drop_join_answer(change: Change, token_hash: &str) -> Change {
     change.delete_record(Key::new(JOIN_ANSWER, token_hash))
 }
 
-/// Adds a deletion that leaves a tombstone as long-lived as the record.
-pub(crate) fn bury(change: Change, instance: &str, at: Timestamp, until: Timestamp) -> Result<Change, Error> {
-    let change = change.delete_record(Key::new(LINEAGE, instance));
+/// Adds a deletion that leaves a tombstone as long-lived as the record, which must still be the one that was read: a
+/// renewal in between would outlive the tombstone.
+pub(crate) fn bury(
+    change: Change,
+    instance: &str,
+    read: Option<Revision>,
+    at: Timestamp,
+    until: Timestamp,
+) -> Result<Change, Error> {
+    let change = require_as_read(change, instance, read).delete_record(Key::new(LINEAGE, instance));
     Ok(change.put_record(Key::new(TOMBSTONE, instance), encode(&Tombstone { at })?, Some(until)))
 }
 

@@ -1,6 +1,13 @@
 //! A cluster without sockets: memory, a manual clock, one bot.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use auth::{Auth, Caller, Config, Issued, Ports, Presented, joining::JoinRequest};
 use clock::{ManualClock, Timestamp};
@@ -10,8 +17,13 @@ use domain::{
     resources::{Bot, Role, Token, role::RoleSpec},
     role::SystemRole,
 };
+use futures_util::FutureExt as _;
 use service::Supervisor;
-use storage::{Backend, memory::Memory};
+use storage::{
+    Backend, Batch,
+    fault::{Fault, Faulty},
+    memory::Memory,
+};
 
 use crate::keys::QuickKeys;
 
@@ -48,9 +60,35 @@ impl Cluster {
     }
 
     pub(crate) async fn over(backend: Arc<Memory>, clock: ManualClock) -> Self {
+        let store = Arc::clone(&backend) as Arc<dyn Backend>;
+        Self::through(store, backend, clock).await
+    }
+
+    /// A cluster in whose store `meanwhile` happens before the first batch that is `when`, as if somebody were faster.
+    pub(crate) async fn raced(
+        when: impl Fn(&Batch) -> bool + Send + Sync + 'static,
+        meanwhile: impl Fn(&Memory) -> Option<Batch> + Send + Sync + 'static,
+    ) -> Self {
+        let clock = ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap());
+        let memory = Arc::new(Memory::new(clock.clock(), &Random::system()));
+        let (inner, done) = (Arc::clone(&memory), AtomicBool::new(false));
+        let store = Faulty::new(Arc::clone(&memory) as Arc<dyn Backend>, move |batch| {
+            if when(batch)
+                && !done.load(Ordering::Relaxed)
+                && let Some(other) = meanwhile(&inner)
+            {
+                done.store(true, Ordering::Relaxed);
+                inner.batch(other).now_or_never().unwrap().unwrap();
+            }
+            Fault::None
+        });
+        Self::through(Arc::new(store), memory, clock).await
+    }
+
+    async fn through(store: Arc<dyn Backend>, backend: Arc<Memory>, clock: ManualClock) -> Self {
         let random = Random::system();
         let ports = Ports {
-            backend: Arc::clone(&backend) as Arc<dyn Backend>,
+            backend: store,
             keystore: Arc::new(QuickKeys::new()),
             clock: clock.clock(),
             random,
@@ -126,7 +164,7 @@ impl Cluster {
         for key in
             [storage::Key::new("tessera_lineage", instance), storage::Key::with_sub("bot_instance", "ci", instance)]
         {
-            self.backend.batch(storage::Batch::new().delete(key)).await.unwrap();
+            self.backend.batch(Batch::new().delete(key)).await.unwrap();
         }
     }
 

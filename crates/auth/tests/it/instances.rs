@@ -1,6 +1,9 @@
 //! Bot instances: heartbeats, lists, deletion.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use auth::{
     Issued,
@@ -15,10 +18,22 @@ use domain::{
     },
 };
 
-use crate::harness::{Cluster, Machine};
+use clock::Timestamp;
+use futures_util::FutureExt as _;
+use storage::{Backend as _, Batch, Item, Key, Prefix, Write, memory::Memory};
+
+use crate::harness::{Cluster, GRACE, Machine};
 
 fn beat(hostname: &str, version: &str) -> Heartbeat {
     Heartbeat { hostname: hostname.into(), version: version.into(), ..Heartbeat::default() }
+}
+
+fn renewal(machine: &Machine) -> UserCertificates {
+    UserCertificates {
+        tls_key: Some(machine.tls.public().clone()),
+        ssh_key: Some(machine.ssh.public().clone()),
+        ..UserCertificates::default()
+    }
 }
 
 /// A machine that has joined, and the id of its instance.
@@ -36,7 +51,7 @@ async fn a_bot_says_that_it_lives_and_only_for_itself() {
     let auth = &cluster.auth;
     let (held, id) = joined(&cluster, "one").await;
     let caller = cluster.caller(&held).unwrap();
-    let lineage = storage::Key::new("tessera_lineage", &id);
+    let lineage = Key::new("tessera_lineage", &id);
     let pending =
         async || String::from_utf8(auth.store().record(&lineage).await.unwrap().unwrap().value.to_vec()).unwrap();
     let before = pending().await;
@@ -85,16 +100,67 @@ async fn a_deleted_instance_is_gone_for_good_and_the_others_go_on() {
     let caller = cluster.caller(&first).unwrap();
     let error = instances::heartbeat(auth, &caller, beat("h", "1"), vec![]).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
-    let renewal = |machine: &Machine| UserCertificates {
-        tls_key: Some(machine.tls.public().clone()),
-        ssh_key: Some(machine.ssh.public().clone()),
-        ..UserCertificates::default()
-    };
     let error = issue(auth, &caller, renewal(&Machine::new())).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Denied, "{}", error.message);
     issue(auth, &cluster.caller(&second).unwrap(), renewal(&Machine::new())).await.unwrap();
     assert!(cluster.events().await.contains(&"tessera.bot_instance.delete".to_owned()));
     assert_eq!(instances::get(auth, &admin, "ci", &other).await.unwrap().spec.instance_id, other);
+}
+
+fn writes(batch: &Batch, kind: &str, deletes: bool) -> bool {
+    batch.writes.iter().any(|write| match write {
+        Write::Put { key, .. } => !deletes && key.kind() == kind,
+        Write::Delete { key } => deletes && key.kind() == kind,
+    })
+}
+
+fn lineage_of(store: &Memory) -> Option<Item> {
+    let page = store.range(&Prefix::kind("tessera_lineage"), None, 1).now_or_never()?.unwrap();
+    page.items.into_iter().next()
+}
+
+#[tokio::test]
+async fn an_instance_that_is_deleted_while_it_renews_does_not_come_back_as_one_of_a_restored_store() {
+    let deleted = Arc::new(OnceLock::<String>::new());
+    let instance = Arc::clone(&deleted);
+    let cluster = Cluster::raced(
+        |batch| writes(batch, "tessera_lineage", false),
+        move |_| {
+            let tombstone = Key::new("tessera_tombstone", instance.get()?);
+            let value = br#"{"at":"2027-01-15T08:00:00Z"}"#.as_slice();
+            Some(Batch::new().put(tombstone, value, None))
+        },
+    )
+    .await;
+    cluster.with_bot().await;
+    let (held, id) = joined(&cluster, "one").await;
+    // What a deletion leaves, seen half before it and half after it: no lineage, and not yet a tombstone.
+    cluster.forget_instance(&id).await;
+    deleted.set(id).unwrap();
+    let caller = cluster.caller(&held).unwrap();
+    let error = issue(&cluster.auth, &caller, renewal(&Machine::new())).await.unwrap_err();
+    assert!(error.message.starts_with("this bot instance was deleted"), "{}", error.message);
+    assert!(!cluster.events().await.contains(&"tessera.bot.rollback_tolerated".to_owned()));
+}
+
+#[tokio::test]
+async fn a_tombstone_outlives_a_renewal_that_was_faster_than_the_deletion() {
+    let until = Timestamp::from_second(1_800_000_000 + 30 * 86_400).unwrap();
+    let cluster = Cluster::raced(
+        |batch| writes(batch, "tessera_lineage", true),
+        move |store| {
+            let item = lineage_of(store)?;
+            let mut lineage: serde_json::Value = serde_json::from_slice(&item.value).unwrap();
+            lineage["not_after"] = serde_json::to_value(until).unwrap();
+            Some(Batch::new().put(item.key, serde_json::to_vec(&lineage).unwrap(), Some(until)))
+        },
+    )
+    .await;
+    cluster.with_bot().await;
+    let (_, id) = joined(&cluster, "one").await;
+    instances::delete(&cluster.auth, &cluster.admin(), "ci", &id).await.unwrap();
+    let tombstone = cluster.backend.get(&Key::new("tessera_tombstone", &id)).await.unwrap().unwrap();
+    assert_eq!(tombstone.expires, until.saturating_add(GRACE).ok());
 }
 
 #[tokio::test]

@@ -34,6 +34,20 @@ async fn an_answer_that_was_lost_is_given_again_to_the_same_keys_only() {
 }
 
 #[tokio::test]
+async fn an_answer_with_a_new_end_is_given_again_until_that_end() {
+    let cluster = Cluster::start().await;
+    let token = cluster.with_bot().await;
+    let machine = Machine::new();
+    cluster.join(&token, &machine).await.unwrap();
+    // Within the grace of the first end, then within the grace of the second and beyond that of the first.
+    for hours in [60, 60] {
+        cluster.clock.advance(std::time::Duration::from_secs(hours * 3600));
+        let again = cluster.join(&token, &machine).await.unwrap();
+        assert_eq!(cluster.caller(&again).unwrap().identity().generation, 1);
+    }
+}
+
+#[tokio::test]
 async fn only_one_of_two_machines_gets_in_with_one_token() {
     let cluster = Cluster::start().await;
     let token = cluster.with_bot().await;
