@@ -8,7 +8,7 @@ use client::{Client, WatchKind};
 use crate::{
     Binaries,
     cluster::Cluster,
-    report::{self, Report, against, figure},
+    report::{Report, against, figure},
     server::Site,
 };
 
@@ -71,7 +71,6 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
         percent(resting),
         percent(watching),
     ));
-    report::print(&report.section("connections-early"));
     cluster.server.stop()?;
     Ok(report)
 }

@@ -138,7 +138,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(2));
         }
         let log = self.data.with_file_name("log");
-        say(&std::fs::read_to_string(log).unwrap_or_default().lines().rev().take(20).collect::<Vec<_>>().join("\n"));
+        say(&fs::read_to_string(log).unwrap_or_default().lines().rev().take(20).collect::<Vec<_>>().join("\n"));
         self.stop_at_once();
         bail!("tessera did not end within {STOP:?} after SIGTERM and was killed")
     }
