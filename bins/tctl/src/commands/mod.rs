@@ -9,6 +9,7 @@ mod completion;
 mod create;
 mod edit;
 mod get;
+mod later;
 mod lock;
 mod reference;
 mod rm;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Version(version::Args),
     /// Print a completion script for a shell.
     Completion(completion::Args),
+    #[command(flatten)]
+    Later(later::Later),
 }
 
 /// Runs a command.
@@ -86,5 +89,6 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Access(command) => access::run(command, session).await,
         Command::Version(args) => version::run(args, session),
         Command::Completion(args) => completion::run(args, session),
+        Command::Later(command) => later::run(&command),
     }
 }

@@ -5,6 +5,7 @@ mod export;
 mod ls;
 mod sign;
 
+use super::later::{self, Rest};
 use crate::session::Session;
 
 /// What can be done with authorities.
@@ -19,6 +20,9 @@ pub(crate) enum Command {
     Ls(ls::Args),
     /// Write a revocation list.
     Crl(crl::Args),
+    /// Rotate an authority (not supported yet).
+    #[command(hide = true)]
+    Rotate(Rest),
 }
 
 pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Result<()> {
@@ -27,5 +31,6 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Sign(args) => sign::run(args, session).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Crl(args) => crl::run(args, session).await,
+        Command::Rotate(_) => later::unsupported("auth rotate"),
     }
 }

@@ -34,19 +34,12 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 fn table(tokens: &[Token], with_secrets: bool) -> Table {
     let mut table = Table::new(["Token", "Type", "Labels", "Expiry Time (UTC)"]);
     for token in tokens {
-        let is_secret = token.spec.join_method.as_str() == "token";
-        let name = if is_secret && !with_secrets { mask(token.name()) } else { token.name().to_owned() };
+        let name = if with_secrets { token.name().to_owned() } else { token.safe_name() };
         let roles: Vec<String> = token.spec.roles.iter().map(|role| role.as_str().to_owned()).collect();
         let labels = cli::table::labels(&token.metadata.labels);
         table.row([name, roles.join(","), labels, expiry(token.metadata.expires)]);
     }
     table
-}
-
-/// The first four characters of a secret that is long enough to keep the rest safe, and stars.
-fn mask(name: &str) -> String {
-    let shown: String = name.chars().take(if name.chars().count() >= 16 { 4 } else { 0 }).collect();
-    format!("{shown}********")
 }
 
 /// `11 Oct 19 22:17 UTC`, or `never`.
@@ -60,8 +53,15 @@ mod tests {
 
     #[test]
     fn a_secret_is_masked_and_time_is_written_as_documented() {
-        assert_eq!(mask("0123456789abcdef"), "0123********");
-        assert_eq!(mask("short"), "********");
+        let named = |name: &str| {
+            let spec = domain::resources::token::TokenSpec {
+                join_method: domain::resources::token::JoinMethod::Token,
+                ..Default::default()
+            };
+            Token::new(name, spec)
+        };
+        let shown = table(&[named("0123456789abcdef"), named("short")], false).to_string();
+        assert!(shown.contains("************cdef") && shown.contains("*****") && !shown.contains("short"), "{shown}");
         assert_eq!(expiry(Some("2019-10-11T22:17:05Z".parse().unwrap())), "11 Oct 19 22:17 UTC");
         assert_eq!(expiry(None), "never");
     }
