@@ -106,7 +106,7 @@ User={user}
 Group={group}
 Restart=always
 RestartSec=5
-{telemetry}ExecStart={program} start -c {config} --pid-file={pid_file}
+{telemetry}ExecStart={program} start -c {config}
 ExecReload=/bin/kill -HUP $MAINPID
 PIDFile={pid_file}
 LimitNOFILE=524288
@@ -145,7 +145,7 @@ mod tests {
             "User=teleport",
             "Group=teleport",
             "Environment=\"TELEPORT_ANONYMOUS_TELEMETRY=1\"",
-            "ExecStart=/usr/local/bin/tbot start -c /etc/tbot.yaml --pid-file=/run/tbot.pid",
+            "ExecStart=/usr/local/bin/tbot start -c /etc/tbot.yaml",
             "ExecReload=/bin/kill -HUP $MAINPID",
             "PIDFile=/run/tbot.pid",
             "LimitNOFILE=524288",
