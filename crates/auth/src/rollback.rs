@@ -17,7 +17,6 @@ pub(crate) struct Known {
 }
 
 /// The rollback, if there was one.
-#[derive(Default)]
 pub(crate) struct Rollback {
     known: ArcSwapOption<(Known, Cursor)>,
 }
@@ -26,20 +25,37 @@ fn key() -> Key {
     Key::new("tessera_rollback", "last")
 }
 
+/// Adds the note of a rollback to a change, in place of an older one: tokens made since that one may be spent as well.
+pub(crate) fn note(change: Change, now: Timestamp) -> Result<Change, Error> {
+    let value = serde_json::to_vec(&Known { rolled_back_at: now })
+        .map_err(|error| crate::failure::internal("the note of a rollback cannot be written", error))?;
+    Ok(change.put_record(key(), value, None))
+}
+
+async fn read(store: &Store) -> Result<Option<Arc<(Known, Cursor)>>, Error> {
+    let Some(item) = store.record(&key()).await? else { return Ok(None) };
+    let known = serde_json::from_slice(&item.value)
+        .map_err(|error| crate::failure::internal("the note of a rollback cannot be read", error))?;
+    Ok(Some(Arc::new((known, item.cursor))))
+}
+
 impl Rollback {
+    /// What the store knows at start.
+    pub(crate) async fn open(store: &Store) -> Result<Self, Error> {
+        Ok(Self { known: ArcSwapOption::new(read(store).await?) })
+    }
+
     /// When a rollback was last noticed.
     pub(crate) fn at(&self) -> Option<Timestamp> {
         self.known.load().as_ref().map(|known| known.0.rolled_back_at)
     }
 
-    /// Adds the note of a rollback to a change, unless one stands already.
-    pub(crate) fn note(&self, change: Change, now: Timestamp) -> Result<Change, Error> {
+    /// Adds the note of a rollback that a bot shows, unless one stands already: after one restore each bot shows it.
+    pub(crate) fn note_shown(&self, change: Change, now: Timestamp) -> Result<Change, Error> {
         if self.at().is_some() {
             return Ok(change);
         }
-        let value = serde_json::to_vec(&Known { rolled_back_at: now })
-            .map_err(|error| crate::failure::internal("the note of a rollback cannot be written", error))?;
-        Ok(change.put_record(key(), value, None))
+        note(change, now)
     }
 
     /// Reads what is stored. A failure changes nothing: the note is read again at the next occasion.
@@ -47,10 +63,8 @@ impl Rollback {
         if self.at().is_some() {
             return;
         }
-        if let Ok(Some(item)) = store.record(&key()).await
-            && let Ok(known) = serde_json::from_slice::<Known>(&item.value)
-        {
-            self.known.store(Some(Arc::new((known, item.cursor))));
+        if let Ok(Some(known)) = read(store).await {
+            self.known.store(Some(known));
         }
     }
 

@@ -26,8 +26,13 @@ use storage::Backend;
 use store::{Cache, Store};
 
 use crate::{
-    Auth, audit_log::denials::Denials, certificates::Opened, decide::Roles, failure::internal, metrics::Metrics,
-    rollback::Rollback,
+    Auth,
+    audit_log::denials::Denials,
+    certificates::Opened,
+    decide::Roles,
+    failure::internal,
+    metrics::Metrics,
+    rollback::{self, Rollback},
 };
 
 /// What the authority stands on.
@@ -77,9 +82,8 @@ impl Auth {
         let store = Store::new(Arc::clone(&ports.backend), recorder.clone());
         first_start(&store, &ports, &config).await?;
         complete(&store, &ports, &config).await?;
-        let rollback = Rollback::default();
-        rollback.refresh(&store).await;
-        notice_older_store(&store, &config, &rollback).await?;
+        notice_older_store(&store, &config).await?;
+        let rollback = Rollback::open(&store).await?;
         let (cache, driver) = Cache::new(store.clone());
         let auth = Arc::new(Self {
             started_at: ports.clock.now(),
@@ -228,7 +232,7 @@ async fn check_keys(ports: &Ports, authority: &CertAuthority) -> Result<(), Erro
 }
 
 /// Compares the store with the checkpoint kept beside it.
-async fn notice_older_store(store: &Store, config: &Config, rollback: &Rollback) -> Result<(), Error> {
+async fn notice_older_store(store: &Store, config: &Config) -> Result<(), Error> {
     let Some(path) = &config.audit_head else { return Ok(()) };
     let file = audit::chain::audit_head::read(path)
         .map_err(|error| internal("the audit-head file in the data directory cannot be read", error))?;
@@ -236,7 +240,5 @@ async fn notice_older_store(store: &Store, config: &Config, rollback: &Rollback)
     let Some((found, expected)) = audit::chain::older_store(file.as_ref(), stored.as_ref()) else { return Ok(()) };
     tracing::warn!(?found, %expected, "the store is older than it was: it was restored from a copy");
     let event = RestoreDetected { user: UserMetadata::system(&config.host_id), ..RestoreDetected::default() };
-    rollback.note(store.change().event(&event), store.clock().now())?.commit().await?;
-    rollback.refresh(store).await;
-    Ok(())
+    rollback::note(store.change().event(&event), store.clock().now())?.commit().await.map(|_| ())
 }

@@ -165,7 +165,7 @@ async fn advance(
             presented_generation: renewal.identity.generation,
             recreated: kept.is_none(),
         });
-        change = auth.rollback().note(change, now)?;
+        change = auth.rollback().note_shown(change, now)?;
     }
     change.commit().await?;
     auth.rollback().refresh(&auth.store).await;

@@ -61,7 +61,20 @@ impl Cluster {
 
     pub(crate) async fn over(backend: Arc<Memory>, clock: ManualClock) -> Self {
         let store = Arc::clone(&backend) as Arc<dyn Backend>;
-        Self::through(store, backend, clock).await
+        Self::through(store, backend, clock, None).await
+    }
+
+    /// The same cluster started again beside a file that knows a later checkpoint than its store.
+    pub(crate) async fn restored(self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("audit-head");
+        let later =
+            r#"{"cluster":"test.example","time":"2027-06-01T00:00:00.000Z","heads":[],"public_key":"","signature":""}"#;
+        std::fs::write(&file, later).unwrap();
+        let (backend, clock) = (Arc::clone(&self.backend), self.clock.clone());
+        drop(self);
+        let store = Arc::clone(&backend) as Arc<dyn Backend>;
+        Self::through(store, backend, clock, Some(file)).await
     }
 
     /// A cluster in whose store `meanwhile` happens before the first batch that is `when`, as if somebody were faster.
@@ -82,10 +95,15 @@ impl Cluster {
             }
             Fault::None
         });
-        Self::through(Arc::new(store), memory, clock).await
+        Self::through(Arc::new(store), memory, clock, None).await
     }
 
-    async fn through(store: Arc<dyn Backend>, backend: Arc<Memory>, clock: ManualClock) -> Self {
+    async fn through(
+        store: Arc<dyn Backend>,
+        backend: Arc<Memory>,
+        clock: ManualClock,
+        audit_head: Option<PathBuf>,
+    ) -> Self {
         let random = Random::system();
         let ports = Ports {
             backend: store,
@@ -102,7 +120,7 @@ impl Cluster {
             preference: None,
             networking: None,
             recording: None,
-            audit_head: None::<PathBuf>,
+            audit_head,
         };
         let (auth, driver) = Auth::open(ports, config).await.unwrap();
         let supervisor = Supervisor::new(clock.clock());

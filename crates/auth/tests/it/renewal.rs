@@ -140,6 +140,19 @@ async fn a_bot_ahead_of_a_restored_store_is_believed_and_old_tokens_are_refused(
     assert!(cluster.join(&new_token, &Machine::new()).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_second_restore_refuses_the_tokens_made_since_the_first() {
+    let cluster = Cluster::start().await;
+    cluster.with_bot().await;
+    let cluster = cluster.restored().await;
+    let between = cluster.token("made-between-the-restores").await;
+    let cluster = cluster.restored().await;
+    let error = cluster.join(&between, &Machine::new()).await.unwrap_err();
+    assert!(error.message.contains("made before a restore"), "{}", error.message);
+    let after = cluster.token("made-after-both").await;
+    assert!(cluster.join(&after, &Machine::new()).await.is_ok());
+}
+
 /// Signs a question with the key that `held` belongs to, as a bot does after a weekend without power.
 pub(crate) async fn in_grace(
     cluster: &Cluster,
