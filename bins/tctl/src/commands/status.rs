@@ -64,8 +64,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 
 fn text(status: &Status) -> String {
     let mut text = format!("Cluster: {}\nVersion: {}\n", status.cluster, status.version);
-    let label = if status.ca_pins.len() == 1 { "CA pin" } else { "CA pins" };
-    text.push_str(&format!("{label}: {}\n", status.ca_pins.join("\n         ")));
+    text.push_str(&format!("CA pins: {}\n", status.ca_pins.join("\n         ")));
     for note in &status.notes {
         text.push_str(&format!("Note: {note}\n"));
     }
@@ -160,7 +159,7 @@ mod tests {
         insta::assert_snapshot!(text(&status), @r"
         Cluster: example.com
         Version: 18.0.0
-        CA pin: sha256:ab
+        CA pins: sha256:ab
 
         authority rotation                protocol status algorithm storage
         --------- ----------------------- -------- ------ --------- --------
