@@ -5,6 +5,7 @@
 //! `docs/performance.md`. The load comes from one thread of this process, so that most of the machine is the server's.
 
 #![allow(clippy::disallowed_methods, reason = "this program measures real time of other processes")]
+#![allow(clippy::large_futures, reason = "its futures are few and live once")]
 
 mod bots;
 mod certificates;
@@ -33,8 +34,11 @@ struct Binaries {
 
 type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Report>> + 'a>>;
 
+/// Takes one measurement.
+type Measurement = for<'a> fn(&'a Binaries) -> Running<'a>;
+
 /// Every measurement by its name, in the order of `docs/performance.md`.
-const MEASUREMENTS: [(&str, for<'a> fn(&'a Binaries) -> Running<'a>); 7] = [
+const MEASUREMENTS: [(&str, Measurement); 7] = [
     ("certificates", |binaries| Box::pin(certificates::run(binaries))),
     ("joins", |binaries| Box::pin(joins::run(binaries))),
     ("connections", |binaries| Box::pin(connections::run(binaries))),
