@@ -48,6 +48,9 @@ const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(30);
 /// How often the server's own certificate is made anew; it lives four times as long.
 const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
+/// The pause after a connection to the administrator's socket could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
 /// What can be set about the port.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -148,7 +151,7 @@ async fn connection(dispatcher: Arc<Dispatcher>, accepted: Accepted, stop: Cance
 /// Serves the API on the administrator's socket until `stop`. Only processes of the user that this server runs as are let in.
 ///
 /// # Errors
-/// When the socket fails.
+/// None today.
 pub async fn serve_unix(
     auth: Arc<Auth>,
     listener: UnixListener,
@@ -156,15 +159,24 @@ pub async fn serve_unix(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let own = rustix::process::geteuid().as_raw();
+    let clock = auth.clock().clone();
     let dispatcher = Arc::new(Dispatcher::new(auth, table::rows(), metrics));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted?,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                // Out of descriptors, most likely: the end of this socket would be the end of the whole server.
+                Err(error) => {
+                    tracing::warn!(%error, "the administrator's socket cannot accept; trying again");
+                    clock.sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
-        let uid = stream.peer_cred()?.uid();
+        let Ok(uid) = stream.peer_cred().map(|credentials| credentials.uid()) else { continue };
         if uid != own && uid != 0 {
             tracing::warn!(uid, "a process of another user tried the administrator's socket");
             continue;
