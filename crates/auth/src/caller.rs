@@ -61,6 +61,23 @@ impl Caller {
         }
     }
 
+    /// The server itself, for what it changes at start: named in the audit log, with no right to ask for anything.
+    pub(crate) fn own_process(host_id: &str, cluster: &str) -> Self {
+        let identity = Identity {
+            username: format!("{host_id}.{cluster}"),
+            teleport_cluster: cluster.to_owned(),
+            ..Identity::default()
+        };
+        let access = Arc::new(AccessChecker::nobody());
+        Self {
+            identity,
+            access,
+            who: Who::System(SystemRole::Auth),
+            remote: "local".to_owned(),
+            has_arrived: AtomicBool::new(false),
+        }
+    }
+
     /// What the caller's certificate says.
     pub fn identity(&self) -> &Identity {
         &self.identity

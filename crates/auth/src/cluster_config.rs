@@ -7,19 +7,21 @@ pub mod upsert;
 
 use audit::{
     Status,
-    events::config::{AuthPreferenceUpdate, ClusterNetworkingConfigUpdate, SessionRecordingConfigUpdate},
+    events::config::{
+        AuthPreferenceUpdate, ClusterAuditConfigUpdate, ClusterNetworkingConfigUpdate, SessionRecordingConfigUpdate,
+    },
 };
 use domain::{
     Error, Kind,
     metadata::ORIGIN,
-    resources::{AuthPreference, NetworkingConfig, SessionRecordingConfig, auth_preference::SecondFactor},
+    resources::{AuditConfig, AuthPreference, NetworkingConfig, SessionRecordingConfig, auth_preference::SecondFactor},
 };
 use rbac::{RuleContext, Verb};
 use store::{Change, Keyed};
 
 use crate::{Auth, Caller, Operation, decide::Asked};
 
-/// A setting of which there is one in a cluster, and that the API can change.
+/// A setting of which there is one in a cluster, and that the API or the server's start can change.
 pub trait Setting: Keyed + Default {
     /// Adds the audit event of a change.
     fn record(change: Change, caller: &Caller, before: Option<&Self>, after: &Self) -> Change;
@@ -46,6 +48,16 @@ impl Setting for AuthPreference {
 impl Setting for NetworkingConfig {
     fn record(change: Change, caller: &Caller, _: Option<&Self>, _: &Self) -> Change {
         change.event(&ClusterNetworkingConfigUpdate {
+            status: Status::succeeded(),
+            user: caller.user_metadata(),
+            connection: caller.connection(),
+        })
+    }
+}
+
+impl Setting for AuditConfig {
+    fn record(change: Change, caller: &Caller, _: Option<&Self>, _: &Self) -> Change {
+        change.event(&ClusterAuditConfigUpdate {
             status: Status::succeeded(),
             user: caller.user_metadata(),
             connection: caller.connection(),

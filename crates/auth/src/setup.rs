@@ -7,8 +7,8 @@ use std::{
 };
 
 use audit::{
-    Recorder, UserMetadata,
-    events::{audit::RestoreDetected, config::ClusterInit},
+    Recorder, ResourceMetadata, UserMetadata,
+    events::{audit::RestoreDetected, cert::AuthorityCreate, config::ClusterInit, role::RoleCreate},
     failed_joins::FailedJoins,
 };
 use clock::Clock;
@@ -26,9 +26,10 @@ use storage::Backend;
 use store::{Cache, Store};
 
 use crate::{
-    Auth,
+    Auth, Caller,
     audit_log::denials::Denials,
     certificates::Opened,
+    cluster_config::Setting,
     decide::Roles,
     failure::internal,
     metrics::Metrics,
@@ -129,7 +130,12 @@ async fn first_start(store: &Store, ports: &Ports, config: &Config) -> Result<()
     for authority in &authorities {
         change = change.create(authority)?;
     }
-    let event = ClusterInit { user: UserMetadata::system(&config.host_id), ..ClusterInit::default() };
+    let created = authorities.iter().map(|authority| format!("cert_authority/{}", authority.ca_type()));
+    let event = ClusterInit {
+        user: UserMetadata::system(&config.host_id),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        created: created.collect(),
+    };
     match change.event(&event).commit().await {
         // Another replica was faster; its cluster is ours.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -139,6 +145,7 @@ async fn first_start(store: &Store, ports: &Ports, config: &Config) -> Result<()
 
 /// Adds what a cluster of this version has and an older one lacks. Each is its own commit, so a crash leaves nothing half.
 async fn complete(store: &Store, ports: &Ports, config: &Config) -> Result<(), Error> {
+    let own = Caller::own_process(&config.host_id, &config.cluster_name);
     let mut missing = Vec::new();
     for ca_type in CaType::CREATED {
         match store.get_in::<CertAuthority>(ca_type.as_str(), &config.cluster_name).await? {
@@ -147,39 +154,53 @@ async fn complete(store: &Store, ports: &Ports, config: &Config) -> Result<(), E
         }
     }
     for authority in new_authorities(ports, &config.cluster_name, suite_of(config), missing).await? {
-        keep_existing(store.change().create(&authority)?.commit().await)?;
+        let event = AuthorityCreate {
+            resource: ResourceMetadata::new(authority.metadata.name.clone(), None, own.name()),
+            user: own.user_metadata(),
+            ca_type: authority.ca_type().as_str().to_owned(),
+            ..AuthorityCreate::default()
+        };
+        keep_existing(store.change().create(&authority)?.event(&event).commit().await)?;
     }
     for role in presets::roles() {
         if store.get::<domain::resources::Role>(&role.metadata.name).await?.is_none() {
-            keep_existing(store.change().create(&role)?.commit().await)?;
+            let event = RoleCreate {
+                resource: ResourceMetadata::new(role.metadata.name.clone(), None, own.name()),
+                user: own.user_metadata(),
+                ..RoleCreate::default()
+            };
+            keep_existing(store.change().create(&role)?.event(&event).commit().await)?;
         }
     }
-    singleton(store, config.preference.clone(), AuthPreference::default()).await?;
-    singleton(store, config.networking.clone(), NetworkingConfig::default()).await?;
-    singleton(store, config.recording.clone(), SessionRecordingConfig::default()).await?;
-    singleton(store, None, AuditConfig::default()).await
+    singleton(store, &own, config.preference.clone(), AuthPreference::default()).await?;
+    singleton(store, &own, config.networking.clone(), NetworkingConfig::default()).await?;
+    singleton(store, &own, config.recording.clone(), SessionRecordingConfig::default()).await?;
+    singleton(store, &own, None, AuditConfig::default()).await
 }
 
 /// Stores a setting: what the file says always, a default only where nothing is stored.
-async fn singleton<T: store::Keyed>(store: &Store, configured: Option<T>, mut default: T) -> Result<(), Error> {
+async fn singleton<T: Setting>(store: &Store, own: &Caller, configured: Option<T>, mut default: T) -> Result<(), Error> {
     let name = T::KIND.singleton_name().unwrap_or_default();
     let stored = store.get::<T>(name).await?;
     match (configured, stored) {
         (Some(mut configured), stored) => {
             configured.set_defaults();
             configured.metadata_mut().labels.insert(domain::metadata::ORIGIN.into(), "config-file".into());
-            let unchanged = stored.is_some_and(|mut stored| {
+            let unchanged = stored.as_ref().is_some_and(|stored| {
+                let mut stored = stored.clone();
                 stored.metadata_mut().revision.clear();
                 stored == configured
             });
             if !unchanged {
-                store.change().upsert(&configured)?.commit().await?;
+                let change = store.change().upsert(&configured)?;
+                T::record(change, own, stored.as_ref(), &configured).commit().await?;
             }
         }
         (None, None) => {
             default.set_defaults();
             default.metadata_mut().labels.insert(domain::metadata::ORIGIN.into(), "defaults".into());
-            keep_existing(store.change().create(&default)?.commit().await)?;
+            let change = store.change().create(&default)?;
+            keep_existing(T::record(change, own, None, &default).commit().await)?;
         }
         (None, Some(_)) => {}
     }

@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
     pub(crate) clock: ManualClock,
     pub(crate) backend: Arc<Memory>,
     supervisor: Supervisor,
+    /// Records of what the start itself made.
+    pub(crate) at_start: usize,
 }
 
 /// A machine: its keys and the certificate it holds.
@@ -126,7 +128,8 @@ impl Cluster {
         let supervisor = Supervisor::new(clock.clock());
         auth.run(driver, &supervisor);
         auth.cache().wait_ready().await;
-        Self { auth, clock, backend, supervisor }
+        let at_start = backend.journal_read(None, 1000).await.unwrap().records.len();
+        Self { auth, clock, backend, supervisor, at_start }
     }
 
     /// Role `deployer`, bot `ci`, and a token for it.
@@ -186,8 +189,13 @@ impl Cluster {
         }
     }
 
-    /// Everything in the journal, as event types.
+    /// What was recorded since the start, as event types.
     pub(crate) async fn events(&self) -> Vec<String> {
+        self.all_events().await.split_off(self.at_start)
+    }
+
+    /// Everything in the journal, as event types.
+    pub(crate) async fn all_events(&self) -> Vec<String> {
         let page = self.backend.journal_read(None, 1000).await.unwrap();
         page.records
             .iter()

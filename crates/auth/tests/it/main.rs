@@ -21,6 +21,7 @@ mod outside;
 mod people;
 mod renewal;
 mod roles;
+mod start;
 mod tokens;
 mod users;
 mod watch;
