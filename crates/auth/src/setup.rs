@@ -179,7 +179,12 @@ async fn complete(store: &Store, ports: &Ports, config: &Config) -> Result<(), E
 }
 
 /// Stores a setting: what the file says always, a default only where nothing is stored.
-async fn singleton<T: Setting>(store: &Store, own: &Caller, configured: Option<T>, mut default: T) -> Result<(), Error> {
+async fn singleton<T: Setting>(
+    store: &Store,
+    own: &Caller,
+    configured: Option<T>,
+    mut default: T,
+) -> Result<(), Error> {
     let name = T::KIND.singleton_name().unwrap_or_default();
     let stored = store.get::<T>(name).await?;
     match (configured, stored) {

@@ -51,7 +51,11 @@ impl Cluster {
     pub(crate) async fn records(&self, event: &str) -> Vec<serde_json::Value> {
         use storage::Backend as _;
         let page = self.backend.journal_read(None, 1000).await.unwrap();
-        let entries = page.records.iter().skip(self.at_start).filter_map(|record| audit::Entry::read(record.entry.value.clone()).ok());
+        let entries = page
+            .records
+            .iter()
+            .skip(self.at_start)
+            .filter_map(|record| audit::Entry::read(record.entry.value.clone()).ok());
         entries.filter(|entry| entry.event == event).filter_map(|entry| entry.value().ok()).collect()
     }
 }
