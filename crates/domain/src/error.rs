@@ -62,6 +62,84 @@ impl fmt::Display for Kind {
     }
 }
 
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $name:ident = $code:literal),+ $(,)?) => {
+        /// Why a request was refused, as far as a program acts on it; the words of a message are for people and may change.
+        ///
+        /// A reason tells no more than the message beside it: whoever may not know why gets none. Codes travel between
+        /// versions, so one that was given never changes; an unknown one is no reason.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The reason as programs exchange it.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// Reads a code.
+            #[must_use]
+            pub fn parse(code: &str) -> Option<Self> {
+                Self::ALL.iter().find(|reason| reason.code() == code).copied()
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The presented certificate has ended.
+    Expired = "expired",
+    /// The presented certificate ended longer ago than a renewal within the grace accepts.
+    GraceOver = "grace_over",
+    /// A lock is in force, or locks cannot be known and must be.
+    Locked = "locked",
+    /// The certificate is older than the newest one of its instance: a copy of it is in use.
+    GenerationMismatch = "generation_mismatch",
+    /// The same question was answered too often in too short a time.
+    TooManyRepeats = "too_many_repeats",
+    /// The bot instance was deleted, or was never one.
+    UnknownInstance = "unknown_instance",
+    /// The bot does not exist.
+    UnknownBot = "unknown_bot",
+    /// The user does not exist.
+    UnknownUser = "unknown_user",
+    /// A role that the identity bears does not exist.
+    RoleMissing = "role_missing",
+    /// No rule allows this, or one denies it.
+    AccessDenied = "access_denied",
+    /// The certificate was issued by an authority that is not trusted (any more), or in another cluster.
+    UntrustedCertificate = "untrusted_certificate",
+    /// The certificate is good for another address only.
+    OtherAddress = "other_address",
+    /// The certificate is of a kind that cannot be used for this.
+    WrongCertificate = "wrong_certificate",
+    /// The join token does not exist, has ended, or is not for this.
+    TokenUnknown = "token_unknown",
+    /// The join token was spent by another join.
+    TokenSpent = "token_spent",
+    /// The join token was made before the cluster was restored, so it may have been spent.
+    TokenBeforeRestore = "token_before_restore",
+    /// The join method is not one that this server can verify.
+    MethodUnsupported = "method_unsupported",
+    /// The clocks of the two sides differ too much for what was asked.
+    Clock = "clock",
+    /// The client does not trust the server; nothing was asked.
+    UntrustedServer = "untrusted_server",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
 /// An error for a person: its kind, and what to do next in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -70,12 +148,21 @@ pub struct Error {
     pub kind: Kind,
     /// What a person reads.
     pub message: String,
+    /// What a program acts on where the kind is too coarse.
+    pub reason: Option<Reason>,
 }
 
 impl Error {
     /// An error of this kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), reason: None }
+    }
+
+    /// The same error with its reason.
+    #[must_use]
+    pub const fn because(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
     }
 
     /// The kind of the error.
@@ -127,5 +214,23 @@ impl Error {
     /// See [`Kind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_code_of_its_own() {
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.code()), Some(*reason));
+            assert!(reason.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{reason}");
+        }
+        assert_eq!(Reason::parse("unheard_of"), None);
     }
 }
