@@ -80,14 +80,14 @@ macro_rules! reasons {
 
             /// The reason as programs exchange it.
             #[must_use]
-            pub const fn code(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)+ }
             }
 
             /// Reads a code.
             #[must_use]
             pub fn parse(code: &str) -> Option<Self> {
-                Self::ALL.iter().find(|reason| reason.code() == code).copied()
+                Self::ALL.iter().find(|reason| reason.as_str() == code).copied()
             }
         }
     };
@@ -136,7 +136,7 @@ reasons! {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
+        f.write_str(self.as_str())
     }
 }
 
@@ -225,11 +225,11 @@ mod tests {
 
     #[test]
     fn every_reason_has_a_code_of_its_own() {
-        let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
         for reason in Reason::ALL {
-            assert_eq!(Reason::parse(reason.code()), Some(*reason));
-            assert!(reason.code().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{reason}");
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+            assert!(reason.as_str().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{reason}");
         }
         assert_eq!(Reason::parse("unheard_of"), None);
     }
