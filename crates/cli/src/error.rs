@@ -28,6 +28,13 @@ impl Error for Advised {
     }
 }
 
+impl Advised {
+    /// A failure and the next step: a sentence in the imperative, without a full stop.
+    pub fn new(failure: impl Into<anyhow::Error>, advice: impl Into<String>) -> Self {
+        Self { failure: failure.into(), advice: advice.into() }
+    }
+}
+
 /// Adds the next step to a failure.
 pub trait Advice<T> {
     /// `advice` is a sentence in the imperative, without a full stop: the flag, the file, the command.
@@ -36,7 +43,7 @@ pub trait Advice<T> {
 
 impl<T, E: Into<anyhow::Error>> Advice<T> for Result<T, E> {
     fn advise<S: Into<String>>(self, advice: impl FnOnce() -> S) -> anyhow::Result<T> {
-        self.map_err(|error| anyhow::Error::new(Advised { failure: error.into(), advice: advice().into() }))
+        self.map_err(|error| anyhow::Error::new(Advised::new(error, advice())))
     }
 }
 

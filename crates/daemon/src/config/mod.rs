@@ -21,6 +21,7 @@ use serde::Serialize;
 
 pub use address::Address;
 pub use files::{Found, find};
+pub use nearest::nearest;
 pub use problem::{Invalid, Problem};
 pub use sections::{
     auth_service::{AuthService, SessionRecording, StaticToken},

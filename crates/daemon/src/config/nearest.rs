@@ -1,7 +1,7 @@
 //! The known word that somebody probably meant.
 
 /// The candidate with the fewest edits from `word`, unless it is too far to be a typo (more than a third of it).
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_lowercase().replace('-', "_");
     candidates
         .into_iter()
