@@ -130,6 +130,8 @@ reasons! {
     MethodUnsupported = "method_unsupported",
     /// The clocks of the two sides differ too much for what was asked.
     Clock = "clock",
+    /// Somebody else changed meanwhile what the answer was decided on: reading it again and asking again is right.
+    Raced = "raced",
     /// The client does not trust the server; nothing was asked.
     UntrustedServer = "untrusted_server",
 }

@@ -2,18 +2,35 @@
 
 use audit::Event;
 use bytes::Bytes;
-use domain::{Error, Kind, Resource, Stored, Timestamp};
+use domain::{Error, Kind, Resource, Stored, Timestamp, error::Reason};
 use storage::{Batch, Condition, Cursor, Item, JournalEntry, Key, Revision, Write};
 
 use crate::Store;
-use crate::error::{already_exists, conflict, from_storage, not_found};
+use crate::error::{already_exists, conflict, from_storage, not_found, raced};
 use crate::keyed::{Keyed, key_of};
 use crate::repository::{decode, revision_text};
 
-/// How often an upsert that must keep unknown parts of what is stored meets another writer before it gives up.
-const UPSERT_ATTEMPTS: usize = 8;
+/// How often something looks again because somebody else wrote what it had read.
+const ATTEMPTS: usize = 8;
+
+/// Does something that reads and then changes, again while somebody else is faster.
+///
+/// # Errors
+/// What the attempt says; unavailable when it loses every race.
+pub async fn settle<T, F: Future<Output = Result<T, Error>>>(attempt: impl Fn() -> F) -> Result<T, Error> {
+    for _ in 0..ATTEMPTS {
+        match attempt().await {
+            Err(error) if error.reason == Some(Reason::Raced) => {}
+            settled => return settled,
+        }
+    }
+    Err(Error::unavailable("others change the same thing at the same moment; try again").because(Reason::Raced))
+}
 
 /// Builds one change. Nothing happens before [`Change::commit`].
+///
+/// What the change is decided on is read through it: each read is also a condition, so a decision cannot be carried out on
+/// anything but what it was made from. A read that is none (`Store::get`) is for what may be out of date by then.
 #[must_use = "a change does nothing before it is committed"]
 pub struct Change {
     store: Store,
@@ -67,6 +84,57 @@ impl Change {
         Self { store, conditions: Vec::new(), writes: Vec::new(), journal: Vec::new() }
     }
 
+    /// Reads a resource. The change happens only if it is still so then, or still missing; otherwise "conflict", for the
+    /// reason [`Reason::Raced`].
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub async fn read<T: Keyed>(&mut self, name: &str) -> Result<Option<T>, Error> {
+        self.read_in("", name).await
+    }
+
+    /// The same for a kind with groups.
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub async fn read_in<T: Keyed>(&mut self, group: &str, name: &str) -> Result<Option<T>, Error> {
+        Ok(self.read_stored(group, name).await?.map(|stored| stored.value))
+    }
+
+    /// The same with what a newer version wrote, for [`Change::replace`].
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    pub async fn read_stored<T: Keyed>(&mut self, group: &str, name: &str) -> Result<Option<Stored<T>>, Error> {
+        let item = self.read_or(key_of::<T>(group, name), conflict(T::KIND, name)).await?;
+        item.map(|item| decode(&item)).transpose()
+    }
+
+    /// The same for an item that is no resource.
+    ///
+    /// # Errors
+    /// When the back end fails.
+    pub async fn read_record(&mut self, key: Key) -> Result<Option<Item>, Error> {
+        self.read_or(key, raced()).await
+    }
+
+    async fn read_or(&mut self, key: Key, failure: Error) -> Result<Option<Item>, Error> {
+        let item = self.store.backend().get(&key).await.map_err(from_storage)?;
+        let condition = match &item {
+            Some(item) => Condition::Revision(key, item.revision),
+            None => Condition::Absent(key),
+        };
+        self.add_condition(condition, failure);
+        Ok(item)
+    }
+
+    /// What has been read is not asked for twice.
+    fn add_condition(&mut self, condition: Condition, failure: Error) {
+        if !self.conditions.iter().any(|(known, _)| *known == condition) {
+            self.conditions.push((condition, failure));
+        }
+    }
+
     /// Stores a resource that is not there yet; otherwise the commit fails with "already exists".
     ///
     /// # Errors
@@ -74,7 +142,7 @@ impl Change {
     pub fn create<T: Keyed>(mut self, resource: &T) -> Result<Self, Error> {
         let value = encode(Stored::new(resource.clone()))?;
         let failure = already_exists(T::KIND, resource.name());
-        self.conditions.push((Condition::Absent(resource.key()), failure));
+        self.add_condition(Condition::Absent(resource.key()), failure);
         self.writes.push(put(resource, value));
         Ok(self)
     }
@@ -97,7 +165,7 @@ impl Change {
     pub fn replace<T: Keyed>(mut self, stored: Stored<T>) -> Result<Self, Error> {
         let (key, name) = (stored.value.key(), stored.value.name().to_owned());
         let condition = Condition::Revision(key, parse_revision(&stored.value)?);
-        self.conditions.push((condition, conflict(T::KIND, &name)));
+        self.add_condition(condition, conflict(T::KIND, &name));
         let resource = stored.value.clone();
         self.writes.push(put(&resource, encode(stored)?));
         Ok(self)
@@ -127,7 +195,7 @@ impl Change {
     /// The same for a kind with groups.
     pub fn delete_in<T: Keyed>(mut self, group: &str, name: &str) -> Self {
         let key = key_of::<T>(group, name);
-        self.conditions.push((Condition::Exists(key.clone()), not_found(T::KIND, name)));
+        self.add_condition(Condition::Exists(key.clone()), not_found(T::KIND, name));
         self.writes.push(Pending::Ready(Write::Delete { key }));
         self
     }
@@ -138,7 +206,7 @@ impl Change {
     /// Conflict when the revision is none of ours.
     pub fn delete_exactly<T: Keyed>(mut self, resource: &T) -> Result<Self, Error> {
         let condition = Condition::Revision(resource.key(), parse_revision(resource)?);
-        self.conditions.push((condition, conflict(T::KIND, resource.name())));
+        self.add_condition(condition, conflict(T::KIND, resource.name()));
         self.writes.push(Pending::Ready(Write::Delete { key: resource.key() }));
         Ok(self)
     }
@@ -165,7 +233,7 @@ impl Change {
 
     /// The change happens only if `condition` holds; otherwise the commit fails with `failure`.
     pub fn require(mut self, condition: Condition, failure: Error) -> Self {
-        self.conditions.push((condition, failure));
+        self.add_condition(condition, failure);
         self
     }
 
@@ -209,7 +277,7 @@ impl Change {
                 }
                 Err(storage::Error::Condition { index, .. }) => {
                     // A condition that only guards a merge says that another writer came between: look again.
-                    let repeat = retriable.get(index).copied().unwrap_or(false) && attempt < UPSERT_ATTEMPTS;
+                    let repeat = retriable.get(index).copied().unwrap_or(false) && attempt < ATTEMPTS;
                     if !repeat {
                         let missing = || Error::internal("a condition that nobody asked for failed");
                         return Err(failures.into_iter().nth(index).unwrap_or_else(missing));
@@ -240,6 +308,12 @@ impl Change {
         self
     }
 
+    /// Why something that is to be replaced is not there: somebody removed it since it was read, or it never was.
+    fn missing(&self, key: &Key, kind: Kind, name: &str) -> Error {
+        let read = self.conditions.iter().find(|(condition, _)| condition.key() == key);
+        read.map_or_else(|| not_found(kind, name), |(_, failure)| failure.clone())
+    }
+
     /// Reads what the merges need, and turns everything into one batch.
     async fn prepare(&self) -> Result<Prepared, Error> {
         let mut prepared = Prepared { retriable: vec![false; self.conditions.len()], ..Prepared::default() };
@@ -256,14 +330,16 @@ impl Change {
             };
             let item = self.store.backend().get(key).await.map_err(from_storage)?;
             let (condition, retriable) = match (expect, &item) {
-                (Expect::Present | Expect::Revision(_), None) => return Err(not_found(*kind, name)),
+                (Expect::Present | Expect::Revision(_), None) => return Err(self.missing(key, *kind, name)),
                 (Expect::Revision(wanted), Some(_)) => (Condition::Revision(key.clone(), *wanted), false),
                 (_, Some(item)) => (Condition::Revision(key.clone(), item.revision), true),
                 (Expect::Anything, None) => (Condition::Absent(key.clone()), true),
             };
-            prepared.batch.conditions.push(condition);
-            prepared.failures.push(conflict(*kind, name));
-            prepared.retriable.push(retriable);
+            if !prepared.batch.conditions.contains(&condition) {
+                prepared.batch.conditions.push(condition);
+                prepared.failures.push(conflict(*kind, name));
+                prepared.retriable.push(retriable);
+            }
             let value = merge(item.as_ref())?;
             prepared.batch.writes.push(Write::Put { key: key.clone(), value, expires: *expires });
         }

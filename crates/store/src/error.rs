@@ -1,6 +1,6 @@
 //! From what a back end says to what a person reads. Keys stay out of it: the name of a token is a secret.
 
-use domain::{Error, Kind};
+use domain::{Error, Kind, error::Reason};
 
 /// What a person may read as the name of a resource.
 pub(crate) fn shown(kind: Kind, name: &str) -> String {
@@ -23,12 +23,18 @@ pub(crate) fn already_exists(kind: Kind, name: &str) -> Error {
 
 pub(crate) fn conflict(kind: Kind, name: &str) -> Error {
     Error::conflict(format!("{} was changed by somebody else meanwhile: read it again and repeat", shown(kind, name)))
+        .because(Reason::Raced)
+}
+
+/// The same for an item that is no resource.
+pub(crate) fn raced() -> Error {
+    Error::conflict("what this depends on was changed meanwhile: repeat").because(Reason::Raced)
 }
 
 /// What is left once conditions have been told apart.
 pub(crate) fn from_storage(error: storage::Error) -> Error {
     match error {
-        storage::Error::Condition { .. } => Error::conflict("what this depends on was changed meanwhile: repeat"),
+        storage::Error::Condition { .. } => raced(),
         storage::Error::TooLarge { what, actual, limit } => {
             Error::limit(format!("the change is too large: {actual} {what}, at most {limit} are allowed"))
         }

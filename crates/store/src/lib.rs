@@ -21,7 +21,7 @@ use domain::Error;
 use storage::{Backend, Item, Key};
 
 pub use crate::cache::{Cache, Snapshot};
-pub use crate::change::{Change, Receipt};
+pub use crate::change::{Change, Receipt, settle};
 pub use crate::changes::{ChangeEvent, Changes};
 pub use crate::keyed::Keyed;
 pub use crate::list::{
