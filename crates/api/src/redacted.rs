@@ -17,6 +17,7 @@ macro_rules! redacted {
 
 redacted! {
     proto::GenerateAppTokenResponse {}
+    proto::GetResetPasswordTokenRequest {}
     proto::RegisterUsingAzureMethodRequest { register_using_token_request }
     proto::RegisterUsingBoundKeypairInitialRequest { join_request }
     proto::SsoResponse { request_id }

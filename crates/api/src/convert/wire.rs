@@ -35,7 +35,7 @@ pub(super) fn inside(field: &str, error: Error) -> Error {
         _ if is_path => ".",
         _ => ": ",
     };
-    Error::new(error.kind, format!("{field}{joint}{}", error.message))
+    Error { message: format!("{field}{joint}{}", error.message), ..error }
 }
 
 /// `Ours => Theirs { field, ours = theirs }`: every field of both sides once; `Ours without [a, b]` names those of ours that

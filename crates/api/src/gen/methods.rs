@@ -333,6 +333,30 @@ pub mod proto {
             const STREAMING: Streaming = Streaming::Unary;
         }
 
+        /// `/proto.AuthService/GetResetPasswordToken`
+        #[derive(Clone, Copy, Debug)]
+        pub enum GetResetPasswordToken {}
+        impl Method for GetResetPasswordToken {
+            type Request = crate::r#gen::proto::GetResetPasswordTokenRequest;
+            type Response = crate::r#gen::types::UserTokenV3;
+            const SERVICE: &'static str = "proto.AuthService";
+            const NAME: &'static str = "GetResetPasswordToken";
+            const PATH: &'static str = "/proto.AuthService/GetResetPasswordToken";
+            const STREAMING: Streaming = Streaming::Unary;
+        }
+
+        /// `/proto.AuthService/GetInventoryStatus`
+        #[derive(Clone, Copy, Debug)]
+        pub enum GetInventoryStatus {}
+        impl Method for GetInventoryStatus {
+            type Request = crate::r#gen::proto::InventoryStatusRequest;
+            type Response = crate::r#gen::proto::InventoryStatusSummary;
+            const SERVICE: &'static str = "proto.AuthService";
+            const NAME: &'static str = "GetInventoryStatus";
+            const PATH: &'static str = "/proto.AuthService/GetInventoryStatus";
+            const STREAMING: Streaming = Streaming::Unary;
+        }
+
         /// `/proto.AuthService/ListResources`
         #[derive(Clone, Copy, Debug)]
         pub enum ListResources {}
@@ -1496,6 +1520,8 @@ pub const ALL: &[Description] = &[
     Description::of::<proto::auth_service::UpsertLock>(),
     Description::of::<proto::auth_service::DeleteLock>(),
     Description::of::<proto::auth_service::CreateResetPasswordToken>(),
+    Description::of::<proto::auth_service::GetResetPasswordToken>(),
+    Description::of::<proto::auth_service::GetInventoryStatus>(),
     Description::of::<proto::auth_service::ListResources>(),
     Description::of::<proto::auth_service::UpsertApplicationServer>(),
     Description::of::<proto::auth_service::DeleteApplicationServer>(),

@@ -865,6 +865,54 @@ pub struct CreateResetPasswordTokenRequest {
     #[prost(int64, tag = "3")]
     pub ttl: i64,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct GetResetPasswordTokenRequest {
+    #[prost(string, tag = "1")]
+    pub token_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InventoryStatusRequest {
+    #[prost(bool, tag = "1")]
+    pub connected: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InventoryStatusSummary {
+    #[prost(message, repeated, tag = "1")]
+    pub connected: ::prost::alloc::vec::Vec<UpstreamInventoryHello>,
+    #[prost(uint32, tag = "2")]
+    pub instance_count: u32,
+    #[prost(btree_map = "string, uint32", tag = "3")]
+    pub version_counts: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u32,
+    >,
+    #[prost(btree_map = "string, uint32", tag = "4")]
+    pub upgrader_counts: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u32,
+    >,
+    #[prost(btree_map = "string, uint32", tag = "5")]
+    pub service_counts: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        u32,
+    >,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpstreamInventoryHello {
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub server_id: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub external_upgrader: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub external_upgrader_version: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CreateRoleRequest {
     #[prost(message, optional, tag = "1")]
