@@ -5,7 +5,7 @@ use std::time::Duration;
 use clock::Clock;
 use crypto::{Random, x509::Certificate};
 
-use crate::{Credentials, SERVER_NAME};
+use crate::{Credentials, Proxies, SERVER_NAME};
 
 /// Everything that [`crate::Client::connect`] needs.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct Config {
     pub trust: Trust,
     /// The cluster's name, when known: offered as ALPN `teleport-auth@…`, so that a proxy forwards the bytes unread.
     pub cluster: Option<String>,
+    /// Proxies on the way out of this network.
+    pub proxies: Proxies,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Source of time.
@@ -39,6 +41,7 @@ impl Config {
             credentials,
             trust: Trust::Credentials,
             cluster: None,
+            proxies: Proxies::default(),
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -49,6 +52,13 @@ impl Config {
     #[must_use]
     pub fn with_trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// The same, through these proxies.
+    #[must_use]
+    pub fn with_proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
         self
     }
 

@@ -115,7 +115,7 @@ impl Connection {
 impl Shared {
     async fn open(&self, address: &str) -> Result<Live, ConnectError> {
         let timeouts = self.config.timeouts;
-        let stream = dial::dial(address, &self.tls, timeouts.dial, &self.config.clock).await?;
+        let stream = dial::dial(address, &self.tls, &self.config).await?;
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(timeouts.keep_alive)

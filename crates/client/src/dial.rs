@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use clock::Clock;
 use crypto::tls::{self, ClientOptions};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
@@ -11,7 +10,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Config, ConnectError, SERVER_NAME, Trust, error::chain};
+use crate::{Config, ConnectError, SERVER_NAME, Trust, error::chain, proxies};
 
 /// Builds the TLS half of a client, once for each [`crate::Client`].
 pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectError> {
@@ -44,29 +43,32 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) const UNIX: &str = "unix://";
 
 /// Opens a connection to one address.
-pub(crate) async fn dial(
-    address: &str,
-    tls: &Arc<ClientConfig>,
-    limit: Duration,
-    clock: &Clock,
-) -> Result<Box<dyn Io>, ConnectError> {
+pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<Box<dyn Io>, ConnectError> {
+    let limit = config.timeouts.dial;
     let attempt = async {
         if let Some(path) = address.strip_prefix(UNIX) {
             return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>);
         }
-        let tcp = TcpStream::connect(host_and_port(address)).await?;
+        let place = host_and_port(address);
+        let tcp = match config.proxies.on_the_way_to(&place) {
+            Some(proxy) => proxies::tunnel(proxy, &place).await?,
+            None => TcpStream::connect(place).await?,
+        };
         tcp.set_nodelay(true)?;
         let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
         socket2::SockRef::from(&tcp).set_tcp_keepalive(&keep_alive)?;
         let tls = TlsConnector::from(Arc::clone(tls)).connect(server_name(), tcp).await?;
         Ok::<_, std::io::Error>(Box::new(tls) as Box<dyn Io>)
     };
-    match clock.timeout(limit, attempt).await {
+    match config.clock.timeout(limit, attempt).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(ConnectError::from_io(address, &error)),
         Err(_) => Err(ConnectError::Unreachable {
             address: address.to_owned(),
-            reason: format!("no answer within {} s", limit.as_secs()),
+            reason: match config.proxies.describe(address) {
+                Some(proxy) => format!("no answer within {} s through {proxy}", limit.as_secs()),
+                None => format!("no answer within {} s", limit.as_secs()),
+            },
         }),
     }
 }
@@ -78,7 +80,7 @@ pub(crate) fn server_name() -> ServerName<'static> {
 }
 
 /// Official tools tolerate a scheme before the address; the default port is the auth service's.
-fn host_and_port(address: &str) -> String {
+pub(crate) fn host_and_port(address: &str) -> String {
     let bare = ["tcp://", "https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
     let bare = bare.unwrap_or(address).trim_end_matches('/');
     let has_port = bare

@@ -10,6 +10,7 @@ pub mod credentials;
 mod dial;
 mod error;
 mod first_connect;
+mod proxies;
 mod retry;
 mod skew;
 mod watch;
@@ -20,6 +21,7 @@ pub use crate::{
     credentials::{Credentials, CredentialsError, IdentityFile},
     error::ConnectError,
     first_connect::fetch_authorities,
+    proxies::{Proxies, ProxyError},
     retry::Backoff,
     skew::Skew,
     watch::{Watch, WatchKind},

@@ -1,0 +1,150 @@
+//! Outbound proxies, chosen from the variables of the environment as the official client chooses them.
+
+mod connect;
+mod exceptions;
+#[cfg(test)]
+mod tests;
+
+use crypto::SecretString;
+
+use self::exceptions::Exceptions;
+
+pub(crate) use self::connect::tunnel;
+
+/// Which proxies lead out of this network, and which addresses need none.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    https: Option<Proxy>,
+    http: Option<Proxy>,
+    exceptions: Exceptions,
+}
+
+/// An HTTP proxy that makes tunnels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    /// The variable that names it, for messages.
+    variable: &'static str,
+    /// `host:port`.
+    address: String,
+    /// `user:password`.
+    credentials: Option<Credentials>,
+}
+
+/// Never shown, and compared only by tests.
+#[derive(Debug, Clone)]
+struct Credentials(SecretString);
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
+    }
+}
+
+impl Eq for Credentials {}
+
+/// A variable that names a proxy and cannot be used. The value may hold a password and is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {variable} {reason}")]
+pub struct ProxyError {
+    variable: &'static str,
+    reason: &'static str,
+}
+
+impl Proxies {
+    /// From `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or small letters; capitals win.
+    ///
+    /// # Errors
+    /// When a proxy's address cannot be read, or is of a kind that is not supported.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
+        let first = |names: [&'static str; 2]| {
+            names.into_iter().find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)))
+        };
+        let proxy = |names| first(names).map(|(name, value)| Proxy::parse(name, &value)).transpose();
+        // A CGI program gets request headers as HTTP_* variables: a stranger's `Proxy:` header is not our proxy.
+        let is_cgi = variable("REQUEST_METHOD").is_some_and(|method| !method.is_empty());
+        Ok(Self {
+            https: proxy(["HTTPS_PROXY", "https_proxy"])?,
+            http: if is_cgi { None } else { proxy(["HTTP_PROXY", "http_proxy"])? },
+            exceptions: Exceptions::parse(&first(["NO_PROXY", "no_proxy"]).unwrap_or_default().1),
+        })
+    }
+
+    /// The proxy on the way to `host:port`. This machine itself is never behind one.
+    pub(crate) fn on_the_way_to(&self, address: &str) -> Option<&Proxy> {
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        let proxy = self.https.as_ref().or(self.http.as_ref())?;
+        (!self.exceptions.cover(&host, port)).then_some(proxy)
+    }
+
+    /// How the way to an address is called in messages; nothing when it is direct.
+    pub fn describe(&self, address: &str) -> Option<String> {
+        self.on_the_way_to(&crate::dial::host_and_port(address)).map(Proxy::describe)
+    }
+}
+
+impl Proxy {
+    /// A URL, or `host:port` alone.
+    fn parse(variable: &'static str, value: &str) -> Result<Self, ProxyError> {
+        let refuse = |reason| ProxyError { variable, reason };
+        let rest = match value.split_once("://") {
+            None => value,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
+                return Err(refuse(
+                    "names a proxy that is itself reached over TLS, which is not supported yet; write http://host:port",
+                ));
+            }
+            Some((scheme, _)) if scheme.to_ascii_lowercase().starts_with("socks5") => {
+                return Err(refuse("names a SOCKS proxy, which is not supported yet; write http://host:port"));
+            }
+            Some(_) => return Err(refuse("has an unknown scheme; write http://host:port")),
+        };
+        let rest = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let (user, place) = match rest.rsplit_once('@') {
+            Some((user, place)) => (Some(user), place),
+            None => (None, rest),
+        };
+        let address = with_port(place).ok_or_else(|| refuse("is no address of a proxy; write http://host:port"))?;
+        let credentials =
+            user.map(|user| credentials(user).ok_or_else(|| refuse("has a broken % escape"))).transpose()?;
+        Ok(Self { variable, address, credentials })
+    }
+
+    fn describe(&self) -> String {
+        format!("the proxy {} ({})", self.address, self.variable)
+    }
+}
+
+/// Port 80 unless said otherwise; nothing when there is no host or the port is none.
+fn with_port(place: &str) -> Option<String> {
+    let is_host = |host: &str| {
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let allowed =
+            |byte: u8| byte.is_ascii_graphic() && !b"[]@\"\\<>".contains(&byte) && (inner.is_some() || byte != b':');
+        let host = inner.unwrap_or(host);
+        !host.is_empty() && host.bytes().all(allowed)
+    };
+    match place.rsplit_once(':') {
+        Some((host, port)) if is_host(host) => port.parse::<u16>().ok().map(|port| format!("{host}:{port}")),
+        _ if is_host(place) => Some(format!("{place}:80")),
+        _ => None,
+    }
+}
+
+/// `user:password` without its percent encoding; a missing password is an empty one.
+fn credentials(text: &str) -> Option<Credentials> {
+    let (user, password) = text.split_once(':').unwrap_or((text, ""));
+    Some(Credentials(SecretString::new(format!("{}:{}", decode(user)?, decode(password)?))))
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
+}
