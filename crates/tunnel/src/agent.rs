@@ -1,0 +1,173 @@
+//! The agent's side: carries out what the [`machine`](crate::machine) says. The only place here that dials and sleeps.
+
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use clock::Clock;
+use crypto::Random;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Io, Open, Stream,
+    control::{self, Message},
+    link::{self, Serve},
+    machine::{Effect, Event, LinkId, Machine},
+};
+
+/// The service that the proxy's own stream is for.
+pub(crate) const CONTROL: &str = "control";
+
+/// How long a dial may take, until the proxy has said who it is.
+const DIAL_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long the driver sleeps at most, whatever the machine says.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// Makes an authenticated connection to a proxy.
+#[async_trait]
+pub trait Dial: Send + Sync + 'static {
+    /// Dials `host:port`, shows our certificate and checks that the other end is a proxy of our cluster.
+    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>>;
+}
+
+/// An agent's links to all proxies.
+pub struct Agent {
+    /// Addresses of proxies, or of a balancer before them.
+    pub entry: Vec<String>,
+    /// How to reach them.
+    pub dial: Arc<dyn Dial>,
+    /// Who takes the streams that proxies open.
+    pub serve: Arc<dyn Serve>,
+    /// Told the ids of the proxies that there is a live link to, for heartbeats and readiness.
+    pub connected: watch::Sender<Vec<String>>,
+    /// Time.
+    pub clock: Clock,
+    /// Jitter.
+    pub random: Random,
+}
+
+/// A link's task, and how to end it.
+struct Task {
+    cancel: CancellationToken,
+}
+
+impl Agent {
+    /// Holds links until `stop`; then lets the streams that run come to their end. Whoever is tired of waiting drops it.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut machine = Machine::new(self.entry.clone());
+        let (events, mut happened) = mpsc::channel(64);
+        let mut links: BTreeMap<LinkId, Task> = BTreeMap::new();
+        let mut tasks = JoinSet::new();
+        let mut event = Event::Tick;
+        loop {
+            if let Event::Down(link) = &event {
+                links.remove(link);
+            }
+            for effect in machine.on(self.clock.monotonic(), event, self.jitter()) {
+                match effect {
+                    Effect::Dial(link, address) => {
+                        let cancel = stop.child_token();
+                        links.insert(link, Task { cancel: cancel.clone() });
+                        tasks.spawn(self.link(link, address, events.clone(), cancel));
+                    }
+                    Effect::Close(link) => drop(links.get(&link).map(|task| task.cancel.cancel())),
+                }
+            }
+            self.tell(&machine);
+            let wake = machine.wake().map(|at| at.saturating_sub(self.clock.monotonic()));
+            event = tokio::select! {
+                () = stop.cancelled() => break,
+                Some(happened) = happened.recv() => happened,
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => Event::Tick,
+                () = self.clock.sleep(wake.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)) => Event::Tick,
+            };
+        }
+        drop(happened);
+        while tasks.join_next().await.is_some() {}
+    }
+
+    fn tell(&self, machine: &Machine) {
+        let now: Vec<String> = machine.connected().into_iter().map(str::to_owned).collect();
+        self.connected.send_if_modified(|before| {
+            let is_new = *before != now;
+            *before = now;
+            is_new
+        });
+    }
+
+    fn jitter(&self) -> f64 {
+        f64::from(u32::from_le_bytes(self.random.bytes::<4>())) / f64::from(u32::MAX)
+    }
+
+    fn link(
+        &self,
+        id: LinkId,
+        address: String,
+        events: mpsc::Sender<Event>,
+        cancel: CancellationToken,
+    ) -> impl Future<Output = ()> + use<> {
+        let (dial, serve, clock) = (Arc::clone(&self.dial), Arc::clone(&self.serve), self.clock.clone());
+        async move {
+            let dialled = tokio::select! {
+                () = cancel.cancelled() => return,
+                dialled = clock.timeout(DIAL_WITHIN, dial.dial(&address)) => dialled,
+            };
+            let ended = match dialled {
+                Ok(Ok(io)) => {
+                    let serve = Arc::new(Streams { id, inner: serve, events: events.clone() });
+                    link::serve(io, serve, &clock, cancel).await
+                }
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            if let Err(error) = ended {
+                tracing::warn!(%address, %error, "no tunnel to the proxy; trying again");
+            }
+            // Fails only when the agent stops, and then nobody needs to know.
+            drop(events.send(Event::Down(id)).await);
+        }
+    }
+}
+
+/// The streams of one link: the control stream is ours, the others go to the agent's services.
+struct Streams {
+    id: LinkId,
+    inner: Arc<dyn Serve>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Streams {
+    async fn control(&self, mut stream: Stream) -> io::Result<()> {
+        while let Some(message) = control::read(&mut stream).await? {
+            let event = match message {
+                Message::Hello(hello) => Event::Up(self.id, hello),
+                Message::Peers(peers) => Event::Peers(self.id, peers),
+                Message::Drain => Event::Draining(self.id),
+            };
+            if self.events.send(event).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Serve for Streams {
+    async fn admit(&self, open: &Open) -> Result<(), String> {
+        if open.service == CONTROL { Ok(()) } else { self.inner.admit(open).await }
+    }
+
+    async fn serve(&self, open: Open, stream: Stream) {
+        if open.service != CONTROL {
+            return self.inner.serve(open, stream).await;
+        }
+        if let Err(error) = self.control(stream).await {
+            tracing::warn!(%error, "the proxy's control stream broke");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One link: HTTP/2 over a stream whose ends are known. The *opener* is the HTTP/2 client, the *server* serves streams.
+//!
+//! An agent dials and then serves; a proxy accepts and then opens. Between two proxies the one that dials opens.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use clock::Clock;
+use h2::{Ping, PingPong, client, server};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Io, Stream};
+
+/// How often each side asks whether the other is there. With [`PONG_WITHIN`] it bounds how long a half-open link is
+/// believed to live.
+pub const PING_EVERY: Duration = Duration::from_secs(15);
+
+/// How long the answer may take before the link is given up.
+pub const PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long opening a stream may take: one round trip and the agent's attention.
+pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Streams at a time over one link. More wait for their turn in the opener.
+const MAX_STREAMS: u32 = 1024;
+
+/// Unread bytes of one stream. Enough for 80 MB/s at 10 ms; a stream nobody reads holds no more than this.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+
+/// Unread bytes of all streams of a link: what one agent can make a proxy hold, and the other way round.
+const LINK_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// Written and not sent yet, for each stream.
+const SEND_BUFFER: usize = 256 * 1024;
+
+/// Header bytes of the request that opens a stream.
+const MAX_HEADER_BYTES: u32 = 8 * 1024;
+
+/// Room for one frame; large enough that TLS records inside fill it.
+const FRAME: u32 = 64 * 1024;
+
+const SERVICE: &str = "tessera-service";
+const AGENT: &str = "tessera-agent";
+const SOURCE: &str = "tessera-source";
+const REASON: &str = "tessera-reason";
+
+/// What a stream is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Which of the agent's services: `app`, `control`, …
+    pub service: String,
+    /// Between proxies: the host id of the agent that the stream is to be carried on to.
+    pub agent: Option<String>,
+    /// Where the client is that caused it, as far as is known.
+    pub source: Option<SocketAddr>,
+}
+
+impl Open {
+    /// A stream to a service of the agent at the other end.
+    pub fn service(name: &str) -> Self {
+        Self { service: name.to_owned(), ..Self::default() }
+    }
+
+    fn request(&self) -> Result<Request<()>, OpenError> {
+        let value = |text: &str| {
+            HeaderValue::from_str(text)
+                .map_err(|_| OpenError::Refused(format!("{text:?} is no name of a service or host")))
+        };
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static("https://teleport.cluster.local/open");
+        request.headers_mut().insert(SERVICE, value(&self.service)?);
+        if let Some(agent) = &self.agent {
+            request.headers_mut().insert(AGENT, value(agent)?);
+        }
+        if let Some(source) = self.source {
+            request.headers_mut().insert(SOURCE, value(&source.to_string())?);
+        }
+        Ok(request)
+    }
+
+    fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        Some(Self {
+            service: text(SERVICE)?.to_owned(),
+            agent: text(AGENT).map(str::to_owned),
+            source: text(SOURCE).and_then(|source| source.parse().ok()),
+        })
+    }
+}
+
+/// A stream could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Nobody holds a link to this host.
+    #[error("no tunnel to host {0}")]
+    NotConnected(String),
+    /// The link was lost, or its other end is leaving; nothing of the stream was served.
+    #[error("the tunnel to host {0} was lost")]
+    Lost(String),
+    /// The other end did not answer in time.
+    #[error("the tunnel to host {0} did not answer in time")]
+    TooSlow(String),
+    /// The other end does not serve it.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// The end of a link that opens streams. Cheap to clone.
+#[derive(Clone)]
+pub struct Opener {
+    send: client::SendRequest<Bytes>,
+    host: Arc<str>,
+    is_closed: Arc<AtomicBool>,
+}
+
+impl Opener {
+    /// Begins a link over `io` to `host` (its id, for errors), as the end that opens streams. The returned future is the
+    /// link: it must be polled, and ends with it.
+    ///
+    /// # Errors
+    /// The other end does not speak HTTP/2.
+    pub async fn begin<S: Io>(
+        io: S,
+        host: &str,
+        clock: &Clock,
+    ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<S>)> {
+        let handshake = client::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(LINK_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(MAX_HEADER_BYTES)
+            .max_frame_size(FRAME)
+            .enable_push(false)
+            .handshake::<_, Bytes>(io);
+        let (send, mut connection) =
+            clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
+        let opener = Self { send, host: host.into(), is_closed: Arc::default() };
+        let (is_closed, clock, pings) = (Arc::clone(&opener.is_closed), clock.clone(), connection.ping_pong());
+        let driver = async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "the tunnel ended");
+                },
+                () = keep_alive(pings, &clock) => tracing::debug!("the other end of the tunnel is silent"),
+            }
+            is_closed.store(true, Ordering::Release);
+        };
+        Ok((opener, driver))
+    }
+
+    /// Whether the link has ended.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; except for `Refused`, nothing was served, and another way may be tried.
+    pub async fn open(&self, open: &Open, clock: &Clock) -> Result<Stream, OpenError> {
+        let request = open.request()?;
+        let lost = |_| OpenError::Lost(self.host.to_string());
+        let attempt = async {
+            let mut send = self.send.clone().ready().await.map_err(lost)?;
+            let (response, stream) = send.send_request(request, false).map_err(lost)?;
+            let response = response.await.map_err(lost)?;
+            if response.status() == StatusCode::OK {
+                return Ok(Stream::new(stream, response.into_body()));
+            }
+            let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok());
+            Err(OpenError::Refused(reason.unwrap_or("no reason given").to_owned()))
+        };
+        let answer = clock.timeout(OPEN_WITHIN, Box::pin(attempt)).await;
+        answer.unwrap_or_else(|_| Err(OpenError::TooSlow(self.host.to_string())))
+    }
+}
+
+/// Who takes the streams of a link.
+#[async_trait::async_trait]
+pub trait Serve: Send + Sync + 'static {
+    /// Whether a stream for this is taken.
+    ///
+    /// # Errors
+    /// Why not, for the other end to read.
+    async fn admit(&self, open: &Open) -> Result<(), String>;
+
+    /// Serves it, to its end.
+    async fn serve(&self, open: Open, stream: Stream);
+}
+
+/// Serves the streams of a link over `io`, until it ends; at `stop` no new streams are taken, and the link ends with the
+/// last one.
+///
+/// # Errors
+/// The link failed; that the other end closed it is none.
+pub async fn serve(io: impl Io, serve: Arc<dyn Serve>, clock: &Clock, stop: CancellationToken) -> io::Result<()> {
+    let handshake = server::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(LINK_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .max_frame_size(FRAME)
+        .handshake::<_, Bytes>(io);
+    let mut connection = clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
+    let silence = keep_alive(connection.ping_pong(), clock);
+    tokio::pin!(silence);
+    let mut streams = JoinSet::new();
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    streams.spawn(stream(request, respond, Arc::clone(&serve)));
+                }
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                None => break,
+            },
+            () = &mut silence => return Err(io::ErrorKind::TimedOut.into()),
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.graceful_shutdown();
+            }
+            Some(ended) = streams.join_next(), if !streams.is_empty() => report(ended),
+        }
+    }
+    Ok(())
+}
+
+async fn stream(request: Request<h2::RecvStream>, mut respond: server::SendResponse<Bytes>, serve: Arc<dyn Serve>) {
+    let Some(open) = Open::from_headers(request.headers()) else {
+        return refuse(respond, "a stream without a service");
+    };
+    if let Err(reason) = serve.admit(&open).await {
+        return refuse(respond, &reason);
+    }
+    // A failure to answer means that the link is gone, and the stream with it.
+    if let Ok(send) = respond.send_response(Response::new(()), false) {
+        serve.serve(open, Stream::new(send, request.into_body())).await;
+    }
+}
+
+fn refuse(mut respond: server::SendResponse<Bytes>, reason: &str) {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    if let Ok(reason) = HeaderValue::from_str(reason) {
+        response.headers_mut().insert(REASON, reason);
+    }
+    drop(respond.send_response(response, true));
+}
+
+/// Ends when the other side has not answered a ping in time. A link that is busy answers as well as a quiet one.
+async fn keep_alive(pings: Option<PingPong>, clock: &Clock) {
+    let Some(mut pings) = pings else { return std::future::pending().await };
+    loop {
+        clock.sleep(PING_EVERY).await;
+        if pings.send_ping(Ping::opaque()).is_err() {
+            return;
+        }
+        match clock.timeout(PONG_WITHIN, poll_fn(|context| pings.poll_pong(context))).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a stream of the tunnel panicked");
+    }
+}
+
+fn too_slow(_: clock::Elapsed) -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}

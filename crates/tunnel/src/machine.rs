@@ -1,0 +1,262 @@
+//! Which proxies an agent holds links to: told what happened and what time it is, it says whom to dial and what to close.
+//!
+//! The aim is one live link to every proxy of the cluster. Proxies tell about each other; one that has no address of its
+//! own is looked for behind the entry address, usually a balancer, which may connect us to one that we know already.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::control::{Hello, Peer};
+
+/// The first wait after a dial that failed, or that met a proxy which we had already.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest wait between two dials of one address. An agent must be back soon after an outage of any length.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Agents that lost the same proxy at the same instant come back spread over this span: ten thousand handshakes at once
+/// would keep a proxy from answering any.
+pub const SPREAD: Duration = Duration::from_secs(3);
+
+/// A link that lived for so long was a success; one that ends sooner counts as a failure, or a proxy that accepts and
+/// drops at once would be dialled in a tight loop.
+const PROVEN: Duration = Duration::from_secs(10);
+
+/// Proxies that we keep links to. A cluster has a handful; the bound keeps a proxy that lies about its peers from making
+/// us dial without end.
+pub const MAX_PROXIES: usize = 64;
+
+/// Names one link, from the order to dial until its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(u64);
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Time went by.
+    Tick,
+    /// A dial succeeded, and the proxy said who it is.
+    Up(LinkId, Hello),
+    /// A proxy told again which proxies there are.
+    Peers(LinkId, Vec<Peer>),
+    /// A proxy is about to stop: it opens no more streams, and those which run may end in peace.
+    Draining(LinkId),
+    /// A dial failed or a link ended.
+    Down(LinkId),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Dial this address.
+    Dial(LinkId, String),
+    /// Let this link go: another one leads to the same proxy.
+    Close(LinkId),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Machine {
+    entry: Vec<String>,
+    wanted: BTreeMap<String, Option<String>>,
+    links: BTreeMap<LinkId, Link>,
+    waits: BTreeMap<String, Wait>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Link {
+    address: String,
+    state: State,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Dialling,
+    Up { proxy: String, incarnation: String, since: Duration },
+    Leaving,
+}
+
+/// When an address may be dialled again.
+#[derive(Debug, Default)]
+struct Wait {
+    failures: u32,
+    until: Duration,
+}
+
+impl Machine {
+    /// An agent that knows the cluster by these addresses.
+    pub fn new(entry: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            entry: entry.into_iter().collect(),
+            wanted: BTreeMap::new(),
+            links: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    /// Takes in an event. `now` is monotonic; `jitter` is a fresh random number in `0.0..1.0`.
+    pub fn on(&mut self, now: Duration, event: Event, jitter: f64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Up(link, hello) => self.up(now, link, hello, jitter, &mut effects),
+            Event::Peers(link, peers) => self.heard(link, peers),
+            Event::Draining(link) => self.draining(now, link, jitter),
+            Event::Down(link) => self.down(now, link, jitter),
+        }
+        self.dial(now, &mut effects);
+        effects
+    }
+
+    /// When [`Event::Tick`] is due at the latest, if no other event comes.
+    pub fn wake(&self) -> Option<Duration> {
+        self.missing().iter().filter(|address| !self.is_dialling(address)).map(|address| self.not_before(address)).min()
+    }
+
+    /// The proxies that there is a live link to.
+    pub fn connected(&self) -> BTreeSet<&str> {
+        self.links
+            .values()
+            .filter_map(|link| match &link.state {
+                State::Up { proxy, .. } => Some(proxy.as_str()),
+                State::Dialling | State::Leaving => None,
+            })
+            .collect()
+    }
+
+    /// Whether there is a live link to every proxy that we know of.
+    pub fn is_complete(&self) -> bool {
+        !self.wanted.is_empty() && self.missing().is_empty()
+    }
+
+    fn up(&mut self, now: Duration, id: LinkId, hello: Hello, jitter: f64, effects: &mut Vec<Effect>) {
+        let Some(link) = self.links.get(&id).filter(|link| link.state == State::Dialling) else { return };
+        let address = link.address.clone();
+        let known = self.links.iter().find_map(|(other, link)| match &link.state {
+            State::Up { proxy, incarnation, .. } if *proxy == hello.proxy => {
+                Some((*other, *incarnation == hello.incarnation))
+            }
+            _ => None,
+        });
+        match known {
+            // The balancer sent us to a proxy that we have.
+            Some((_, true)) => {
+                self.links.remove(&id);
+                self.postpone(now, &address, jitter);
+                effects.push(Effect::Close(id));
+                return self.know(hello.proxy, hello.peers);
+            }
+            // It was restarted, and we have not noticed yet that the old link leads nowhere.
+            Some((old, false)) => {
+                self.leave(old);
+                effects.push(Effect::Close(old));
+            }
+            None => {}
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.state = State::Up { proxy: hello.proxy.clone(), incarnation: hello.incarnation, since: now };
+        }
+        self.know(hello.proxy, hello.peers);
+    }
+
+    fn heard(&mut self, id: LinkId, peers: Vec<Peer>) {
+        let Some(State::Up { proxy, .. }) = self.links.get(&id).map(|link| &link.state) else { return };
+        let proxy = proxy.clone();
+        self.know(proxy, peers);
+    }
+
+    /// The last word counts: whoever is not named any more is looked for no longer, but a link that lives is kept.
+    fn know(&mut self, teller: String, peers: Vec<Peer>) {
+        self.wanted = peers.into_iter().take(MAX_PROXIES).map(|peer| (peer.id, peer.address)).collect();
+        self.wanted.entry(teller).or_default();
+        let live: BTreeSet<&String> =
+            self.wanted.values().flatten().chain(&self.entry).chain(self.links.values().map(|l| &l.address)).collect();
+        let live: BTreeSet<String> = live.into_iter().cloned().collect();
+        self.waits.retain(|address, _| live.contains(address));
+    }
+
+    fn draining(&mut self, now: Duration, id: LinkId, jitter: f64) {
+        let Some(link) = self.links.get(&id) else { return };
+        if !matches!(link.state, State::Up { .. }) {
+            return;
+        }
+        let address = link.address.clone();
+        self.leave(id);
+        self.spread(now, &address, jitter);
+    }
+
+    fn down(&mut self, now: Duration, id: LinkId, jitter: f64) {
+        let Some(link) = self.links.remove(&id) else { return };
+        match link.state {
+            State::Up { since, .. } if now.saturating_sub(since) >= PROVEN => self.spread(now, &link.address, jitter),
+            State::Up { .. } | State::Dialling => self.postpone(now, &link.address, jitter),
+            State::Leaving => {}
+        }
+    }
+
+    /// Counts no longer as a link to its proxy, though its streams may still run.
+    fn leave(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.state = State::Leaving;
+        }
+    }
+
+    fn spread(&mut self, now: Duration, address: &str, jitter: f64) {
+        let wait = Wait { failures: 0, until: now + SPREAD.mul_f64(jitter) };
+        self.waits.insert(address.to_owned(), wait);
+    }
+
+    /// Between half of and the whole of a step that doubles with each failure.
+    fn postpone(&mut self, now: Duration, address: &str, jitter: f64) {
+        let wait = self.waits.entry(address.to_owned()).or_default();
+        let step = FIRST_WAIT.saturating_mul(1 << wait.failures.min(16)).min(LONGEST_WAIT);
+        wait.failures = wait.failures.saturating_add(1);
+        wait.until = now + step.mul_f64(0.5 + jitter / 2.0);
+    }
+
+    fn dial(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        for address in self.missing() {
+            if self.is_dialling(&address) || self.not_before(&address) > now {
+                continue;
+            }
+            let id = LinkId(self.next);
+            self.next += 1;
+            self.links.insert(id, Link { address: address.clone(), state: State::Dialling });
+            effects.push(Effect::Dial(id, address));
+        }
+    }
+
+    /// Where the proxies may be found that there is no link to.
+    fn missing(&self) -> BTreeSet<String> {
+        let connected = self.connected();
+        let mut addresses = BTreeSet::new();
+        for (proxy, address) in &self.wanted {
+            if !connected.contains(proxy.as_str()) {
+                match address {
+                    Some(address) => drop(addresses.insert(address.clone())),
+                    None => addresses.extend(self.entry.iter().cloned()),
+                }
+            }
+        }
+        // Nobody is left to tell us of new proxies.
+        if connected.is_empty() {
+            addresses.extend(self.entry.iter().cloned());
+        }
+        addresses
+    }
+
+    fn is_dialling(&self, address: &str) -> bool {
+        self.links.values().any(|link| link.state == State::Dialling && link.address == address)
+    }
+
+    fn not_before(&self, address: &str) -> Duration {
+        self.waits.get(address).map_or(Duration::ZERO, |wait| wait.until)
+    }
+}
+
+#[cfg(test)]
+mod tests;

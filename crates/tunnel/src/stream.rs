@@ -1,0 +1,116 @@
+//! One stream of a link as bytes both ways, with the flow control of HTTP/2 underneath.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use h2::{Reason, RecvStream, SendStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most that one write takes: a large write must not fill the link's send buffer at the cost of its neighbours.
+const MAX_WRITE: usize = 64 * 1024;
+
+/// Bytes both ways between a proxy and an agent. Dropping it before both sides have ended resets the stream, and takes
+/// what was written last with it: end the writing, then read to the end.
+#[derive(Debug)]
+pub struct Stream {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    /// Received, not read yet; counted against the window until it is.
+    unread: Bytes,
+    is_shut: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
+        Self { send, receive, unread: Bytes::new(), is_shut: false }
+    }
+
+    fn reset_reason(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        match ready!(self.send.poll_reset(context)) {
+            Ok(Reason::NO_ERROR | Reason::CANCEL | Reason::STREAM_CLOSED) => {
+                Poll::Ready(io::ErrorKind::BrokenPipe.into())
+            }
+            Ok(reason) => Poll::Ready(io::Error::other(h2::Error::from(reason))),
+            Err(error) => Poll::Ready(io_error(error)),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while self.unread.is_empty() {
+            match ready!(self.receive.poll_data(context)) {
+                None => return Poll::Ready(Ok(())),
+                Some(Ok(data)) => self.unread = data,
+                Some(Err(error)) => {
+                    return Poll::Ready(match error.reason() {
+                        // The other side has said all it had to say.
+                        Some(Reason::NO_ERROR) => Ok(()),
+                        Some(Reason::CANCEL | Reason::STREAM_CLOSED) => Err(io::ErrorKind::ConnectionReset.into()),
+                        _ => Err(io_error(error)),
+                    });
+                }
+            }
+        }
+        let length = self.unread.len().min(into.remaining());
+        into.put_slice(&self.unread[..length]);
+        self.unread.advance(length);
+        // Cannot fail: what is given back was received.
+        drop(self.receive.flow_control().release_capacity(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.send.reserve_capacity(bytes.len().min(MAX_WRITE));
+        match ready!(self.send.poll_capacity(context)) {
+            Some(Ok(granted)) => {
+                let length = granted.min(bytes.len());
+                match self.send.send_data(Bytes::copy_from_slice(&bytes[..length]), false) {
+                    Ok(()) => Poll::Ready(Ok(length)),
+                    Err(_) => self.reset_reason(context).map(Err),
+                }
+            }
+            Some(Err(_)) | None => self.reset_reason(context).map(Err),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_shut {
+            return Poll::Ready(Ok(()));
+        }
+        self.is_shut = true;
+        if self.send.send_data(Bytes::new(), true).is_ok() {
+            return Poll::Ready(Ok(()));
+        }
+        match self.reset_reason(context) {
+            // Gone already: there is nothing left to end.
+            Poll::Ready(error) if error.kind() == io::ErrorKind::BrokenPipe => Poll::Ready(Ok(())),
+            other => other.map(Err),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.is_shut {
+            self.send.send_reset(Reason::CANCEL);
+        }
+    }
+}
+
+fn io_error(error: h2::Error) -> io::Error {
+    if error.is_io() { error.into_io().unwrap_or_else(|| io::ErrorKind::Other.into()) } else { io::Error::other(error) }
+}

@@ -1,0 +1,147 @@
+//! The proxy's side: which agents hold a link to us, and a stream to any of them.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use clock::Clock;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::watch,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Io, Open, OpenError, Stream,
+    agent::CONTROL,
+    control::{self, Hello, Message, Peer},
+    link::Opener,
+};
+
+/// The agents that are connected to this proxy. Cheap to clone; all clones are one switchboard.
+#[derive(Clone)]
+pub struct Switchboard(Arc<Shared>);
+
+struct Shared {
+    proxy: String,
+    incarnation: String,
+    peers: watch::Receiver<Vec<Peer>>,
+    clock: Clock,
+    /// Newest last: an agent that came back has left the older ones, whether we know it yet or not.
+    links: Mutex<HashMap<String, Vec<(u64, Opener)>>>,
+}
+
+impl Switchboard {
+    /// An empty switchboard of the proxy with this host id. `incarnation` is random for each start; `peers` are the
+    /// proxies of the cluster.
+    pub fn new(proxy: String, incarnation: String, peers: watch::Receiver<Vec<Peer>>, clock: Clock) -> Self {
+        Self(Arc::new(Shared { proxy, incarnation, peers, clock, links: Mutex::default() }))
+    }
+
+    /// Takes an agent's connection, and holds the link until it ends. At `stop` the agent is told to look for another
+    /// proxy; streams that run go on until the agent ends the link, or the caller drops this.
+    ///
+    /// # Errors
+    /// The agent does not speak our protocol.
+    pub async fn attach(&self, host: &str, io: impl Io, stop: CancellationToken) -> io::Result<()> {
+        let (opener, link) = Opener::begin(io, host, &self.0.clock).await?;
+        tokio::select! {
+            () = link => Ok(()),
+            broken = self.converse(host, opener, stop) => broken.map(|never| match never {}),
+        }
+    }
+
+    /// The control stream: who we are; then the agent may be reached, and hears the news, until we stop.
+    async fn converse(&self, host: &str, opener: Opener, stop: CancellationToken) -> io::Result<Infallible> {
+        let shared = &self.0;
+        let mut peers = shared.peers.clone();
+        let mut stream = opener.open(&Open::service(CONTROL), &shared.clock).await.map_err(io::Error::other)?;
+        let known = peers.borrow_and_update().clone();
+        let hello = Hello { proxy: shared.proxy.clone(), incarnation: shared.incarnation.clone(), peers: known };
+        control::write(&mut stream, &Message::Hello(hello)).await?;
+        let listed = Listed::new(self, host, opener);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                changed = peers.changed() => if changed.is_err() { break },
+            }
+            let known = peers.borrow_and_update().clone();
+            control::write(&mut stream, &Message::Peers(known)).await?;
+        }
+        // With the last opener gone, the link ends by itself when the last stream does.
+        drop(listed);
+        control::write(&mut stream, &Message::Drain).await?;
+        stream.shutdown().await?;
+        // Dropped before the agent has read to the end, the stream would take its last message with it.
+        drop(stream.read(&mut [0]).await);
+        drop(stream);
+        std::future::pending().await
+    }
+
+    /// Opens a stream to an agent. A link that turns out to be lost is passed over for another one of the same agent.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(&self, host: &str, open: &Open) -> Result<Stream, OpenError> {
+        let links: Vec<Opener> =
+            self.links().get(host).into_iter().flatten().rev().map(|(_, opener)| opener.clone()).collect();
+        let mut last = OpenError::NotConnected(host.to_owned());
+        for link in links.into_iter().filter(|link| !link.is_closed()) {
+            match link.open(open, &self.0.clock).await {
+                Err(error @ (OpenError::Lost(_) | OpenError::TooSlow(_))) => last = error,
+                settled => return settled,
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether this agent holds a link to us.
+    pub fn is_connected(&self, host: &str) -> bool {
+        self.links().get(host).is_some_and(|links| links.iter().any(|(_, link)| !link.is_closed()))
+    }
+
+    /// How many agents hold a link to us.
+    pub fn agents(&self) -> usize {
+        self.links().len()
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<String, Vec<(u64, Opener)>>> {
+        self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A link in the list, until dropped.
+struct Listed {
+    board: Switchboard,
+    host: String,
+    id: u64,
+}
+
+impl Listed {
+    fn new(board: &Switchboard, host: &str, opener: Opener) -> Self {
+        let mut links = board.links();
+        let of_host = links.entry(host.to_owned()).or_default();
+        let id = of_host.last().map_or(0, |(id, _)| id + 1);
+        of_host.push((id, opener));
+        drop(links);
+        Self { board: board.clone(), host: host.to_owned(), id }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut links = self.board.links();
+        if let Some(of_host) = links.get_mut(&self.host) {
+            of_host.retain(|(id, _)| *id != self.id);
+            if of_host.is_empty() {
+                links.remove(&self.host);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

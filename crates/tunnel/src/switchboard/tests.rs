@@ -1,0 +1,202 @@
+//! Links over in-memory streams: an agent's driver on one side, a switchboard on the other.
+
+#![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use clock::ManualClock;
+use crypto::Random;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::{
+    agent::{Agent, Dial},
+    link::{self, Serve},
+};
+
+/// Echoes what it is sent; refuses the service "no".
+struct Echo;
+
+#[async_trait]
+impl Serve for Echo {
+    async fn admit(&self, open: &Open) -> Result<(), String> {
+        if open.service == "no" { Err("not served here".into()) } else { Ok(()) }
+    }
+
+    async fn serve(&self, open: Open, stream: Stream) {
+        let (mut read, mut write) = tokio::io::split(stream);
+        if open.service == "silent" {
+            return std::future::pending().await;
+        }
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+        let _ = write.shutdown().await;
+    }
+}
+
+/// A proxy within this process: whoever dials it is attached to its switchboard.
+struct Port {
+    board: Switchboard,
+    stop: CancellationToken,
+    is_dead: AtomicBool,
+}
+
+#[async_trait]
+impl Dial for Port {
+    async fn dial(&self, _: &str) -> io::Result<Box<dyn Io>> {
+        if self.is_dead.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (board, stop) = (self.board.clone(), self.stop.clone());
+        tokio::spawn(async move { board.attach("agent", theirs, stop).await });
+        Ok(Box::new(ours))
+    }
+}
+
+fn port() -> (Arc<Port>, watch::Sender<Vec<Peer>>) {
+    let (tell, peers) = watch::channel(Vec::new());
+    let board = Switchboard::new("proxy".into(), "1".into(), peers, Clock::system());
+    (Arc::new(Port { board, stop: CancellationToken::new(), is_dead: AtomicBool::new(false) }), tell)
+}
+
+fn agent(port: &Arc<Port>, stop: &CancellationToken) -> watch::Receiver<Vec<String>> {
+    let (connected, seen) = watch::channel(Vec::new());
+    let agent = Agent {
+        entry: vec!["entry".into()],
+        dial: Arc::clone(port) as _,
+        serve: Arc::new(Echo),
+        connected,
+        clock: Clock::system(),
+        random: Random::seeded(3),
+    };
+    tokio::spawn(agent.run(stop.clone()));
+    seen
+}
+
+async fn echo(board: &Switchboard, bytes: &[u8]) -> Vec<u8> {
+    let stream = board.open("agent", &Open::service("echo")).await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let mut back = Vec::new();
+    let send = async {
+        write.write_all(bytes).await.unwrap();
+        write.shutdown().await.unwrap();
+    };
+    let (_, read) = tokio::join!(send, read.read_to_end(&mut back));
+    read.unwrap();
+    back
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_and_end() {
+    let (port, _tell) = port();
+    let mut seen = agent(&port, &CancellationToken::new());
+    seen.wait_for(|proxies| proxies == &["proxy".to_owned()]).await.unwrap();
+    // Beyond every window, so that flow control has to hand room back.
+    let long: Vec<u8> = (0..9_000_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    assert_eq!(echo(&port.board, &long).await, long);
+    assert_eq!(echo(&port.board, b"").await, b"");
+}
+
+#[tokio::test]
+async fn a_refusal_says_why_and_who_is_unknown_is_not_connected() {
+    let (port, _tell) = port();
+    let mut seen = agent(&port, &CancellationToken::new());
+    seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+    let refused = port.board.open("agent", &Open::service("no")).await.unwrap_err();
+    assert_eq!(refused.to_string(), "refused: not served here");
+    let unknown = port.board.open("other", &Open::service("echo")).await.unwrap_err();
+    assert!(matches!(unknown, OpenError::NotConnected(_)), "{unknown}");
+}
+
+#[tokio::test]
+async fn a_stream_nobody_reads_holds_one_window_and_its_neighbours_go_on() {
+    let (port, _tell) = port();
+    let mut seen = agent(&port, &CancellationToken::new());
+    seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+    let mut stuck = port.board.open("agent", &Open::service("silent")).await.unwrap();
+    let mut sent = 0;
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), stuck.write(&[0; 65536])).await {
+        sent += written.unwrap();
+        assert!(sent < 4 * 1024 * 1024, "a stream that nobody reads takes {sent} bytes");
+    }
+    assert_eq!(echo(&port.board, b"neighbour").await, b"neighbour");
+}
+
+#[tokio::test]
+async fn a_draining_proxy_lets_streams_end_and_takes_no_new_ones() {
+    let (port, _tell) = port();
+    let stop = CancellationToken::new();
+    let mut seen = agent(&port, &stop);
+    seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+    let mut running = port.board.open("agent", &Open::service("echo")).await.unwrap();
+    running.write_all(b"before").await.unwrap();
+    port.is_dead.store(true, Ordering::Relaxed);
+    port.stop.cancel();
+    seen.wait_for(Vec::is_empty).await.unwrap();
+    assert!(!port.board.is_connected("agent"));
+    assert!(port.board.open("agent", &Open::service("echo")).await.is_err());
+    running.write_all(b" and after").await.unwrap();
+    running.shutdown().await.unwrap();
+    let mut back = String::new();
+    running.read_to_string(&mut back).await.unwrap();
+    assert_eq!(back, "before and after");
+}
+
+#[tokio::test]
+async fn an_agent_that_stops_lets_streams_end_first() {
+    let (port, _tell) = port();
+    let stop = CancellationToken::new();
+    let mut seen = agent(&port, &stop);
+    seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+    let mut running = port.board.open("agent", &Open::service("echo")).await.unwrap();
+    running.write_all(b"x").await.unwrap();
+    stop.cancel();
+    let mut back = [0; 1];
+    running.read_exact(&mut back).await.unwrap();
+    running.write_all(b"y").await.unwrap();
+    running.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"y");
+}
+
+#[tokio::test]
+async fn a_half_open_link_is_given_up_after_an_unanswered_ping() {
+    let manual = ManualClock::new(Clock::system().now());
+    let clock = manual.clock();
+    let (ours, mut near) = tokio::io::duplex(64 * 1024);
+    let (mut far, theirs) = tokio::io::duplex(64 * 1024);
+    let cut = CancellationToken::new();
+    let cable = cut.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            // Nobody answers, and nobody closes.
+            () = cable.cancelled() => std::future::pending::<()>().await,
+        }
+    });
+    tokio::spawn(async move { link::serve(theirs, Arc::new(Echo), &Clock::system(), CancellationToken::new()).await });
+    let (opener, driver) = Opener::begin(ours, "agent", &clock).await.unwrap();
+    let driver = tokio::spawn(driver);
+    drop(opener.open(&Open::service("echo"), &clock).await.unwrap());
+    for _ in 0..4 {
+        pass(&manual, link::PING_EVERY).await;
+        assert!(!opener.is_closed(), "pings are answered");
+    }
+    cut.cancel();
+    pass(&manual, link::PING_EVERY + link::PONG_WITHIN + Duration::from_secs(2)).await;
+    driver.await.unwrap();
+    assert!(opener.is_closed());
+}
+
+/// Lets simulated time go by, with enough real turns in each second for the streams to carry what they must.
+async fn pass(manual: &ManualClock, span: Duration) {
+    for _ in 0..=span.as_secs() {
+        manual.advance(Duration::from_secs(1));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
