@@ -8,12 +8,20 @@ use crate::commands::Command;
 
 /// The administrator's tool of a Tessera cluster.
 #[derive(Debug, Parser)]
-#[command(name = "tctl", version, propagate_version = false, after_help = cli::exit::HELP, disable_version_flag = true)]
+#[command(name = "tctl", version, propagate_version = false, after_help = help(), disable_version_flag = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+fn help() -> String {
+    format!(
+        "Examples:\n  tctl status\n  tctl bots add ci --roles=deployer\n  \
+         tctl --auth-server=auth.example.com:3025 -i alice.pem get roles\n\n{}",
+        cli::exit::HELP
+    )
 }
 
 /// Flags of every command.
@@ -63,9 +71,8 @@ mod tests {
             if command.is_hide_set() {
                 return;
             }
-            if command.has_subcommands() {
-                command.get_subcommands().for_each(|sub| check(sub, &path, missing));
-            } else if !command.get_after_help().is_some_and(|help| help.to_string().contains("tctl ")) {
+            command.get_subcommands().for_each(|sub| check(sub, &path, missing));
+            if !command.get_after_help().is_some_and(|help| help.to_string().contains("tctl ")) {
                 missing.push(path);
             }
         }

@@ -1,20 +1,31 @@
 //! Who we are and whom we talk to: an identity file, or the administrator's socket of the server on this host.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
-use cli::{Advice, Output};
+use cli::{Advice, Output, error::Advised};
 use client::{Client, Config, Credentials, Trust};
 use clock::Clock;
 use crypto::Random;
+use domain::{
+    Error,
+    error::{Kind, Reason},
+};
 
-use crate::args::Globals;
+use crate::{args::Globals, cluster};
 
 /// How the configuration is called when there is no file.
 const EMBEDDED: &str = "the embedded default";
 
 /// Where the auth service is looked for when nobody says.
 const DEFAULT_AUTH_SERVER: &str = "127.0.0.1:3025";
+
+/// The next step of somebody whose identity has ended.
+const RENEW: &str = "make a new one on the auth host: tctl auth sign --user=NAME --out=FILE --overwrite";
 
 /// One run of the tool: flags, time, randomness, output, and the connection once somebody needs it.
 pub(crate) struct Session {
@@ -44,24 +55,39 @@ impl Session {
     }
 
     async fn remote(&self, identity: &Path) -> anyhow::Result<Client> {
+        let file = identity.display();
         let credentials = Credentials::from_identity_file(identity)
-            .with_context(|| format!("identity file {} cannot be used", identity.display()))
+            .with_context(|| format!("identity file {file} cannot be used"))
+            .map_err(cli::exit::invalid_input)
             .advise(|| "make one on the auth host: tctl auth sign --user=NAME --out=FILE")?;
+        let now = self.clock.now();
+        if let Some(ended) = credentials.expires().filter(|end| *end <= now) {
+            let (ended, now) = (cluster::show_time(ended), cluster::show_time(now));
+            let error = Error::denied(format!("identity file {file}: the identity has expired at {ended}, now it is {now}"));
+            return Err(error.because(Reason::Expired)).advise(|| RENEW);
+        }
         let addresses = match self.globals.auth_server.as_slice() {
             [] => vec![DEFAULT_AUTH_SERVER.to_owned()],
             addresses => addresses.iter().map(|address| with_port(address)).collect(),
         };
+        let shown = addresses.join(",");
         let mut config = Config::new(addresses, credentials, self.clock.clone(), self.random.clone());
         if self.globals.insecure {
             config = config.with_trust(Trust::DangerAnything);
         }
-        Client::connect(config).await.advise(|| "check --auth-server, and that the server runs")
+        Client::connect(config).await.map_err(|error| {
+            let advice = advice_for(&error, &shown);
+            Advised::new(error, advice).into()
+        })
     }
 
     /// The server on this host, over the socket that only its own user reaches.
     async fn local(&self) -> anyhow::Result<Client> {
         if !self.globals.auth_server.is_empty() {
-            bail!(cli::exit::Usage("--auth-server needs an identity file: add -i FILE".into()));
+            bail!(cli::exit::Usage(
+                "--auth-server (or TELEPORT_AUTH_SERVER) needs an identity file: add -i FILE, or set TELEPORT_IDENTITY_FILE"
+                    .into()
+            ));
         }
         let (socket, file) = self.admin_socket()?;
         let config = Config::new(
@@ -70,7 +96,7 @@ impl Session {
             self.clock.clone(),
             self.random.clone(),
         );
-        Client::connect(config).await.map_err(anyhow::Error::from).map_err(|error| explain(error, &socket, &file))
+        Client::connect(config).await.map_err(|error| explain(error, &socket, &file))
     }
 
     /// The administrator's socket, and the file that told us where it is.
@@ -83,27 +109,47 @@ impl Session {
     }
 }
 
-/// Why the local socket does not answer, and what to do about it.
-fn explain(error: anyhow::Error, socket: &Path, file: &str) -> anyhow::Error {
-    let directory = socket.parent().unwrap_or(socket);
-    let start = if file == EMBEDDED { "tessera start".to_owned() } else { format!("tessera start -c {file}") };
-    // Of the socket itself: a directory of mode 0700 can be looked at, but not into, by others.
-    let advice = match std::fs::metadata(socket) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => format!(
-            "run tctl as root or as the user that owns {}, or use -i FILE with --auth-server",
-            directory.display()
+/// What to do when the server that the identity file is for does not let us in.
+fn advice_for(error: &Error, address: &str) -> String {
+    match error.reason {
+        Some(Reason::Expired) => RENEW.to_owned(),
+        Some(Reason::UntrustedServer) => format!(
+            "see that --auth-server={address} is the auth service of the cluster that made the identity file, and that \
+             the clock of this host is right"
         ),
-        Err(_) if directory.exists() => {
-            format!("the server does not run: start it with {start}, name its file with -c, or use -i FILE")
+        Some(Reason::UntrustedCertificate) => {
+            format!("use an identity file (-i) that the cluster at --auth-server={address} has made")
         }
-        Err(_) => format!("start the server ({start}), name its file with -c, or use -i FILE"),
-        Ok(_) => {
-            format!("run as the user that owns {}, and see that the server runs ({start})", directory.display())
+        _ if error.kind == Kind::Denied => {
+            format!("use an identity file (-i) of the cluster at --auth-server={address} that is neither expired nor locked")
         }
+        _ => format!("check --auth-server={address}, and that the server runs"),
+    }
+}
+
+/// Why the local socket does not answer, and what to do about it.
+fn explain(error: Error, socket: &Path, file: &str) -> anyhow::Error {
+    let directory = socket.parent().unwrap_or(socket).display();
+    let start = if file == EMBEDDED { "tessera start".to_owned() } else { format!("tessera start -c {file}") };
+    // The client keeps only words of what the operating system said; asking again tells the kinds apart.
+    let (kind, advice) = match UnixStream::connect(socket).map_err(|error| error.kind()) {
+        Err(io::ErrorKind::PermissionDenied) => (
+            Kind::Denied,
+            format!("run tctl as root or as the user that owns {directory}, or use -i FILE with --auth-server"),
+        ),
+        Err(io::ErrorKind::NotFound) if !socket.parent().is_some_and(Path::exists) => {
+            (error.kind, format!("start the server ({start}), name its file with -c, or use -i FILE"))
+        }
+        _ => (
+            error.kind,
+            format!("the server does not run: start it with {start}, name its file with -c, or use -i FILE"),
+        ),
     };
-    let message = format!("no local server answers at {} (data_dir of {file})", socket.display());
-    let failed: anyhow::Result<()> = Err(error.context(message)).advise(|| advice);
-    failed.expect_err("an error was just put in")
+    let message = match kind {
+        Kind::Denied => format!("open {}: permission denied (data_dir of {file})", socket.display()),
+        _ => format!("no local server answers at {} (data_dir of {file}): {error}", socket.display()),
+    };
+    Advised::new(Error { kind, message, reason: error.reason }, advice).into()
 }
 
 fn with_port(address: &str) -> String {

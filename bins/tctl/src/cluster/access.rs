@@ -30,6 +30,10 @@ pub(crate) struct Question {
 pub(crate) struct Answer {
     pub(crate) allowed: bool,
     pub(crate) reason: String,
+    /// The role that decided; empty when none allowed.
+    pub(crate) role: String,
+    /// Its rule that decided.
+    pub(crate) rule: String,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -58,5 +62,11 @@ pub(crate) async fn explain(client: &Client, question: Question) -> Result<Answe
     let answer = client.call::<access_service::Explain>(request).await?;
     let steps = answer.steps.into_iter();
     let steps = steps.map(|step| Step { role: step.role, side: step.side, rule: step.rule, effect: step.reason });
-    Ok(Answer { allowed: answer.allowed, reason: answer.reason, steps: steps.collect() })
+    Ok(Answer {
+        allowed: answer.allowed,
+        reason: answer.reason,
+        role: answer.role,
+        rule: answer.rule,
+        steps: steps.collect(),
+    })
 }

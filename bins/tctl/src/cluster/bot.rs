@@ -4,7 +4,8 @@ use api::{
     convert::Wire,
     r#gen::teleport::machineid::v1::{
         CreateBotRequest, DeleteBotInstanceRequest, DeleteBotRequest, GetBotInstanceRequest, GetBotRequest,
-        ListBotInstancesRequest, ListBotsRequest, UpdateBotRequest, UpsertBotRequest,
+        ListBotInstancesV2Request, ListBotsRequest, UpdateBotRequest, UpsertBotRequest,
+        list_bot_instances_v2_request::Filters,
     },
     methods::teleport::machineid::v1::{bot_instance_service as instances, bot_service as rpc},
 };
@@ -59,13 +60,37 @@ impl Remote for Bot {
     }
 }
 
-/// The instances of a bot; of all bots when the name is empty.
-pub(crate) async fn bot_instances(client: &Client, bot: &str) -> Result<Vec<BotInstance>, Error> {
+/// Which instances, in which order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Instances {
+    /// Of this bot; of all when empty.
+    pub(crate) bot: String,
+    pub(crate) search: String,
+    pub(crate) query: String,
+    pub(crate) order: Order,
+}
+
+/// By what a list is ordered; no field is the order of storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) field: String,
+    pub(crate) descending: bool,
+}
+
+/// Instances of bots.
+pub(crate) async fn bot_instances(client: &Client, wanted: Instances) -> Result<Vec<BotInstance>, Error> {
+    let filter = Filters { bot_name: wanted.bot, search_term: wanted.search, query: wanted.query };
     let mut found = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = ListBotInstancesRequest { filter_bot_name: bot.to_owned(), page_token, ..Default::default() };
-        let page = client.call::<instances::ListBotInstances>(request).await?;
+        let request = ListBotInstancesV2Request {
+            page_token,
+            sort_field: wanted.order.field.clone(),
+            sort_desc: wanted.order.descending,
+            filter: Some(filter.clone()),
+            ..Default::default()
+        };
+        let page = client.call::<instances::ListBotInstancesV2>(request).await?;
         for instance in page.bot_instances {
             found.push(BotInstance::from_wire(instance)?);
         }
@@ -94,7 +119,7 @@ impl Remote for BotInstance {
     }
 
     async fn list(client: &Client, _: bool) -> Result<Vec<Self>, Error> {
-        bot_instances(client, "").await
+        bot_instances(client, Instances::default()).await
     }
 
     async fn delete(client: &Client, name: &str) -> Result<(), Error> {

@@ -7,6 +7,7 @@ mod authority;
 mod bot;
 mod certificates;
 mod config;
+mod inventory;
 mod lock;
 mod role;
 mod status;
@@ -27,8 +28,9 @@ pub(crate) use self::{
     access::{Question, Subject, explain},
     audit::{Search, audit_events, audit_verify},
     authority::{authorities, authority, ca_pins, private_keys, revocation_lists},
-    bot::{bot_instance, bot_instances},
+    bot::{Instances, Order, bot_instance, bot_instances},
     certificates::{Issued, UserCertificates, sign_host, sign_user},
+    inventory::{Instance, Inventory, inventory},
     status::{auth_address, notes, ping, suite},
     user::credentials_token,
 };

@@ -40,7 +40,6 @@ later! {
     Devices "devices",
     Git "git",
     Idp "idp",
-    Inventory "inventory",
     Kube "kube",
     Loadtest "loadtest",
     LoginRule "login_rule",

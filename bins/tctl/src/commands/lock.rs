@@ -1,6 +1,7 @@
 //! `tctl lock`: shuts somebody out, at once, wherever they are connected.
 
 use anyhow::{Context, bail};
+use cli::{Advice, Format};
 use domain::{
     Timestamp,
     error::Kind as ErrorKind,
@@ -12,7 +13,8 @@ use domain::{
 };
 
 use crate::{
-    cluster::{self, Remote},
+    args::Shape,
+    cluster::{self, Instances, Remote},
     session::Session,
 };
 
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tctl lock --user=alice --message=\"laptop stolen\" --ttl=24h\n  \
                         tctl lock --bot-instance-id=6c4ed8b9-5b0c-4d1f-9b0a-3f1a2f6d8d11\n\n\
-                        End a lock with: tctl rm lock/NAME")]
+                        See all locks with: tctl get locks --format=text; end one with: tctl rm lock/NAME")]
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
@@ -33,6 +35,8 @@ pub(crate) struct Args {
     /// When the lock ends, RFC 3339.
     #[arg(long)]
     expires: Option<String>,
+    #[command(flatten)]
+    shape: Shape,
 }
 
 /// Whom it hits: whoever matches any of the flags given.
@@ -94,7 +98,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let expires = until(args.ttl.as_deref(), args.expires.as_deref(), now)?;
     let target = LockTarget::from(args.target);
     let name = create(session, target.clone(), args.message, expires).await?;
-    session.out.line(format_args!("Created a lock with name \"{name}\"."))?;
+    show(session, &name, args.shape.format).await?;
     warn_of_typos(session, &target).await
 }
 
@@ -113,7 +117,7 @@ async fn warn_of_typos(session: &mut Session, target: &LockTarget) -> anyhow::Re
     }
     let id = &target.bot_instance_id;
     if !id.is_empty()
-        && cluster::bot_instances(&client, "").await.is_ok_and(|all| all.iter().all(|one| one.spec.instance_id != *id))
+        && cluster::bot_instances(&client, Instances { search: id.clone(), ..Instances::default() }).await.is_ok_and(|all| all.iter().all(|one| one.spec.instance_id != *id))
     {
         unknown.push(("bot instance", id, "tctl bots instances ls"));
     }
@@ -137,6 +141,16 @@ pub(crate) async fn create(
     cluster::check(&mut lock)?;
     Lock::upsert(&client, lock).await?;
     Ok(name)
+}
+
+/// Tells that a lock was made: people its name, programs all of it as the server keeps it.
+pub(crate) async fn show(session: &mut Session, name: &str, format: Format) -> anyhow::Result<()> {
+    if format == Format::Text {
+        return session.out.line(format_args!("Created a lock with name \"{name}\"."));
+    }
+    let client = session.client().await?;
+    let lock = Lock::fetch(&client, name).await.advise(|| format!("the lock is in force; its name is {name}"))?;
+    session.out.value(format, &lock)
 }
 
 /// The end that `--ttl` or `--expires` asks for.

@@ -9,6 +9,7 @@ mod completion;
 mod create;
 mod edit;
 mod get;
+mod inventory;
 mod later;
 mod lock;
 mod reference;
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Look at applications.
     #[command(subcommand)]
     Apps(apps::Command),
+    /// See which programs of the cluster run.
+    #[command(subcommand)]
+    Inventory(inventory::Command),
     /// Read and verify the audit log.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -85,6 +89,7 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Lock(args) => lock::run(args, session).await,
         Command::Auth(command) => auth::run(command, session).await,
         Command::Apps(command) => apps::run(command, session).await,
+        Command::Inventory(command) => inventory::run(command, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Access(command) => access::run(command, session).await,
         Command::Version(args) => version::run(args, session),

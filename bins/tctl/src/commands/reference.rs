@@ -39,7 +39,9 @@ fn one(text: &str) -> anyhow::Result<Reference> {
     let (word, name) = text.split_once('/').map_or((text, None), |(word, name)| (word, Some(name.to_owned())));
     let Some(kind) = Kind::parse(word) else {
         let known: Vec<&str> = Kind::ALL.iter().filter(|kind| kind.is_supported()).map(|kind| kind.as_str()).collect();
-        bail!(domain::Error::invalid(format!("\"{word}\" is no kind of resource; there are {}", known.join(", "))));
+        let meant = daemon::config::nearest(word.trim_end_matches('s'), known.iter().copied());
+        let meant = meant.map(|kind| format!(", did you mean \"{kind}\"?")).unwrap_or_default();
+        bail!(domain::Error::invalid(format!("\"{word}\" is no kind of resource{meant}; there are {}", known.join(", "))));
     };
     if !kind.is_supported() {
         bail!(domain::Error::unsupported(format!("resources of kind \"{kind}\" are not supported yet")));
@@ -64,7 +66,8 @@ mod tests {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
         assert_eq!(parse("all").unwrap().len(), ALL.len());
-        assert!(parse("rolls").unwrap_err().to_string().contains("is no kind of resource"));
+        assert!(parse("rolls").unwrap_err().to_string().contains("\"rolls\" is no kind of resource, did you mean \"role\"?"));
+        assert!(parse("xyz").unwrap_err().to_string().contains("\"xyz\" is no kind of resource; there are"));
         assert!(parse("node/x").unwrap_err().to_string().contains("not supported yet"));
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use cli::{Format, Table};
-use domain::{Kind, ca::CaType};
+use domain::{Kind, ca::CaType, resources::Bot};
 
 use crate::{
     args::Shape,
@@ -14,15 +14,11 @@ use crate::{
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tctl access explain --user=alice --verb=create --resource=role\n  \
-                        tctl access explain --user=bot-ci --verb=readnosecrets --resource=cert_authority/user\n  \
+                        tctl access explain --bot=ci --verb=readnosecrets --resource=cert_authority/user\n  \
                         tctl access explain --roles=access,auditor --verb=list --resource=event")]
 pub(crate) struct Args {
-    /// The user who wants to; `bot-NAME` for a bot.
-    #[arg(long, required_unless_present = "roles", conflicts_with = "roles")]
-    user: Option<String>,
-    /// Decide for somebody who has these roles.
-    #[arg(long)]
-    roles: Option<String>,
+    #[command(flatten)]
+    subject: Who,
     /// What is wanted: list, create, read, readnosecrets, update, delete, rotate, use.
     #[arg(long)]
     verb: String,
@@ -33,14 +29,32 @@ pub(crate) struct Args {
     shape: Shape,
 }
 
+/// Who wants to.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Who {
+    /// The user who wants to.
+    #[arg(long)]
+    user: Option<String>,
+    /// The bot that wants to, with its own identity.
+    #[arg(long)]
+    bot: Option<String>,
+    /// Decide for somebody who has these roles: what a bot's output has, for example.
+    #[arg(long)]
+    roles: Option<String>,
+}
+
+impl From<Who> for Subject {
+    fn from(who: Who) -> Self {
+        let user = who.user.or_else(|| who.bot.map(|bot| Bot::resource_name(&bot)));
+        user.map_or_else(|| Subject::Roles(words(&who.roles.unwrap_or_default())), Subject::User)
+    }
+}
+
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
-    let subject = match (args.user, args.roles) {
-        (Some(user), _) => Subject::User(user),
-        (None, roles) => Subject::Roles(words(&roles.unwrap_or_default())),
-    };
     let (kind, sub_kind, name) = resource(&args.resource)?;
     let client = session.client().await?;
-    let question = Question { subject, verb: args.verb, kind: kind.as_str().to_owned(), sub_kind, name };
+    let question = Question { subject: args.subject.into(), verb: args.verb, kind: kind.as_str().to_owned(), sub_kind, name };
     let answer = cluster::explain(&client, question).await?;
     if args.shape.format != Format::Text {
         return session.out.value(args.shape.format, &answer);

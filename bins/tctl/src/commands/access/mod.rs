@@ -6,6 +6,7 @@ use crate::session::Session;
 
 /// What can be asked.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  tctl access explain --user=alice --verb=create --resource=role")]
 pub(crate) enum Command {
     /// Say which rule of which role decides.
     Explain(explain::Args),

@@ -22,8 +22,13 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     if servers.is_empty() {
         return session.out.line("No applications found");
     }
+    session.out.text(table(&servers))
+}
+
+/// The table of applications.
+pub(crate) fn table(servers: &[AppServer]) -> Table {
     let mut table = Table::new(["Host", "Name", "Description", "Public Address", "URI", "Labels", "Version"]);
-    for server in &servers {
+    for server in servers {
         let app = server.spec.app.clone().unwrap_or_default();
         table.row([
             server.spec.hostname.clone(),
@@ -35,5 +40,5 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
             server.spec.version.clone(),
         ]);
     }
-    session.out.text(table)
+    table
 }

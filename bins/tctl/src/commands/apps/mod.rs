@@ -1,11 +1,12 @@
 //! `tctl apps`: applications that agents announce.
 
-mod ls;
+pub(crate) mod ls;
 
 use crate::session::Session;
 
 /// What can be done with applications.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  tctl apps ls")]
 pub(crate) enum Command {
     /// List application servers.
     #[command(visible_alias = "list")]

@@ -7,6 +7,7 @@ use crate::session::Session;
 
 /// What can be done with the audit log.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:\n  tctl audit ls --since=1h\n  tctl audit verify")]
 pub(crate) enum Command {
     /// List events.
     #[command(visible_alias = "list")]

@@ -10,6 +10,7 @@ use crate::session::Session;
 
 /// What can be done with authorities.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:\n  tctl auth export --type=user\n  tctl auth sign --user=alice --out=alice.pem")]
 pub(crate) enum Command {
     /// Print public keys and certificates of an authority.
     Export(export::Args),

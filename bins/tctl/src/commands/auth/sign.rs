@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use cli::Advice;
 use client::IdentityFile;
 use crypto::{Algorithm, KeyPair};
-use domain::{ca::CaType, form::duration, suite::Suite};
+use domain::{Error, ca::CaType, form::duration, suite::Suite};
 
 use crate::{
     cluster::{self, Issued},
@@ -55,6 +55,47 @@ pub(crate) struct Args {
     /// How roles are written into an SSH certificate.
     #[arg(long, default_value = "standard")]
     compat: Compat,
+    #[command(flatten)]
+    later: LaterFlags,
+}
+
+/// What a certificate can lead to once the parts behind it are built.
+#[derive(Debug, Default, clap::Args)]
+struct LaterFlags {
+    /// Kubernetes cluster that the certificate leads to (not supported yet).
+    #[arg(long, value_name = "NAME", hide = true)]
+    kube_cluster_name: Option<String>,
+    /// Application that the certificate leads to (not supported yet).
+    #[arg(long, value_name = "NAME", hide = true)]
+    app_name: Option<String>,
+    /// Database service that the certificate leads to (not supported yet).
+    #[arg(long, value_name = "NAME", hide = true)]
+    db_service: Option<String>,
+    /// User of the database (not supported yet).
+    #[arg(long, value_name = "NAME", hide = true)]
+    db_user: Option<String>,
+    /// Name of the database (not supported yet).
+    #[arg(long, value_name = "NAME", hide = true)]
+    db_name: Option<String>,
+    /// Write an archive to standard output (not supported yet).
+    #[arg(long, hide = true)]
+    tar: bool,
+}
+
+impl LaterFlags {
+    /// The first flag that was given.
+    fn first(&self) -> Option<&'static str> {
+        [
+            ("--kube-cluster-name", self.kube_cluster_name.is_some()),
+            ("--app-name", self.app_name.is_some()),
+            ("--db-service", self.db_service.is_some()),
+            ("--db-user", self.db_user.is_some()),
+            ("--db-name", self.db_name.is_some()),
+            ("--tar", self.tar),
+        ]
+        .into_iter()
+        .find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
 }
 
 /// Which files are written.
@@ -72,7 +113,20 @@ enum FileFormat {
     Elasticsearch,
     Cassandra,
     Scylla,
+    Oracle,
     Windows,
+}
+
+impl FileFormat {
+    /// What has to be built before this format can be; nothing for those that are there.
+    fn comes_with(self) -> Option<&'static str> {
+        match self {
+            FileFormat::File | FileFormat::Openssh | FileFormat::Tls => None,
+            FileFormat::Kubernetes => Some("Kubernetes access"),
+            FileFormat::Windows => Some("desktop access"),
+            _ => Some("database access"),
+        }
+    }
 }
 
 /// How an SSH certificate carries what the cluster knows.
@@ -83,14 +137,21 @@ pub(crate) enum Compat {
 }
 
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
-    if !matches!(args.format, FileFormat::File | FileFormat::Openssh | FileFormat::Tls) {
-        let name = args.format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        bail!(domain::Error::unsupported(format!("--format={name} is not supported yet; use file, openssh or tls")));
-    }
+    refuse_later(&args)?;
     match args.user.clone() {
         Some(user) => sign_user(&user, args, session).await,
         None => sign_host(args, session).await,
     }
+}
+
+/// Refuses by name what belongs to parts that are not built.
+fn refuse_later(args: &Args) -> Result<(), Error> {
+    if let Some(part) = args.format.comes_with() {
+        let name = args.format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let there = "until then use --format=file, openssh or tls";
+        return Err(Error::unsupported(format!("--format={name} is not supported yet, it comes with {part}; {there}")));
+    }
+    args.later.first().map_or(Ok(()), |flag| Err(Error::unsupported(format!("{flag} is not supported yet"))))
 }
 
 async fn sign_user(user: &str, args: Args, session: &mut Session) -> anyhow::Result<()> {
@@ -225,4 +286,42 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_by_its_name() {
+        for (flags, refused) in [
+            ("--format=file", None),
+            ("--format=tls --ttl=1h", None),
+            ("--format=db", Some("--format=db is not supported yet, it comes with database access")),
+            ("--format=snowflake", Some("--format=snowflake is not supported yet, it comes with database access")),
+            ("--format=kubernetes", Some("it comes with Kubernetes access")),
+            ("--format=windows", Some("it comes with desktop access")),
+            ("--app-name=grafana", Some("--app-name is not supported yet")),
+            ("--tar", Some("--tar is not supported yet")),
+        ] {
+            let words = ["tctl", "--user=alice"].into_iter().chain(flags.split(' '));
+            let outcome = refuse_later(&Line::try_parse_from(words).unwrap().args);
+            match (outcome, refused) {
+                (Ok(()), None) => {}
+                (Err(error), Some(text)) => {
+                    assert!(error.message.contains(text), "{flags}: {error}");
+                    assert_eq!(error.kind, domain::error::Kind::Unsupported, "{flags}");
+                }
+                (outcome, _) => panic!("{flags}: {outcome:?}"),
+            }
+        }
+    }
 }

@@ -3,8 +3,9 @@
 use domain::resources::{Bot, lock::LockTarget};
 
 use crate::{
+    args::Shape,
     cluster::Remote,
-    commands::lock::{create, until},
+    commands::lock::{create, show, until},
     session::Session,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Args {
     /// How long the lock holds [default: for ever].
     #[arg(long)]
     ttl: Option<String>,
+    #[command(flatten)]
+    shape: Shape,
 }
 
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
@@ -29,6 +32,6 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let user = Bot::resource_name(&args.name);
     let target = LockTarget { user, ..LockTarget::default() };
     let message = format!("The bot user \"bot-{}\" has been locked by an administrator.", args.name);
-    let name = create(session, target, message, end).await?;
-    session.out.line(format_args!("Created a lock with name \"{name}\"."))
+    let lock = create(session, target, message, end).await?;
+    show(session, &lock, args.shape.format).await
 }

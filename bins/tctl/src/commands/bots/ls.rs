@@ -25,7 +25,8 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     session.out.text(table(&bots))
 }
 
-fn table(bots: &[Bot]) -> Table {
+/// The table of bots.
+pub(crate) fn table(bots: &[Bot]) -> Table {
     let mut table = Table::new(["Bot", "User", "Roles"]);
     for bot in bots {
         table.row([bot.name().to_owned(), Bot::resource_name(bot.name()), bot.spec.roles.join(",")]);

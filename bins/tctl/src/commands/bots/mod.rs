@@ -1,9 +1,9 @@
 //! `tctl bots`: machine identities.
 
 mod add;
-mod instances;
+pub(crate) mod instances;
 mod lock;
-mod ls;
+pub(crate) mod ls;
 mod rm;
 mod token;
 mod update;
@@ -12,6 +12,7 @@ use crate::session::Session;
 
 /// What can be done with bots.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:\n  tctl bots add ci --roles=deployer\n  tctl bots ls")]
 pub(crate) enum Command {
     /// Create a bot and a token that joins it.
     Add(add::Args),

@@ -24,7 +24,7 @@ use crate::{
                         Tokens for bots come from: tctl bots add, tctl bots instances add"
 )]
 pub(crate) struct Args {
-    /// What may join: proxy, auth, node, db, kube, app, windowsdesktop, discovery.
+    /// What may join: proxy, auth, trusted_cluster, node, db, kube, app, windowsdesktop, discovery.
     #[arg(long = "type", value_name = "TYPES")]
     types: String,
     /// How long the token can be used.
@@ -37,11 +37,20 @@ pub(crate) struct Args {
     #[arg(long)]
     labels: Option<String>,
     /// Name of the application, for the join command that is shown.
-    #[arg(long)]
+    #[arg(long, requires = "app_uri")]
     app_name: Option<String>,
     /// Address of the application, for the join command that is shown.
-    #[arg(long)]
+    #[arg(long, requires = "app_name")]
     app_uri: Option<String>,
+    /// Name of the database, for the join command that is shown.
+    #[arg(long, requires = "db_uri")]
+    db_name: Option<String>,
+    /// Protocol of the database, for the join command that is shown.
+    #[arg(long)]
+    db_protocol: Option<String>,
+    /// Address of the database, for the join command that is shown.
+    #[arg(long, requires = "db_name")]
+    db_uri: Option<String>,
     #[command(flatten)]
     shape: Shape,
 }
@@ -71,10 +80,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let words: Vec<String> = roles.iter().map(|role| role.as_str().to_lowercase()).collect();
     let pins = cluster::ca_pins(&client).await?;
     let address = cluster::auth_address(session).await?;
-    let app = match (&args.app_name, &args.app_uri) {
-        (Some(name), Some(uri)) => format!(" \\\n   --app-name={name} --app-uri={uri}"),
-        _ => String::new(),
-    };
+    let served = served(&args);
     session.out.text(format_args!(
         "The invite token: {name}
 This token will expire in {minutes} minutes.
@@ -85,12 +91,25 @@ Run this on the new machine to join the cluster:
    --roles={roles} \\
    --token={name} \\
    --ca-pin={pins} \\
-   --auth-server={address}{app}
+   --auth-server={address}{served}
 ",
         minutes = args.ttl.as_secs().div_ceil(60),
         roles = words.join(","),
         pins = pins.join(","),
     ))
+}
+
+/// The flags that say what the new machine serves.
+fn served(args: &Args) -> String {
+    let flags = [
+        ("app-name", &args.app_name),
+        ("app-uri", &args.app_uri),
+        ("db-name", &args.db_name),
+        ("db-protocol", &args.db_protocol),
+        ("db-uri", &args.db_uri),
+    ];
+    let flags = flags.into_iter().filter_map(|(flag, value)| Some(format!(" \\\n   --{flag}={}", value.as_ref()?)));
+    flags.collect()
 }
 
 fn roles(text: &str) -> anyhow::Result<Vec<SystemRole>> {
@@ -102,7 +121,7 @@ fn roles(text: &str) -> anyhow::Result<Vec<SystemRole>> {
             )),
             Some(role) => roles.push(role),
             None => bail!(domain::Error::invalid(format!(
-                "--type: \"{word}\" cannot join; there are proxy, auth, node, db, kube, app, windowsdesktop, discovery"
+                "--type: \"{word}\" cannot join; there are proxy, auth, trusted_cluster, node, db, kube, app, windowsdesktop, discovery"
             ))),
         }
     }

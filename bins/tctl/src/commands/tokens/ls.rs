@@ -2,6 +2,7 @@
 
 use cli::{Format, Table};
 use domain::{Resource, Timestamp, resources::Token};
+use serde_json::Value;
 
 use crate::{args::Shape, cluster::Remote, session::Session};
 
@@ -31,15 +32,44 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     session.out.text(table(&tokens, args.with_secrets))
 }
 
-fn table(tokens: &[Token], with_secrets: bool) -> Table {
-    let mut table = Table::new(["Token", "Type", "Labels", "Expiry Time (UTC)"]);
+/// The table of tokens; names that are secrets are masked unless asked for.
+pub(crate) fn table(tokens: &[Token], with_secrets: bool) -> Table {
+    let mut table = Table::new(["Token", "Type", "Labels", "Expiry Time (UTC)", "Join Method", "Usable By"]);
     for token in tokens {
         let name = if with_secrets { token.name().to_owned() } else { token.safe_name() };
-        let roles: Vec<String> = token.spec.roles.iter().map(|role| role.as_str().to_owned()).collect();
+        let roles: Vec<&str> = token.spec.roles.iter().map(|role| role.as_str()).collect();
         let labels = cli::table::labels(&token.metadata.labels);
-        table.row([name, roles.join(","), labels, expiry(token.metadata.expires)]);
+        let method = token.spec.join_method.as_str().to_owned();
+        table.row([name, roles.join(","), labels, expiry(token.metadata.expires), method, usable_by(token)]);
     }
     table
+}
+
+/// Which bot may use a token, and from where: the rules of its join method, `;` between them.
+fn usable_by(token: &Token) -> String {
+    let mut parts = Vec::new();
+    if !token.spec.bot_name.is_empty() {
+        parts.push(format!("bot {}", token.spec.bot_name));
+    }
+    let spec = serde_json::to_value(&token.spec).unwrap_or_default();
+    let method = token.spec.join_method.as_str();
+    // The rules of `iam` and `ec2` stand in the spec itself, those of the other methods in a section of their name.
+    let rules = spec.pointer(&format!("/{method}/allow")).or_else(|| spec.get("allow")).and_then(Value::as_array);
+    let rules: Vec<String> = rules.into_iter().flatten().map(rule).collect();
+    if !rules.is_empty() {
+        parts.push(format!("where {}", rules.join("; ")));
+    }
+    parts.join(" ")
+}
+
+/// One rule as `key=value` words.
+fn rule(rule: &Value) -> String {
+    let fields = rule.as_object().into_iter().flatten();
+    let words = fields.map(|(key, value)| match value {
+        Value::String(text) => format!("{key}={text}"),
+        other => format!("{key}={other}"),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// `11 Oct 19 22:17 UTC`, or `never`.
@@ -50,6 +80,30 @@ fn expiry(time: Option<Timestamp>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_says_who_may_use_a_token_and_from_where() {
+        let text = "{kind: token, version: v2, metadata: {name: gh, labels: {team: a}, expires: '2026-01-02T03:04:05Z'}, \
+                    spec: {roles: [Bot], bot_name: ci, join_method: github, github: {allow: [{repository: o/r}, \
+                    {repository: o/s, ref_type: branch}]}}}\n---\n{kind: token, version: v2, metadata: {name: aws}, \
+                    spec: {roles: [Node], join_method: iam, allow: [{aws_account: '1234'}]}}\n---\n\
+                    {kind: token, version: v2, metadata: {name: 0123456789abcdef}, spec: {roles: [App, Node]}}";
+        let documents = domain::document::read_valid_documents(text, "test").unwrap();
+        let tokens: Vec<Token> = documents
+            .into_iter()
+            .map(|document| match document {
+                domain::AnyResource::Token(token) => token,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        insta::assert_snapshot!(table(&tokens, false), @r"
+        Token            Type     Labels Expiry Time (UTC)   Join Method Usable By
+        ---------------- -------- ------ ------------------- ----------- -----------------------------------------------------------
+        gh               Bot      team=a 02 Jan 26 03:04 UTC github      bot ci where repository=o/r; repository=o/s ref_type=branch
+        aws              Node            never               iam         where aws_account=1234
+        ************cdef App,Node        never               token
+        ");
+    }
 
     #[test]
     fn a_secret_is_masked_and_time_is_written_as_documented() {

@@ -1,13 +1,15 @@
 //! `tctl tokens`: join tokens.
 
 mod add;
-mod ls;
+pub(crate) mod ls;
 mod rm;
 
+use super::later::{self, Rest};
 use crate::session::Session;
 
 /// What can be done with tokens.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:\n  tctl tokens add --type=node\n  tctl tokens ls")]
 pub(crate) enum Command {
     /// Create a token.
     Add(add::Args),
@@ -17,6 +19,9 @@ pub(crate) enum Command {
     /// Delete a token.
     #[command(visible_alias = "del")]
     Rm(rm::Args),
+    /// Prepare a Kubernetes cluster for joining (not supported yet).
+    #[command(hide = true)]
+    ConfigureKube(Rest),
 }
 
 pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Result<()> {
@@ -24,5 +29,6 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Add(args) => add::run(args, session).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Rm(args) => rm::run(args, session).await,
+        Command::ConfigureKube(_) => later::unsupported("tokens configure-kube"),
     }
 }

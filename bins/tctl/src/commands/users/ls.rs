@@ -23,9 +23,14 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     if users.is_empty() {
         return session.out.line("No users found");
     }
+    session.out.text(table(&users))
+}
+
+/// The table of users.
+pub(crate) fn table(users: &[User]) -> Table {
     let mut table = Table::new(["User", "Roles"]);
-    for user in &users {
+    for user in users {
         table.row([user.name().to_owned(), user.spec.roles.join(",")]);
     }
-    session.out.text(table)
+    table
 }

@@ -2,7 +2,7 @@
 
 mod add;
 mod invite;
-mod ls;
+pub(crate) mod ls;
 mod reset;
 mod rm;
 mod update;
@@ -11,6 +11,7 @@ use crate::session::Session;
 
 /// What can be done with users.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:\n  tctl users add alice --roles=access\n  tctl users ls")]
 pub(crate) enum Command {
     /// Create a user and an invitation.
     Add(add::Args),

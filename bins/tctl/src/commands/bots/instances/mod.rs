@@ -1,13 +1,14 @@
 //! `tctl bots instances`: the running copies of a bot.
 
 mod add;
-mod ls;
+pub(crate) mod ls;
 mod show;
 
 use crate::session::Session;
 
 /// What can be done with instances.
 #[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Examples:\n  tctl bots instances ls\n  tctl bots instances add ci")]
 pub(crate) enum Command {
     /// List instances.
     #[command(visible_alias = "list")]
