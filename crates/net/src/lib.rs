@@ -10,8 +10,11 @@ pub mod acceptor;
 pub mod fair;
 pub mod gate;
 pub mod listener;
+pub mod prefixed;
+pub mod proxy_protocol;
 pub mod tls;
 
 pub use acceptor::{Accepted, Acceptor, Limits};
 pub use gate::{Gate, Pass};
 pub use listener::{Listener, ListenerOptions};
+pub use prefixed::Prefixed;

@@ -16,6 +16,7 @@ pub mod agent;
 pub mod control;
 pub mod link;
 pub mod machine;
+pub mod source;
 pub mod stream;
 pub mod switchboard;
 
