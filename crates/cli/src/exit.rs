@@ -52,7 +52,10 @@ impl Exit {
         if error.chain().any(|cause| cause.is::<Usage>()) {
             return Exit::Usage;
         }
-        if error.chain().any(|cause| cause.is::<InvalidInput>() || cause.is::<domain::DocumentError>()) {
+        if let Some(document) = error.chain().find_map(|cause| cause.downcast_ref::<domain::DocumentError>()) {
+            return if document.is_unsupported { Exit::Unsupported } else { Exit::Invalid };
+        }
+        if error.chain().any(|cause| cause.is::<InvalidInput>()) {
             return Exit::Invalid;
         }
         error.chain().find_map(|cause| cause.downcast_ref::<domain::Error>()).map_or(Exit::Failed, |e| e.kind.into())
@@ -108,6 +111,7 @@ mod tests {
             (anyhow::Error::new(domain::Error::conflict("x")), Exit::Conflict),
             (invalid_input(anyhow::anyhow!("x")).context("y"), Exit::Invalid),
             (anyhow::Error::new(domain::read_documents("kind: [", "f").unwrap_err()), Exit::Invalid),
+            (anyhow::Error::new(domain::read_documents("{kind: node, version: v2}", "f").unwrap_err()), Exit::Unsupported),
         ] {
             assert_eq!(Exit::of(&error), exit, "{error:#}");
         }

@@ -24,6 +24,8 @@ pub struct DocumentError {
     pub help: String,
     /// The line of the source.
     pub line: String,
+    /// Nothing is wrong with it but that this version does not have its kind.
+    pub is_unsupported: bool,
 }
 
 impl DocumentError {
@@ -37,6 +39,7 @@ impl DocumentError {
             message: message.into(),
             help: String::new(),
             line,
+            is_unsupported: false,
         }
     }
 
