@@ -185,10 +185,13 @@ impl Checker<'_> {
 
     /// A function of any number of strings.
     fn variadic(&self, offset: usize, function: Function, arguments: &[Syntax]) -> Checked {
-        if arguments.is_empty() {
-            return self.error(offset, "none", format!("at least one argument of {}", function.name()));
+        let lists = usize::from(function == Function::IsSubset);
+        if arguments.len() <= lists {
+            let found = if arguments.is_empty() { "none" } else { "one" };
+            return self.error(offset, found, format!("at least {} argument(s) of {}", lists + 1, function.name()));
         }
-        let nodes = arguments.iter().map(|argument| Ok(self.argument(argument, Parameter::Literal)?.0));
+        let parameter = |at| if at < lists { Parameter::Texts } else { Parameter::Literal };
+        let nodes = arguments.iter().enumerate().map(|(at, argument)| Ok(self.argument(argument, parameter(at))?.0));
         let gives = if function.gives() == Gives::Bool { Type::Bool } else { Type::List };
         Ok((Node::Call(function, nodes.collect::<Result<_, ParseError>>()?), gives))
     }

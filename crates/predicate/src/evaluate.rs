@@ -11,6 +11,7 @@ use crate::{
     limits::{MAX_STEPS, MAX_VALUE_BYTES},
     pattern::Pattern,
     value::{Environment, Value},
+    version::Version,
 };
 
 type Strings<'a> = Vec<Cow<'a, str>>;
@@ -131,6 +132,21 @@ impl<'a> Evaluation<'a> {
             }
             (Function::ContainsAny, [list, items]) => Value::Bool(self.overlap(list, items, name)?.0),
             (Function::ContainsAll, [list, items]) => Value::Bool(self.overlap(list, items, name)?.1),
+            (Function::AllEqual, [list, wanted]) => Value::Bool(self.all(list, &[wanted], name, |a, b| a == b)?),
+            (Function::AllEndWith, [list, end]) => Value::Bool(self.all(list, &[end], name, |a, b| a.ends_with(b))?),
+            (Function::IsSubset, [list, allowed @ ..]) => {
+                Value::Bool(self.all(list, &allowed.iter().collect::<Vec<_>>(), name, |a, b| a == b)?)
+            }
+            (Function::NewerThan, [version, than]) => {
+                Value::Bool(self.version(version, name)? > self.version(than, name)?)
+            }
+            (Function::OlderThan, [version, than]) => {
+                Value::Bool(self.version(version, name)? < self.version(than, name)?)
+            }
+            (Function::Between, [version, first, end]) => {
+                let range = self.version(first, name)?..self.version(end, name)?;
+                Value::Bool(range.contains(&self.version(version, name)?))
+            }
             (Function::Exists, [entry]) => Value::Bool(self.exists(entry)?),
             (Function::HasPrefix, [value, prefix]) => {
                 let value = self.text(value, name)?;
@@ -163,6 +179,25 @@ impl<'a> Evaluation<'a> {
         self.spend(list.len().saturating_mul(items.len()))?;
         let found = items.iter().filter(|item| list.contains(item)).count();
         Ok((found > 0, found > 0 && found == items.len()))
+    }
+
+    /// Whether each of a list fits one of some strings. Of nothing nothing is true, so that an empty list grants nothing.
+    fn all(
+        &self,
+        list: &'a Node,
+        allowed: &[&'a Node],
+        name: &'static str,
+        fits: impl Fn(&str, &str) -> bool,
+    ) -> Result<bool, EvaluateError> {
+        let list = self.strings(list, name)?;
+        let allowed = allowed.iter().map(|node| self.text(node, name)).collect::<Result<Vec<_>, _>>()?;
+        self.spend(list.len().saturating_mul(allowed.len()))?;
+        Ok(!list.is_empty() && list.iter().all(|item| allowed.iter().any(|allowed| fits(item, allowed))))
+    }
+
+    fn version(&self, node: &'a Node, name: &'static str) -> Result<Version, EvaluateError> {
+        let text = self.text(node, name)?;
+        Version::parse(&text).ok_or_else(|| type_error(name, "a version such as 18.2.1", &Value::Text(text)))
     }
 
     fn exists(&self, entry: &'a Node) -> Result<bool, EvaluateError> {

@@ -20,6 +20,12 @@ pub(crate) enum Function {
     Lower,
     LabelsMatching,
     Set,
+    AllEndWith,
+    AllEqual,
+    IsSubset,
+    NewerThan,
+    OlderThan,
+    Between,
 }
 
 /// What a function takes in one place.
@@ -74,7 +80,7 @@ pub(crate) enum Gives {
 }
 
 impl Function {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 21] = [
         Self::Contains,
         Self::ContainsAny,
         Self::ContainsAll,
@@ -90,6 +96,12 @@ impl Function {
         Self::Lower,
         Self::LabelsMatching,
         Self::Set,
+        Self::AllEndWith,
+        Self::AllEqual,
+        Self::IsSubset,
+        Self::NewerThan,
+        Self::OlderThan,
+        Self::Between,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -109,6 +121,12 @@ impl Function {
             Self::Lower => "strings.lower",
             Self::LabelsMatching => "labels_matching",
             Self::Set => "set",
+            Self::AllEndWith => "all_end_with",
+            Self::AllEqual => "all_equal",
+            Self::IsSubset => "is_subset",
+            Self::NewerThan => "newer_than",
+            Self::OlderThan => "older_than",
+            Self::Between => "between",
         }
     }
 
@@ -122,20 +140,22 @@ impl Function {
         Self::ALL.into_iter().find(|function| function.name() == name)
     }
 
-    /// What it takes; with `None`, any number of strings that stand there literally, but at least one.
+    /// What it takes; with `None`, any number of strings that stand there literally, but at least one (`is_subset`: after a
+    /// list).
     pub(crate) const fn parameters(self) -> Option<&'static [Parameter]> {
         use Parameter::{Entry, Literal, Pattern, Regex, Scalar, Text, Texts};
         Some(match self {
-            Self::Contains => &[Texts, Text],
+            Self::Contains | Self::AllEndWith | Self::AllEqual => &[Texts, Text],
             Self::ContainsAny | Self::ContainsAll => &[Texts, Texts],
             Self::Equals => &[Scalar, Scalar],
             Self::Exists => &[Entry],
-            Self::HasPrefix | Self::Split => &[Text, Text],
+            Self::HasPrefix | Self::Split | Self::NewerThan | Self::OlderThan => &[Text, Text],
+            Self::Between => &[Text, Text, Text],
             Self::RegexMatch => &[Texts, Pattern],
             Self::RegexReplace => &[Texts, Regex, Literal],
             Self::EmailLocal | Self::Upper | Self::Lower => &[Texts],
             Self::LabelsMatching => &[Pattern],
-            Self::Search | Self::Set => return None,
+            Self::Search | Self::Set | Self::IsSubset => return None,
         })
     }
 
@@ -143,6 +163,8 @@ impl Function {
         match self {
             Self::Contains | Self::ContainsAny | Self::ContainsAll | Self::Equals | Self::Exists => Gives::Bool,
             Self::Search | Self::HasPrefix | Self::RegexMatch => Gives::Bool,
+            Self::AllEndWith | Self::AllEqual | Self::IsSubset => Gives::Bool,
+            Self::NewerThan | Self::OlderThan | Self::Between => Gives::Bool,
             Self::Split | Self::LabelsMatching | Self::Set => Gives::List,
             Self::RegexReplace | Self::EmailLocal | Self::Upper | Self::Lower => Gives::LikeFirst,
         }

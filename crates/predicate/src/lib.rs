@@ -16,13 +16,14 @@ mod schema;
 mod syntax;
 mod template;
 mod value;
+mod version;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{EvaluateError, ParseError};
 pub use pattern::{Pattern, PatternError};
-pub use schema::{ATTRIBUTES, INTERNAL_TRAITS, LABELS, QUERY, Schema, TRAITS, WHERE};
+pub use schema::{ATTRIBUTES, INTERNAL_TRAITS, LABELS, PARTICIPANT, QUERY, REVIEW, Schema, TRAITS, WHERE};
 pub use template::Template;
 pub use value::{Environment, Type, Value};
 
@@ -74,6 +75,22 @@ pub fn parse_where(text: &str) -> Result<Expression, ParseError> {
 /// See [`Expression::parse`].
 pub fn parse_labels_expression(text: &str) -> Result<Expression, ParseError> {
     Expression::parse(&LABELS, text)
+}
+
+/// Parses the `where` of a role's `review_requests`, or the `filter` of a threshold.
+///
+/// # Errors
+/// See [`Expression::parse`].
+pub fn parse_review(text: &str) -> Result<Expression, ParseError> {
+    Expression::parse(&REVIEW, text)
+}
+
+/// Parses the `filter` of a role's `require_session_join`.
+///
+/// # Errors
+/// See [`Expression::parse`].
+pub fn parse_participant(text: &str) -> Result<Expression, ParseError> {
+    Expression::parse(&PARTICIPANT, text)
 }
 
 /// Parses the `--query` of a list command.

@@ -2,8 +2,8 @@
 
 use crate::{
     function::Function::{
-        self, Contains, ContainsAll, ContainsAny, EmailLocal, Equals, Exists, HasPrefix, LabelsMatching, Lower,
-        RegexMatch, RegexReplace, Search, Set, Split, Upper,
+        self, AllEndWith, AllEqual, Between, Contains, ContainsAll, ContainsAny, EmailLocal, Equals, Exists, HasPrefix,
+        IsSubset, LabelsMatching, Lower, NewerThan, OlderThan, RegexMatch, RegexReplace, Search, Set, Split, Upper,
     },
     value::Type,
 };
@@ -34,9 +34,14 @@ pub static WHERE: Schema = Schema {
         ("impersonate_user.metadata.labels", Type::Labels),
         ("resource.metadata.name", Type::Text),
         ("resource.metadata.labels", Type::Labels),
+        ("host_cert.cluster_name", Type::Text),
+        ("host_cert.host_id", Type::Text),
+        ("host_cert.node_name", Type::Text),
+        ("host_cert.principals", Type::List),
+        ("host_cert.role", Type::Text),
     ],
     trees: &[],
-    functions: &[Contains, Equals],
+    functions: &[Contains, Equals, AllEndWith, AllEqual, IsSubset],
     comparisons: false,
 };
 
@@ -64,11 +69,42 @@ pub static LABELS: Schema = Schema {
     comparisons: true,
 };
 
+/// `where` of a role's `review_requests`, and `filter` of the thresholds of its `request`.
+pub static REVIEW: Schema = Schema {
+    fields: &[
+        ("reviewer.roles", Type::List),
+        ("reviewer.traits", Type::Traits),
+        ("request.roles", Type::List),
+        ("request.reason", Type::Text),
+        ("request.system_annotations", Type::Traits),
+        ("review.reason", Type::Text),
+        ("review.annotations", Type::Traits),
+    ],
+    trees: &[],
+    functions: &[Contains, Equals],
+    comparisons: false,
+};
+
+/// `filter` of a role's `require_session_join`: whether somebody who is present counts.
+pub static PARTICIPANT: Schema = Schema {
+    fields: &[
+        ("user.metadata.name", Type::Text),
+        ("user.spec.roles", Type::List),
+        ("user.spec.traits", Type::Traits),
+        // As older documents write it.
+        ("user.roles", Type::List),
+        ("user.traits", Type::Traits),
+    ],
+    trees: &[],
+    functions: &[Contains, Equals],
+    comparisons: false,
+};
+
 /// `--query` of list commands.
 pub static QUERY: Schema = Schema {
     fields: &[("labels", Type::Labels), ("name", Type::Text)],
     trees: &["resource", "health", "spec", "status", "metadata"],
-    functions: &[Equals, Exists, Search, HasPrefix, Split, Contains],
+    functions: &[Equals, Exists, Search, HasPrefix, Split, Contains, NewerThan, OlderThan, Between],
     comparisons: true,
 };
 

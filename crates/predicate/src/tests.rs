@@ -33,6 +33,9 @@ impl Environment for World {
             "user.spec.traits" | "internal" | "external" => Value::Traits(&self.traits),
             "user.spec.roles" => Value::List(vec!["editor".into(), "access".into()]),
             "user.metadata.name" => Value::text("ann"),
+            "host_cert.principals" => Value::List(vec!["a.example".into(), "b.example".into()]),
+            "session.participants" if self.labels.contains_key("nobody") => Value::List(Vec::new()),
+            "spec.version" => Value::text("v18.2.1"),
             "name" => Value::text("db-1"),
             "workload.unix.uid" => Value::Int(1000),
             "join.github.repository" => Value::text("org/repo"),
@@ -53,6 +56,15 @@ fn conditions_hold_or_not() {
         // && binds tighter than ||
         (&WHERE, "true || false && false", true),
         (&WHERE, "(true || false) && false", false),
+        (&WHERE, r#"all_end_with(host_cert.principals, ".example")"#, true),
+        (&WHERE, r#"all_end_with(host_cert.principals, "a.example")"#, false),
+        (&WHERE, r#"all_equal(host_cert.principals, "a.example")"#, false),
+        (&WHERE, r#"all_equal(user.metadata.name, "ann")"#, true),
+        (&WHERE, r#"is_subset(host_cert.principals, "b.example", "c.example", "a.example")"#, true),
+        (&WHERE, r#"is_subset(host_cert.principals, "b.example")"#, false),
+        (&QUERY, r#"newer_than(spec.version, "18.2.0") && older_than(spec.version, "18.10.0")"#, true),
+        (&QUERY, r#"older_than("18.2.1-rc.1", spec.version) && !newer_than(spec.version, "18.2.1+build")"#, true),
+        (&QUERY, r#"between(spec.version, "18.2.1", "18.2.2") && !between(spec.version, "18.0.0", "18.2.1")"#, true),
         (&LABELS, r#"labels["env"] == "prod" && labels["env"] != "dev""#, true),
         (&LABELS, r#"labels["missing"] == """#, true),
         (&LABELS, r#"contains(user.spec.traits["teams"], labels["team-a"])"#, true),
@@ -96,6 +108,7 @@ fn mistakes_are_told_where_they_are() {
         (parse_where("equals(user.spec.roles, 'x')").map(drop), "at character 25: expected a list of strings"),
         (parse_where("user.metadata.name").map(drop), "at character 1: expected a condition"),
         (parse_where("regexp.match('a', 'b')").map(drop), "expected one of the functions contains, equals"),
+        (parse_where("is_subset(user.spec.roles)").map(drop), "at least 2 argument(s) of is_subset"),
         (parse_where("true & false").map(drop), "at character 6: expected `&&`, found `&`"),
         (parse_where("é").map(drop), "at character 1"),
         (parse_where("").map(drop), "found the end of the text"),
@@ -145,6 +158,23 @@ fn templates_expand() {
     assert_eq!(id.expand(&World::new()).unwrap(), ["/svc/1000/org/repo"]);
     let absent = Template::parse(&ATTRIBUTES, "/svc/{{join.gitlab.ref}}").unwrap();
     assert_eq!(absent.expand(&World::new()), Err(EvaluateError::Absent("join.gitlab.ref".into())));
+}
+
+#[test]
+fn of_an_empty_list_nothing_is_true() {
+    let mut world = World::new();
+    world.labels.insert("nobody".into(), String::new());
+    for text in ["all_equal(session.participants, '')", "all_end_with(session.participants, '')"] {
+        assert_eq!(parse_where(text).unwrap().holds(&world), Ok(false), "{text}");
+    }
+    assert_eq!(parse_where("is_subset(session.participants, 'ann')").unwrap().holds(&world), Ok(false));
+}
+
+#[test]
+fn what_is_no_version_is_neither_older_nor_newer() {
+    for text in ["newer_than(name, '1.0.0')", "older_than('1.0', '1.0.0')", "between('1.2.3', '1.0.0', 'x')"] {
+        assert!(parse_query(text).unwrap().holds(&World::new()).is_err(), "{text}");
+    }
 }
 
 #[test]

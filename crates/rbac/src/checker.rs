@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     sync::Arc,
 };
 
@@ -9,12 +10,13 @@ use domain::{Kind, resources::user::Traits};
 
 use crate::{
     context::{RuleContext, Subject, WhereEnvironment},
-    decision::{Asked, Decision, Place, Reason, Side, Source},
+    decision::{Decision, Place, Reason, Side, Source},
     expand::{Held, Outcome},
     explain::{Contribution, Effect, Explanation},
     family::Family,
     options::MergedOptions,
     principal::Principal,
+    question::Question,
     role_set::{CompiledRule, RoleSet},
     verb::Verb,
 };
@@ -77,7 +79,7 @@ impl AccessChecker {
 
     /// Whether this verb may be used on this kind, and on the resource in the context.
     pub fn check_rule(&self, context: &RuleContext<'_>, kind: Kind, verb: Verb) -> Decision {
-        self.decide(|| Asked::Rule(kind, verb), |held, side| self.rules(held, side, context, kind, verb))
+        self.check(&Question::Rule(kind, verb, context))
     }
 
     /// Whether there could be a resource of this kind on which this verb may be used: conditions count as met in `allow`
@@ -97,7 +99,7 @@ impl AccessChecker {
 
     /// Whether a resource of this family with these labels may be reached.
     pub fn check_labels(&self, family: Family, labels: &BTreeMap<String, String>) -> Decision {
-        self.decide(|| Asked::Labels(family), |held, side| self.labels(held, side, family, labels))
+        self.check(&Question::Labels(family, labels))
     }
 
     /// Whether a resource of this family with these labels may be reached as this principal: one role must allow both.
@@ -108,21 +110,7 @@ impl AccessChecker {
         principal: Principal,
         value: &str,
     ) -> Decision {
-        self.decide(
-            || Asked::Principal(family, principal, value.to_owned()),
-            |held, side| {
-                let reach = self.labels(held, side, family, labels);
-                let listed = held.side(side).principals(principal).map(|values| values.has(value));
-                let listed = listed.map(|outcome| (Place::Principal(side, principal), outcome));
-                match side {
-                    Side::Deny => reach.into_iter().chain(listed).collect(),
-                    Side::Allow if reach.iter().all(|(_, outcome)| *outcome == Outcome::Yes) && !reach.is_empty() => {
-                        listed.into_iter().collect()
-                    }
-                    Side::Allow => reach.into_iter().filter(|(_, outcome)| *outcome != Outcome::Yes).collect(),
-                }
-            },
-        )
+        self.check(&Question::Principal(family, labels, principal, value))
     }
 
     /// Every principal of a list: the union of what the roles allow without what any role denies. With a family and
@@ -133,38 +121,36 @@ impl AccessChecker {
         principal: Principal,
         at: Option<(Family, &BTreeMap<String, String>)>,
     ) -> BTreeSet<String> {
-        let mut allowed = BTreeSet::new();
-        for held in &self.held {
-            let reached = at
-                .is_none_or(|(family, labels)| held.labels(Side::Allow, family, labels, &self.subject) == Outcome::Yes);
-            if let Some(values) = held.side(Side::Allow).principals(principal).filter(|_| reached) {
-                allowed.extend(values.values.iter().map(|(value, _)| value.clone()));
-            }
+        match at {
+            Some((family, labels)) => self.granted(principal, self.reaching(family, labels)),
+            None => self.granted(principal, self.held.iter()),
         }
-        for denied in self.held.iter().filter_map(|held| held.side(Side::Deny).principals(principal)) {
-            if denied.is_broken() {
-                return BTreeSet::new();
-            }
-            allowed.retain(|value| denied.has(value) == Outcome::No);
-        }
-        allowed
+    }
+
+    /// The roles that reach a resource.
+    pub(crate) fn reaching(&self, family: Family, labels: &BTreeMap<String, String>) -> impl Iterator<Item = &Held> {
+        self.held.iter().filter(move |held| held.labels(Side::Allow, family, labels, &self.subject).is_yes())
+    }
+
+    /// What these roles list, without what any role denies.
+    pub(crate) fn granted<'a>(&self, principal: Principal, from: impl Iterator<Item = &'a Held>) -> BTreeSet<String> {
+        let listed: BTreeSet<&str> = from.flat_map(|held| held.listed(principal)).collect();
+        listed.into_iter().filter(|value| !self.is_denied(principal, value)).map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether any role denies this entry of a list, or cannot tell.
+    pub(crate) fn is_denied(&self, principal: Principal, value: &str) -> bool {
+        let lists = self.held.iter().filter_map(|held| held.side(Side::Deny).principals(principal));
+        lists.into_iter().any(|denied| denied.has(value) != Outcome::No)
     }
 
     /// What each role contributes to [`Self::check_rule`].
     #[must_use]
     pub fn explain_rule(&self, context: &RuleContext<'_>, kind: Kind, verb: Verb) -> Explanation {
-        let decision = self.check_rule(context, kind, verb);
-        self.explain(decision, |held, side| self.rules(held, side, context, kind, verb))
+        self.explain(&Question::Rule(kind, verb, context))
     }
 
-    /// What each role contributes to [`Self::check_labels`].
-    #[must_use]
-    pub fn explain_labels(&self, family: Family, labels: &BTreeMap<String, String>) -> Explanation {
-        let decision = self.check_labels(family, labels);
-        self.explain(decision, |held, side| self.labels(held, side, family, labels))
-    }
-
-    fn rules(&self, held: &Held, side: Side, context: &RuleContext<'_>, kind: Kind, verb: Verb) -> Findings {
+    pub(crate) fn rules(&self, held: &Held, side: Side, context: &RuleContext<'_>, kind: Kind, verb: Verb) -> Findings {
         let rules = held.role.side(side).rules.iter().enumerate();
         rules
             .filter(|(_, rule)| rule.concerns(side, kind, verb))
@@ -180,7 +166,13 @@ impl AccessChecker {
         }
     }
 
-    fn labels(&self, held: &Held, side: Side, family: Family, labels: &BTreeMap<String, String>) -> Findings {
+    pub(crate) fn labels(
+        &self,
+        held: &Held,
+        side: Side,
+        family: Family,
+        labels: &BTreeMap<String, String>,
+    ) -> Findings {
         if !held.role.side(side).labels.contains_key(&family) {
             return Vec::new();
         }
@@ -188,7 +180,7 @@ impl AccessChecker {
     }
 
     /// Asks every role for denials, and only then for one that allows.
-    pub(crate) fn decide(&self, asked: impl FnOnce() -> Asked, findings: impl Fn(&Held, Side) -> Findings) -> Decision {
+    pub(crate) fn decide(&self, asked: &dyn Display, findings: impl Fn(&Held, Side) -> Findings) -> Decision {
         for side in [Side::Deny, Side::Allow] {
             for held in &self.held {
                 let first = findings(held, side).into_iter().find_map(|(place, outcome)| {
@@ -201,14 +193,15 @@ impl AccessChecker {
                 }
             }
         }
-        Decision { allowed: false, reason: self.none_allowed(asked()) }
+        Decision { allowed: false, reason: self.none_allowed(asked) }
     }
 
-    pub(crate) fn none_allowed(&self, asked: Asked) -> Reason {
+    pub(crate) fn none_allowed(&self, asked: &dyn Display) -> Reason {
+        let asked = asked.to_string();
         Reason::NoneAllowed { asked, roles: self.held.iter().map(|held| Arc::clone(&held.role.name)).collect() }
     }
 
-    pub(crate) fn explain(&self, decision: Decision, findings: impl Fn(&Held, Side) -> Findings) -> Explanation {
+    pub(crate) fn explanation(&self, decision: Decision, findings: impl Fn(&Held, Side) -> Findings) -> Explanation {
         let mut contributions = Vec::new();
         for held in &self.held {
             let before = contributions.len();

@@ -21,6 +21,21 @@ impl<'a> Named<'a> {
     }
 }
 
+/// A host certificate that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct HostCert<'a> {
+    /// The cluster that it is for.
+    pub cluster_name: &'a str,
+    /// The id of the host; may be empty.
+    pub host_id: &'a str,
+    /// The name of the host; may be empty.
+    pub node_name: &'a str,
+    /// Every name that the certificate would carry, also those made from id and name of the host.
+    pub principals: &'a [String],
+    /// What kind of host.
+    pub role: &'a str,
+}
+
 /// What a request is about. What is left out is unknown: an `allow` rule whose condition needs it does not apply, a
 /// `deny` rule does.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +50,8 @@ pub struct RuleContext<'a> {
     pub impersonate_role: Option<Named<'a>>,
     /// The user to be impersonated.
     pub impersonate_user: Option<Named<'a>>,
+    /// The host certificate to be issued.
+    pub host_cert: Option<HostCert<'a>>,
 }
 
 impl<'a> RuleContext<'a> {
@@ -45,6 +62,7 @@ impl<'a> RuleContext<'a> {
         tracker_participants: None,
         impersonate_role: None,
         impersonate_user: None,
+        host_cert: None,
     };
 
     /// A request about one resource.
@@ -101,6 +119,14 @@ impl Environment for WhereEnvironment<'_> {
             Some(("resource", field)) => value(self.context.resource, field),
             Some(("impersonate_role", field)) => value(self.context.impersonate_role, field),
             Some(("impersonate_user", field)) => value(self.context.impersonate_user, field),
+            Some(("host_cert", field)) => self.context.host_cert.map_or(Value::Absent, |host| match field {
+                "cluster_name" => Value::text(host.cluster_name),
+                "host_id" => Value::text(host.host_id),
+                "node_name" => Value::text(host.node_name),
+                "principals" => Value::list(host.principals),
+                "role" => Value::text(host.role),
+                _ => Value::Absent,
+            }),
             Some(("session", _)) => participants(self.context.session_participants),
             Some(("session_tracker", _)) => participants(self.context.tracker_participants),
             _ => self.subject.field(name),

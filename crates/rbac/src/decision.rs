@@ -2,9 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use domain::Kind;
-
-use crate::{family::Family, principal::Principal, verb::Verb};
+use crate::{family::Family, principal::Principal};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +23,8 @@ pub enum Reason {
     Denied(Source),
     /// No role allows it.
     NoneAllowed {
-        /// What was asked for.
-        asked: Asked,
+        /// What was asked for, in words.
+        asked: String,
         /// The roles that the caller holds.
         roles: Vec<Arc<str>>,
     },
@@ -61,25 +59,27 @@ pub enum Place {
     Labels(Side, Family),
     /// A list of principals.
     Principal(Side, Principal),
-    /// `impersonate.users`
-    ImpersonateUsers(Side),
-    /// `impersonate.roles`
-    ImpersonateRoles(Side),
+    /// Any other list, by its path: `impersonate.roles`.
+    List(Side, &'static str),
+    /// An entry of any other list, by its path and its index: `spiffe[0]`.
+    Entry(Side, &'static str, usize),
+    /// An option.
+    Option(&'static str),
 }
 
-/// What was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
-    /// A verb on a kind.
-    Rule(Kind, Verb),
-    /// To reach a resource of a family.
-    Labels(Family),
-    /// To be this principal at a resource of a family.
-    Principal(Family, Principal, String),
-    /// To be this user.
-    ImpersonateUser(String),
-    /// To hold this role.
-    ImpersonateRole(String),
+impl Place {
+    /// The side that the place is on; an option is on none.
+    #[must_use]
+    pub const fn side(&self) -> Option<Side> {
+        match self {
+            Self::Rule(side, _)
+            | Self::Labels(side, _)
+            | Self::Principal(side, _)
+            | Self::List(side, _)
+            | Self::Entry(side, _, _) => Some(*side),
+            Self::Option(_) => None,
+        }
+    }
 }
 
 impl Decision {
@@ -115,8 +115,9 @@ impl fmt::Display for Place {
             Self::Rule(side, index) => write!(f, "spec.{side}.rules[{index}]"),
             Self::Labels(side, family) => write!(f, "spec.{side}.{family}_labels"),
             Self::Principal(side, principal) => write!(f, "spec.{side}.{principal}"),
-            Self::ImpersonateUsers(side) => write!(f, "spec.{side}.impersonate.users"),
-            Self::ImpersonateRoles(side) => write!(f, "spec.{side}.impersonate.roles"),
+            Self::List(side, path) => write!(f, "spec.{side}.{path}"),
+            Self::Entry(side, path, index) => write!(f, "spec.{side}.{path}[{index}]"),
+            Self::Option(name) => write!(f, "spec.options.{name}"),
         }
     }
 }
@@ -125,18 +126,6 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "role {:?}, {}", self.role, self.place)?;
         self.because.as_ref().map_or(Ok(()), |because| write!(f, " ({because})"))
-    }
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rule(kind, verb) => write!(f, "{verb} of {kind}"),
-            Self::Labels(family) => write!(f, "access to this {family}"),
-            Self::Principal(family, principal, value) => write!(f, "{value:?} of {principal} at this {family}"),
-            Self::ImpersonateUser(user) => write!(f, "impersonation of user {user:?}"),
-            Self::ImpersonateRole(role) => write!(f, "impersonation of role {role:?}"),
-        }
     }
 }
 

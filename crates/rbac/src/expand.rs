@@ -1,15 +1,17 @@
 //! A role as one identity holds it: templates expanded with the identity's traits, patterns compiled.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
+use domain::form::Labels;
 use predicate::{EvaluateError, Pattern, Template};
 
 use crate::{
     context::{LabelsEnvironment, Subject},
     decision::Side,
+    details::Details,
     family::Family,
     principal::Principal,
-    role_set::{CompiledRole, Conditions, Impersonate, Parsed, Selector},
+    role_set::{CompiledRole, Conditions, Impersonate, Parsed, template},
 };
 
 /// Whether something in a role holds.
@@ -36,6 +38,36 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    pub(crate) fn is_yes(&self) -> bool {
+        *self == Self::Yes
+    }
+
+    /// Both hold: a plain no decides, then what is not known.
+    pub(crate) fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::No => Self::No,
+            Self::Yes => other(),
+            Self::Unknown(why) => {
+                if other() == Self::No {
+                    Self::No
+                } else {
+                    Self::Unknown(why)
+                }
+            }
+        }
+    }
+
+    /// One of both holds.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Unknown(why), _) | (_, Self::Unknown(why)) => Self::Unknown(why),
+            (Self::No, Self::No) => Self::No,
+        }
+    }
+}
+
 impl<E: std::fmt::Display> From<Result<bool, E>> for Outcome {
     fn from(result: Result<bool, E>) -> Self {
         result.map_or_else(|error| Self::Unknown(format!("condition: {error}")), Self::of)
@@ -57,26 +89,45 @@ pub(crate) struct Expanded {
     principals: BTreeMap<Principal, Values>,
     impersonate_users: Values,
     impersonate_roles: Values,
+    pub(crate) details: Details,
 }
 
 /// A list of values with their patterns.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     pub(crate) values: Vec<(String, Pattern)>,
+    matching: Matching,
     /// Why a value of the list could not be told.
     broken: Option<String>,
 }
 
+/// How the entries of a list are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Matching {
+    /// As they are.
+    #[default]
+    Exact,
+    /// As they are, in small letters: names that have no case where they are used.
+    Folded,
+    /// As globs, and as regular expressions when written `^…$`.
+    Patterns,
+}
+
 #[derive(Debug)]
-struct LabelMap {
+pub(crate) struct LabelMap {
     wildcard: bool,
     labels: Vec<(String, Values)>,
 }
 
 impl Held {
     pub(crate) fn new(role: Arc<CompiledRole>, subject: &Subject) -> Self {
-        let allow = Expanded::new(&role.allow, subject);
-        let deny = Expanded::new(&role.deny, subject);
+        let expand = |side: Side| {
+            let spec = &role.role.spec;
+            let conditions = if side == Side::Allow { &spec.allow } else { &spec.deny };
+            let details = Details::new(conditions, role.role.version_number(), side, subject);
+            Expanded::new(role.side(side), side, details, subject)
+        };
+        let (allow, deny) = (expand(Side::Allow), expand(Side::Deny));
         Self { role, allow, deny }
     }
 
@@ -85,6 +136,11 @@ impl Held {
             Side::Allow => &self.allow,
             Side::Deny => &self.deny,
         }
+    }
+
+    /// The values of a list of principals that the role allows.
+    pub(crate) fn listed(&self, principal: Principal) -> impl Iterator<Item = &str> {
+        self.allow.principals(principal).into_iter().flat_map(|values| values.values.iter().map(|(value, _)| &**value))
     }
 
     /// Whether the selector of a family holds for these labels: `allow` needs selector and expression when both are
@@ -118,20 +174,26 @@ impl Held {
 }
 
 impl Expanded {
-    fn new(conditions: &Conditions, subject: &Subject) -> Self {
-        let labels = conditions.labels.iter().map(|(family, selector)| (*family, LabelMap::new(selector, subject)));
+    fn new(conditions: &Conditions, side: Side, details: Details, subject: &Subject) -> Self {
+        let labels =
+            conditions.labels.iter().map(|(family, selector)| (*family, LabelMap::new(&selector.labels, subject)));
         let principals = conditions
             .principals
             .iter()
-            .map(|(principal, templates)| (*principal, Values::new(templates, subject, principal.has_patterns())));
+            .map(|(principal, templates)| (*principal, Values::new(templates, subject, principal.matching()).on(side)));
         let impersonate = |list: fn(&Impersonate) -> &Vec<Parsed<Template>>| {
-            conditions.impersonate.as_ref().map(|part| Values::new(list(part), subject, true)).unwrap_or_default()
+            conditions
+                .impersonate
+                .as_ref()
+                .map(|part| Values::new(list(part), subject, Matching::Patterns))
+                .unwrap_or_default()
         };
         Self {
             labels: labels.collect(),
             principals: principals.collect(),
             impersonate_users: impersonate(|part| &part.users),
             impersonate_roles: impersonate(|part| &part.roles),
+            details,
         }
     }
 
@@ -149,15 +211,48 @@ impl Expanded {
 }
 
 impl Values {
-    fn new(templates: &[Parsed<Template>], subject: &Subject, patterns: bool) -> Self {
-        let mut made = Self::default();
+    fn new(templates: &[Parsed<Template>], subject: &Subject, matching: Matching) -> Self {
+        let mut made = Self { matching, ..Self::default() };
         for template in templates {
-            made.add(template, subject, patterns);
+            made.add(template, subject);
         }
         made
     }
 
-    fn add(&mut self, template: &Parsed<Template>, subject: &Subject, patterns: bool) {
+    /// The values of texts that are still to be parsed.
+    pub(crate) fn of<T: AsRef<str>>(texts: impl IntoIterator<Item = T>, subject: &Subject, matching: Matching) -> Self {
+        let templates: Vec<_> = texts.into_iter().map(|text| template(text.as_ref())).collect();
+        Self::new(&templates, subject, matching)
+    }
+
+    /// The values of one text that is a pattern, and that means itself when it is empty.
+    pub(crate) fn or_empty(text: &str, subject: &Subject) -> Self {
+        if text.is_empty() {
+            let values = vec![(String::new(), Pattern::Literal(String::new()))];
+            return Self { values, ..Self::default() };
+        }
+        Self::of([text], subject, Matching::Patterns)
+    }
+
+    /// The values as a role's side means them: whoever writes `*` to deny means everything, in every list.
+    pub(crate) fn on(mut self, side: Side) -> Self {
+        let stars = self.values.iter_mut().filter(|(value, _)| side == Side::Deny && value == "*");
+        stars.for_each(|(_, pattern)| *pattern = Pattern::Any);
+        self
+    }
+
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.values.append(&mut other.values);
+        self.broken = self.broken.take().or(other.broken);
+    }
+
+    /// What is left of values that do not count: that some could not be told.
+    pub(crate) fn without_values(mut self) -> Self {
+        self.values.clear();
+        self
+    }
+
+    fn add(&mut self, template: &Parsed<Template>, subject: &Subject) {
         let template = match template {
             Ok(template) => template,
             Err(error) => return self.break_with(error.clone()),
@@ -169,8 +264,9 @@ impl Values {
             Err(error) => return self.break_with(error.to_string()),
         };
         for value in values {
-            if !patterns {
-                self.values.push((value.clone(), Pattern::Literal(value)));
+            if self.matching != Matching::Patterns {
+                let compared = self.fold(&value).into_owned();
+                self.values.push((value, Pattern::Literal(compared)));
                 continue;
             }
             match Pattern::new(&value) {
@@ -190,11 +286,26 @@ impl Values {
 
     /// Whether the list has a value that fits.
     pub(crate) fn has(&self, value: &str) -> Outcome {
+        let value = &*self.fold(value);
         match &self.broken {
             _ if self.values.iter().any(|(_, pattern)| pattern.matches(value)) => Outcome::Yes,
             Some(reason) => Outcome::Unknown(reason.clone()),
             None => Outcome::No,
         }
+    }
+
+    fn fold<'a>(&self, value: &'a str) -> Cow<'a, str> {
+        if self.matching == Matching::Folded { value.to_lowercase().into() } else { value.into() }
+    }
+
+    /// Whether there is nothing in the list, not even something that could not be told.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.broken.is_none()
+    }
+
+    /// Whether every value fits.
+    pub(crate) fn is_any(&self) -> bool {
+        self.values.iter().any(|(_, pattern)| matches!(pattern, Pattern::Any))
     }
 
     pub(crate) const fn is_broken(&self) -> bool {
@@ -203,19 +314,31 @@ impl Values {
 }
 
 impl LabelMap {
-    fn new(selector: &Selector, subject: &Subject) -> Self {
+    pub(crate) fn of(labels: &Labels, subject: &Subject) -> Self {
+        let labels =
+            labels.iter().map(|(key, values)| (key.clone(), values.iter().map(|text| template(text)).collect()));
+        Self::new(&labels.collect(), subject)
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    fn new(selector: &BTreeMap<String, Vec<Parsed<Template>>>, subject: &Subject) -> Self {
         let is_star = |templates: &Vec<Parsed<Template>>| {
             templates.iter().flatten().any(|template| template.as_literal() == Some("*"))
         };
-        let labels = selector.labels.iter();
+        let labels = selector.iter();
         Self {
-            wildcard: selector.labels.get("*").is_some_and(is_star),
-            labels: labels.map(|(key, values)| (key.clone(), Values::new(values, subject, true))).collect(),
+            wildcard: selector.get("*").is_some_and(is_star),
+            labels: labels
+                .map(|(key, values)| (key.clone(), Values::new(values, subject, Matching::Patterns)))
+                .collect(),
         }
     }
 
     /// AND over keys, OR over the values of a key; a label that the resource does not have fits nothing, not even `*`.
-    fn holds(&self, labels: &BTreeMap<String, String>) -> Outcome {
+    pub(crate) fn holds(&self, labels: &BTreeMap<String, String>) -> Outcome {
         let mut unknown = None;
         for (key, values) in &self.labels {
             if self.wildcard && key == "*" {

@@ -5,43 +5,34 @@ use std::sync::Arc;
 use crate::{
     checker::{AccessChecker, Findings},
     context::{Named, RuleContext, WhereEnvironment},
-    decision::{Asked, Decision, Place, Side, Source},
+    decision::{Decision, Place, Side, Source},
     expand::{Held, Outcome},
-    explain::Explanation,
+    question::Question,
 };
 
 impl AccessChecker {
     /// Whether these roles may be held in a certificate of one's own name (role impersonation, what bots do). Each role
     /// must be allowed by some role of the caller, and none may be denied by any.
     pub fn check_impersonate_roles(&self, roles: &[Named<'_>]) -> Decision {
+        self.every(roles.iter().map(|role| Question::ImpersonateRole(*role)))
+    }
+
+    /// Whether all of this is allowed; nothing at all is not.
+    pub(crate) fn every<'a>(&self, questions: impl Iterator<Item = Question<'a>>) -> Decision {
         let mut last = None;
-        for role in roles {
-            let decision = self.check_impersonate_role(*role);
+        for question in questions {
+            let decision = self.check(&question);
             if !decision.allowed {
                 return decision;
             }
             last = Some(decision);
         }
-        last.unwrap_or_else(|| Decision {
-            allowed: false,
-            reason: self.none_allowed(Asked::ImpersonateRole(String::new())),
-        })
+        last.unwrap_or_else(|| Decision { allowed: false, reason: self.none_allowed(&"nothing") })
     }
 
-    /// What each role of the caller contributes to the impersonation of one role.
-    #[must_use]
-    pub fn explain_impersonate_role(&self, role: Named<'_>) -> Explanation {
+    pub(crate) fn impersonate_role(&self, held: &Held, side: Side, role: Named<'_>) -> Findings {
         let context = RuleContext { impersonate_role: Some(role), ..RuleContext::NONE };
-        let decision = self.check_impersonate_role(role);
-        self.explain(decision, |held, side| self.role_findings(held, side, role, &context))
-    }
-
-    fn check_impersonate_role(&self, role: Named<'_>) -> Decision {
-        let context = RuleContext { impersonate_role: Some(role), ..RuleContext::NONE };
-        self.decide(
-            || Asked::ImpersonateRole(role.name.to_owned()),
-            |held, side| self.role_findings(held, side, role, &context),
-        )
+        self.role_findings(held, side, role, &context)
     }
 
     /// Whether a certificate in another user's name with these roles may be made. One role of the caller must allow the
@@ -68,19 +59,19 @@ impl AccessChecker {
                 return Decision::allow(source);
             }
         }
-        Decision { allowed: false, reason: self.none_allowed(Asked::ImpersonateUser(user.name.to_owned())) }
+        Decision { allowed: false, reason: self.none_allowed(&format_args!("impersonation of user {:?}", user.name)) }
     }
 
     fn role_findings(&self, held: &Held, side: Side, role: Named<'_>, context: &RuleContext<'_>) -> Findings {
         let listed = held.side(side).impersonate_roles().has(role.name);
-        self.finding(held, side, Place::ImpersonateRoles(side), listed, context)
+        self.finding(held, side, Place::List(side, "impersonate.roles"), listed, context)
     }
 
     /// A condition beside `users` may look at a role too: it sees the first one here, and each when roles are checked.
     fn user_findings(&self, held: &Held, side: Side, user: Named<'_>, role: Option<Named<'_>>) -> Findings {
         let context = RuleContext { impersonate_user: Some(user), impersonate_role: role, ..RuleContext::default() };
         let listed = held.side(side).impersonate_users().has(user.name);
-        self.finding(held, side, Place::ImpersonateUsers(side), listed, &context)
+        self.finding(held, side, Place::List(side, "impersonate.users"), listed, &context)
     }
 
     /// What is listed, under the condition beside the list.

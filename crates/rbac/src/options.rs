@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::resources::role::{CertExtension, CreateDatabaseUserMode, CreateHostUserMode, RequireMfa, RoleOptions};
+use domain::resources::role::{CertExtension, RequireMfa, RoleOptions, WebTerminalClipboardMode};
 
 use crate::checker::AccessChecker;
 
@@ -54,7 +54,32 @@ impl RecordingMode {
     }
 }
 
+/// How access is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum RequestStrategy {
+    /// When somebody wants to.
+    #[default]
+    Optional,
+    /// At each login.
+    Always,
+    /// At each login, and with a reason.
+    Reason,
+}
+
+impl RequestStrategy {
+    fn parse(word: &str) -> Self {
+        match word {
+            "always" => Self::Always,
+            "reason" => Self::Reason,
+            _ => Self::Optional,
+        }
+    }
+}
+
 /// The options of all roles of an identity, merged.
+///
+/// Users that are made for a session are not here: only the roles that reach a host or a database count for it, see
+/// [`AccessChecker::host_user`] and [`AccessChecker::database_user`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct MergedOptions {
     /// The longest life of a certificate. Zero when the identity holds no role: then it gets none.
@@ -83,12 +108,6 @@ pub struct MergedOptions {
     pub pin_source_ip: bool,
     /// Which second factor a session needs.
     pub require_session_mfa: RequireMfa,
-    /// What becomes of a database user made for a session.
-    pub create_db_user_mode: CreateDatabaseUserMode,
-    /// What becomes of a host user made for a session.
-    pub create_host_user_mode: CreateHostUserMode,
-    /// The shell of a host user made for a session, when a role says so.
-    pub create_host_user_default_shell: Option<String>,
     /// Whether a desktop user is made for a session.
     pub create_desktop_user: bool,
     /// Whether files may be copied over SSH.
@@ -111,6 +130,14 @@ pub struct MergedOptions {
     pub device_trust_required_of_people: bool,
     /// Whether the old certificate format for old OpenSSH is asked for.
     pub old_ssh_certificates: bool,
+    /// Whether access is asked for by itself at the login, and with a reason.
+    pub request_strategy: RequestStrategy,
+    /// What people are told to ask for.
+    pub request_prompts: Vec<String>,
+    /// Whether the cluster may be used as a SAML identity provider.
+    pub saml_provider: bool,
+    /// Whether nothing may be copied out of the web terminal.
+    pub web_terminal_no_copy: bool,
     /// The extensions of SSH certificates: those of every role, the first of a name counts.
     pub cert_extensions: Vec<CertExtension>,
     /// What is recorded beyond the terminal: of every role.
@@ -169,13 +196,6 @@ impl MergedOptions {
             disconnect_expired_cert: any(|role| role.disconnect_expired_cert),
             pin_source_ip: any(|role| role.pin_source_ip),
             require_session_mfa: strictest_mfa(roles),
-            create_db_user_mode: database_user_mode(roles),
-            create_host_user_mode: host_user_mode(roles),
-            create_host_user_default_shell: roles
-                .iter()
-                .map(|role| &role.create_host_user_default_shell)
-                .find(|shell| !shell.is_empty())
-                .cloned(),
             create_desktop_user: every(|role| role.create_desktop_user == Some(true)),
             ssh_file_copy: every(|role| role.ssh_file_copy != Some(false)),
             desktop_clipboard: every(|role| role.desktop_clipboard != Some(false)),
@@ -187,6 +207,17 @@ impl MergedOptions {
             device_trust_required: any(|role| role.device_trust_mode == "required"),
             device_trust_required_of_people: any(|role| role.device_trust_mode.starts_with("required")),
             old_ssh_certificates: any(|role| role.cert_format == "oldssh"),
+            request_strategy: roles
+                .iter()
+                .map(|role| RequestStrategy::parse(&role.request_access))
+                .max()
+                .unwrap_or_default(),
+            request_prompts: prompts(roles),
+            saml_provider: every(|role| {
+                let saml = role.idp.as_ref().and_then(|idp| idp.saml.as_ref());
+                saml.and_then(|saml| saml.enabled) != Some(false)
+            }),
+            web_terminal_no_copy: any(|role| role.web_terminal_clipboard_mode == WebTerminalClipboardMode::NoCopy),
             cert_extensions: extensions(roles),
             enhanced_recording: roles.iter().flat_map(|role| role.enhanced_recording.iter().cloned()).collect(),
         }
@@ -213,32 +244,11 @@ fn strictest_mfa(roles: &[&RoleOptions]) -> RequireMfa {
     })
 }
 
-/// Made when any role has it made; kept when any role keeps it, since dropping loses what it owns.
-fn database_user_mode(roles: &[&RoleOptions]) -> CreateDatabaseUserMode {
-    use CreateDatabaseUserMode::{BestEffortDrop, Keep, Off, Unspecified};
-    let modes: Vec<_> = roles
-        .iter()
-        .map(|role| match (role.create_db_user_mode, role.create_db_user) {
-            (Unspecified, Some(true)) => Keep,
-            (Unspecified, _) => Off,
-            (mode, _) => mode,
-        })
-        .collect();
-    [Keep, BestEffortDrop].into_iter().find(|mode| modes.contains(mode)).unwrap_or(Off)
-}
-
-/// `off` of any role counts; then `keep` beats `insecure-drop`.
-fn host_user_mode(roles: &[&RoleOptions]) -> CreateHostUserMode {
-    use CreateHostUserMode::{Drop, InsecureDrop, Keep, Off, Unspecified};
-    let modes: Vec<_> = roles
-        .iter()
-        .map(|role| match (role.create_host_user_mode, role.create_host_user) {
-            (Unspecified, Some(true)) | (Drop, _) => InsecureDrop,
-            (Unspecified, Some(false)) => Off,
-            (mode, _) => mode,
-        })
-        .collect();
-    [Off, Keep, InsecureDrop].into_iter().find(|mode| modes.contains(mode)).unwrap_or(Off)
+fn prompts(roles: &[&RoleOptions]) -> Vec<String> {
+    let mut prompts: Vec<String> = roles.iter().map(|role| role.request_prompt.clone()).collect();
+    prompts.retain(|prompt| !prompt.is_empty());
+    prompts.dedup();
+    prompts
 }
 
 fn extensions(roles: &[&RoleOptions]) -> Vec<CertExtension> {

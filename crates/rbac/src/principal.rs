@@ -4,6 +4,8 @@ use std::fmt;
 
 use domain::resources::role::RoleConditions;
 
+use crate::expand::Matching;
+
 macro_rules! principals {
     ($($variant:ident $word:literal $doc:literal,)+) => {
         /// A list of principals in a role.
@@ -67,9 +69,16 @@ impl Principal {
         list.iter().map(String::as_str).collect()
     }
 
-    /// Whether an entry of the list may be a pattern; elsewhere `*` and `^…$` are names like any other.
-    pub(crate) const fn has_patterns(self) -> bool {
-        matches!(self, Self::DatabaseUsers | Self::DatabaseNames | Self::McpTools | Self::GithubOrganizations)
+    /// How the entries of the list are compared; only in some of them `*` and `^…$` are more than names like any other.
+    /// Azure's identities have no case.
+    pub(crate) const fn matching(self) -> Matching {
+        match self {
+            Self::DatabaseUsers | Self::DatabaseNames | Self::McpTools | Self::GithubOrganizations => {
+                Matching::Patterns
+            }
+            Self::AzureIdentities => Matching::Folded,
+            _ => Matching::Exact,
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct Impersonate {
     pub(crate) condition: Option<Parsed<Expression>>,
 }
 
-fn template(text: &str) -> Parsed<Template> {
+pub(crate) fn template(text: &str) -> Parsed<Template> {
     parse_template(text).map_err(|error| format!("{text:?}: {error}"))
 }
 

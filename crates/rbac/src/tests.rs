@@ -1,7 +1,12 @@
 mod access;
+mod kubernetes;
 mod locking;
+mod made_users;
 mod matrix;
 mod merging;
+mod names;
+mod requests;
+mod sessions;
 
 use std::{collections::BTreeMap, sync::Arc};
 

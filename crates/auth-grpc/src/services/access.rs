@@ -9,7 +9,7 @@ use auth::{
     access::explain::{Question, Subject, explain},
 };
 use domain::Error;
-use rbac::{Contribution, Effect, Explanation, Place, Reason, Side};
+use rbac::{Contribution, Effect, Explanation, Reason};
 
 use crate::dispatch::{Row, Who, unary};
 
@@ -47,19 +47,9 @@ fn encode(explanation: &Explanation) -> ExplainResponse {
 fn step(contribution: &Contribution) -> ExplainStep {
     ExplainStep {
         role: contribution.role.to_string(),
-        side: contribution.place.map(|place| side(place).to_string()).unwrap_or_default(),
+        side: contribution.place.and_then(|place| place.side()).map(|side| side.to_string()).unwrap_or_default(),
         rule: contribution.place.map(|place| place.to_string()).unwrap_or_default(),
         matched: matches!(contribution.effect, Effect::Allows | Effect::Denies | Effect::DeniesUnknown(_)),
         reason: contribution.effect.to_string(),
-    }
-}
-
-const fn side(place: Place) -> Side {
-    match place {
-        Place::Rule(side, _)
-        | Place::Labels(side, _)
-        | Place::Principal(side, _)
-        | Place::ImpersonateUsers(side)
-        | Place::ImpersonateRoles(side) => side,
     }
 }

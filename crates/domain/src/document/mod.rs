@@ -7,7 +7,7 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
-use node::{Node, Value};
+use node::{Node, Position, Value};
 use read::{Fault, Unknown, from_node, suggest};
 use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy};
 
@@ -146,7 +146,8 @@ fn read_nodes(text: &str, source_name: &str) -> Result<Vec<Node>, DocumentError>
     let nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(text, options).map_err(|why| {
         let at = why.location().filter(|at| at.line() > 0);
         let at = at.and_then(|at| Some((usize::try_from(at.line()).ok()?, usize::try_from(at.column().max(1)).ok()?)));
-        DocumentError::new(source_name, text, at, plain(&why))
+        let message = duplicate(&why, text, at).unwrap_or_else(|| plain(&why));
+        DocumentError::new(source_name, text, at, message)
     })?;
     let mut documents = Vec::new();
     for node in nodes {
@@ -162,6 +163,22 @@ fn read_nodes(text: &str, source_name: &str) -> Result<Vec<Node>, DocumentError>
     Ok(documents)
 }
 
+/// A key that is there twice: which, and where it was first. The parser knows the second place only; the first is the
+/// nearest line above with the same key at the same depth.
+fn duplicate(why: &serde_saphyr::Error, text: &str, at: Option<Position>) -> Option<String> {
+    let serde_saphyr::Error::DuplicateMappingKey { key, .. } = why.without_snippet() else { return None };
+    let (key, (line, column)) = (key.as_deref()?, at?);
+    let is_first = |text: &str| {
+        let from: String = text.chars().skip(column - 1).collect();
+        let name = from.trim_start_matches(['"', '\'']).strip_prefix(key);
+        let before = text.chars().take(column - 1).all(|c| matches!(c, ' ' | '-'));
+        before && name.is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+    };
+    let above: Vec<&str> = text.lines().take(line - 1).collect();
+    let first = above.iter().rposition(|line| is_first(line)).map(|index| format!(", first in line {}", index + 1));
+    Some(format!("the key {key:?} is there twice{}: keep one", first.unwrap_or_default()))
+}
+
 /// The parser's own words, without its own place.
 fn plain(why: &serde_saphyr::Error) -> String {
     let text = why.to_string();
@@ -175,6 +192,11 @@ fn read_node(node: &Node, text: &str, source_name: &str) -> Result<AnyResource, 
         subject: subject(node),
         path: fault.path.unwrap_or_default(),
         help: fault.help,
+        is_unsupported: node
+            .get("kind")
+            .and_then(Node::text)
+            .and_then(Kind::parse)
+            .is_some_and(|kind| !kind.is_supported()),
         ..DocumentError::new(source_name, text, fault.at.or(node.at), fault.message)
     })
 }
@@ -198,7 +220,20 @@ fn read_kind(node: &Node) -> Result<AnyResource, Fault> {
         let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
         return Err(Fault { help: suggest(word, &words), ..at(format!("there is no kind {word:?}")) });
     };
-    AnyResource::from_node(known, node)?.ok_or_else(|| at(format!("resources of kind {known} are not supported yet")))
+    let read = AnyResource::from_node(known, node)?;
+    let read = read.ok_or_else(|| at(format!("resources of kind {known} are not supported yet")))?;
+    check_spec(node).map(|()| read)
+}
+
+/// A document without a specification is a slip: a file that was cut off, or wrong indentation. Read as "all defaults" it
+/// would empty the resource that has its name.
+fn check_spec(node: &Node) -> Result<(), Fault> {
+    let (at, message) = match node.entry("spec") {
+        None => (node.at, "spec is missing"),
+        Some((key, Node { value: Value::Null, .. })) => (key.at, "spec has nothing in it"),
+        Some(_) => return Ok(()),
+    };
+    Err(Fault { at, help: "write \"spec: {}\" if nothing is to be in it".to_owned(), ..Fault::new(message) })
 }
 
 fn check_version(node: &Node, default: &str, known: &[&str]) -> Result<(), Fault> {

@@ -39,12 +39,17 @@ pub(crate) enum Value {
 }
 
 impl Node {
-    /// The value of a key, when this is a mapping that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+    /// A key with its value, when this is a mapping that has it.
+    pub(crate) fn entry(&self, key: &str) -> Option<(&Key, &Self)> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|(k, _)| k.name == key).map(|(_, node)| node),
+            Value::Map(entries) => entries.iter().find(|(k, _)| k.name == key).map(|(key, node)| (key, node)),
             _ => None,
         }
+    }
+
+    /// The value of a key, when this is a mapping that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        self.entry(key).map(|(_, node)| node)
     }
 
     /// The text, when this is a text.

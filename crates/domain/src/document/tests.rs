@@ -35,7 +35,12 @@ fn a_typo_names_the_nearest_key() {
         ("kind: role\n", "the key \"version\" is missing", "ci.yaml:1:1", "write \"version: v7\""),
         ("version: v7\n", "the key \"kind\" is missing", "ci.yaml:1:1", "kind: role"),
         ("kind: node\nversion: v2\n", "resources of kind node are not supported yet", "ci.yaml:1:7", ""),
-        ("kind: role\nversion: v7\nmetadata: {name: a/b}\n", "the role name must not contain '/'", "ci.yaml", ""),
+        (
+            "kind: role\nversion: v7\nmetadata: {name: a/b}\nspec: {}\n",
+            "the role name must not contain '/'",
+            "ci.yaml",
+            "",
+        ),
         (
             "kind: role\nversion: v7\nmetadata: {name: ci}\nspec:\n  options: {max_session_ttl: 3600}\n",
             "must be a duration like",
@@ -48,13 +53,13 @@ fn a_typo_names_the_nearest_key() {
             "ci.yaml:5:30",
             "",
         ),
-        ("kind: role\nkind: bot\n", "duplicate", "ci.yaml:2:1", ""),
+        ("kind: role\nkind: bot\n", "the key \"kind\" is there twice, first in line 1: keep one", "ci.yaml:2:1", ""),
         ("kind: role\nversion: v7\nmetadata: [a]\n", "metadata: must be a mapping, found a list", "ci.yaml:3:11", ""),
         ("- 3\n", "a document must be a mapping", "ci.yaml:1:3", ""),
         (
-            "kind: bot\r\nversion: v1\r\nmetadata: {name: a}\r\n---\r\nkind: bot\r\nversion: v1\r\nspec: {rolse: []}\r\n",
+            "kind: bot\r\nversion: v1\r\nmetadata: {name: a}\r\nspec: {}\r\n---\r\nkind: bot\r\nversion: v1\r\nspec: {rolse: []}\r\n",
             "spec.rolse: there is no such key",
-            "ci.yaml:7:8",
+            "ci.yaml:8:8",
             "did you mean \"roles\"?",
         ),
         ("kind: bot\nversion: v1\nmetadata: {name: \"a\u{7}b\"}\n", "", "ci.yaml", ""),
@@ -70,11 +75,56 @@ fn a_typo_names_the_nearest_key() {
 }
 
 #[test]
+fn a_key_that_is_there_twice_is_named_with_both_lines() {
+    let head = "kind: role\nversion: v7\nmetadata: {name: ci}\nspec:\n";
+    for (text, message, place) in [
+        (
+            "  allow:\n    logins: [a]\n  deny:\n    logins: [b]\n  allow: {}\n",
+            "\"allow\" is there twice, first in line 5",
+            "9:3",
+        ),
+        (
+            "  allow:\n    rules:\n      - verbs: [a]\n        resources: [x]\n      - verbs: [a]\n        resources: [y]\n        verbs: [b]\n",
+            "\"verbs\" is there twice, first in line 9",
+            "11:9",
+        ),
+        ("  allow: {logins: [a], logins: [b]}\n", "\"logins\" is there twice: keep one", "5:24"),
+        ("  \"allow\" : {}\n  allow: {}\n", "\"allow\" is there twice, first in line 5", "6:3"),
+    ] {
+        let shown = fault(&format!("{head}{text}"));
+        for part in [message, &format!("ci.yaml:{place}")] {
+            assert!(shown.contains(part), "{text}\nshows\n{shown}\nwithout {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_spec_empties_the_resource() {
+    for kind in Kind::ALL {
+        for (spec, message) in [("", "spec is missing"), ("spec:\n", "spec has nothing in it")] {
+            let version = ["v7", "v2", "v1", "v3"].into_iter().find(|version| {
+                let text = format!("kind: {kind}\nversion: {version}\nmetadata: {{name: a}}\nspec: {{}}\n");
+                read_documents(&text, "ci.yaml").is_ok()
+            });
+            let Some(version) = version else {
+                let shown = fault(&format!("kind: {kind}\nversion: v1\nmetadata: {{name: a}}\nspec: {{}}\n"));
+                assert!(shown.contains("not supported yet"), "{kind}: {shown}");
+                continue;
+            };
+            let shown = fault(&format!("kind: {kind}\nversion: {version}\nmetadata: {{name: a}}\n{spec}"));
+            assert!(shown.contains(message), "{kind}: {shown}");
+            assert!(shown.contains(if spec.is_empty() { "ci.yaml:1:1" } else { "ci.yaml:4:1" }), "{kind}: {shown}");
+            assert!(shown.contains("write \"spec: {}\""), "{kind}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn several_documents_and_lists_and_json_are_read() {
-    let yaml = "kind: bot\nversion: v1\nmetadata: {name: a}\n---\n---\nkind: user\nversion: v2\nmetadata: {name: b}\n";
+    let yaml = "kind: bot\nversion: v1\nmetadata: {name: a}\nspec: {}\n---\n---\nkind: user\nversion: v2\nmetadata: {name: b}\nspec: {}\n";
     let kinds = |text| read_documents(text, "-").unwrap().iter().map(AnyResource::kind).collect::<Vec<_>>();
     assert_eq!(kinds(yaml), [Kind::Bot, Kind::User]);
-    let json = r#"[{"kind": "bot", "version": "v1", "metadata": {"name": "\ud83d\ude00"}}, {"kind":"user","version":"v2","metadata":{"name":"b","namespace":"default"}}]"#;
+    let json = r#"[{"kind": "bot", "version": "v1", "metadata": {"name": "\ud83d\ude00"}, "spec": {}}, {"kind":"user","version":"v2","metadata":{"name":"b","namespace":"default"},"spec":{}}]"#;
     assert_eq!(kinds(json), [Kind::Bot, Kind::User]);
 }
 

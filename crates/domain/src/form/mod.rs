@@ -3,12 +3,14 @@
 
 pub mod bytes;
 pub mod choice;
+pub mod cidr;
 pub mod duration;
 pub mod labels;
 pub mod scalar;
 pub mod time;
 
 pub use bytes::{Bytes, SecretBytes, SecretText};
+pub use cidr::Cidr;
 pub use labels::Labels;
 
 /// Whether a field has its default value, and so is left out.

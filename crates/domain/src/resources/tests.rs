@@ -136,7 +136,7 @@ fn roles_that_make_no_sense_are_refused() {
         let shown = role(version, spec);
         assert!(shown.contains(message), "{spec}: {shown}");
     }
-    assert!(refused("{kind: role, version: v7, metadata: {name: Proxy}}").contains("system role"));
+    assert!(refused("{kind: role, version: v7, metadata: {name: Proxy}, spec: {}}").contains("system role"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use domain::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Family, Named, Principal, RuleContext, Verb};
+use crate::{Family, Named, Principal, Question, RuleContext, Verb};
 
 fn with_rules(name: &str, allow: Vec<Rule>, deny: Vec<Rule>) -> Role {
     role(name, |spec| {
@@ -228,7 +228,7 @@ fn impersonation() {
     assert!(!denied.check_impersonate_user(named("root"), &[named("x")]).allowed);
     assert!(!denied.check_impersonate_user(named("svc"), &[named("x"), named("admin")]).allowed);
     assert!(!denied.check_impersonate_roles(&[named("admin")]).allowed);
-    insta::assert_snapshot!(denied.explain_impersonate_role(named("admin")).to_string(), @r#"
+    insta::assert_snapshot!(denied.explain(&Question::ImpersonateRole(named("admin"))).to_string(), @r#"
     denied: denied by role "no", spec.deny.impersonate.roles
       role "yes", spec.allow.impersonate.roles: allows
       role "no", spec.deny.impersonate.roles: denies

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 use domain::resources::role::{
-    CertExtension, CreateDatabaseUserMode, CreateHostUserMode, PortForwarding, RecordSession, RequireMfa, RoleOptions,
-    SshPortForwarding,
+    CertExtension, IdpOptions, IdpSamlOptions, PortForwarding, RecordSession, RequireMfa, RoleOptions,
+    SshPortForwarding, WebTerminalClipboardMode,
 };
 
 use super::*;
-use crate::{LockingMode, RecordingMode};
+use crate::{LockingMode, RecordingMode, RequestStrategy};
 
 fn merged(options: impl IntoIterator<Item = RoleOptions>) -> crate::MergedOptions {
     checker(options.into_iter().enumerate().map(|(i, options)| role(&i.to_string(), |spec| spec.options = options)))
@@ -29,9 +29,11 @@ fn the_stricter_option_wins() {
             ..RecordSession::default()
         }),
         require_session_mfa: RequireMfa::HardwareKeyPin,
-        create_host_user_mode: CreateHostUserMode::InsecureDrop,
-        create_db_user_mode: CreateDatabaseUserMode::BestEffortDrop,
         desktop_clipboard: Some(false),
+        request_access: "reason".into(),
+        request_prompt: "ask".into(),
+        web_terminal_clipboard_mode: WebTerminalClipboardMode::NoCopy,
+        idp: Some(IdpOptions { saml: Some(IdpSamlOptions { enabled: Some(false) }) }),
         port_forwarding: Some(false),
         cert_extensions: vec![CertExtension { name: "x".into(), value: "1".into(), ..CertExtension::default() }],
         ..RoleOptions::default()
@@ -42,9 +44,10 @@ fn the_stricter_option_wins() {
         max_connections: 7,
         pin_source_ip: true,
         lock: "strict".into(),
+        request_access: "always".into(),
+        web_terminal_clipboard_mode: WebTerminalClipboardMode::Unrestricted,
         ssh_file_copy: Some(false),
         require_session_mfa: RequireMfa::HardwareKeyTouch,
-        create_host_user_mode: CreateHostUserMode::Keep,
         ssh_port_forwarding: Some(SshPortForwarding {
             local: Some(PortForwarding { enabled: Some(true) }),
             remote: Some(PortForwarding { enabled: Some(false) }),
@@ -62,10 +65,10 @@ fn the_stricter_option_wins() {
         assert_eq!(both.lock, Some(LockingMode::Strict));
         assert_eq!((both.record_default, both.record_ssh), (RecordingMode::Strict, RecordingMode::BestEffort));
         assert_eq!(both.require_session_mfa, RequireMfa::HardwareKeyTouchAndPin);
-        assert_eq!(both.create_host_user_mode, CreateHostUserMode::Keep);
-        assert_eq!(both.create_db_user_mode, CreateDatabaseUserMode::BestEffortDrop);
         assert!(both.local_port_forwarding && !both.remote_port_forwarding);
         assert_eq!(both.cert_extensions.len(), 1);
+        assert_eq!((both.request_strategy, both.request_prompts), (RequestStrategy::Reason, vec!["ask".to_owned()]));
+        assert!(both.web_terminal_no_copy && !both.saml_provider);
     }
 }
 

@@ -1,6 +1,9 @@
 //! `kubernetes_resources`: what each version of the role allows to be written there.
 
-use super::{KubernetesResource, RoleConditions, validate::invalid};
+use super::{
+    KubernetesResource, RequestKubernetesResource, RoleConditions,
+    validate::{check_pattern, invalid},
+};
 use crate::Error;
 
 const VERBS: &[&str] =
@@ -31,6 +34,19 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("ingress", "ingresses", "networking.k8s.io", true),
 ];
 
+/// The name that roles of v7 have for a kind of Kubernetes, which has the plural name; none for kinds that are no part of
+/// Kubernetes itself.
+#[must_use]
+pub fn singular_of(api_group: &str, plural: &str) -> Option<&'static str> {
+    KINDS.iter().find(|(_, name, group, _)| *name == plural && *group == api_group).map(|(singular, ..)| *singular)
+}
+
+/// Whether objects of a kind live in no namespace, as far as the kind is known by either of its names.
+#[must_use]
+pub fn is_cluster_wide(kind: &str) -> bool {
+    KINDS.iter().any(|(singular, plural, _, is_namespaced)| !is_namespaced && (*singular == kind || *plural == kind))
+}
+
 pub(super) fn check(path: &str, conditions: &RoleConditions, version: u8) -> Result<(), Error> {
     for (index, resource) in conditions.kubernetes_resources.iter().enumerate() {
         let path = format!("{path}.kubernetes_resources[{index}]");
@@ -43,18 +59,37 @@ pub(super) fn check(path: &str, conditions: &RoleConditions, version: u8) -> Res
             return invalid(&format!("{path}.name"), "must be set, \"*\" for all");
         }
         check_verbs(&format!("{path}.verbs"), &resource.verbs)?;
+        for (key, value) in [
+            ("kind", &resource.kind),
+            ("api_group", &resource.api_group),
+            ("namespace", &resource.namespace),
+            ("name", &resource.name),
+        ] {
+            check_pattern(&format!("{path}.{key}"), value)?;
+        }
     }
     for (index, resource) in
         conditions.request.iter().flat_map(|request| request.kubernetes_resources.iter().enumerate())
     {
-        if version < 8 && !resource.api_group.is_empty() {
-            return invalid(
-                &format!("{path}.request.kubernetes_resources[{index}].api_group"),
-                "needs a role of version v8",
-            );
-        }
+        check_request(&format!("{path}.request.kubernetes_resources[{index}]"), resource, version)?;
     }
     Ok(())
+}
+
+/// What may be asked for: a kind, without saying which of its objects.
+fn check_request(path: &str, resource: &RequestKubernetesResource, version: u8) -> Result<(), Error> {
+    let anything = KubernetesResource {
+        kind: resource.kind.clone(),
+        namespace: "*".to_owned(),
+        name: "*".to_owned(),
+        verbs: vec!["*".to_owned()],
+        api_group: resource.api_group.clone(),
+    };
+    match version {
+        8.. => check_v8(path, &anything),
+        7 => check_v7(path, &anything),
+        _ => check_v6(path, &anything),
+    }
 }
 
 fn check_verbs(path: &str, verbs: &[String]) -> Result<(), Error> {

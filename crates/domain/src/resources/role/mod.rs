@@ -5,6 +5,9 @@ mod conditions;
 mod defaults;
 mod kubernetes;
 mod options;
+mod policies;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 pub use choices::require_mfa;
@@ -15,6 +18,7 @@ pub use conditions::{
     RequestKubernetesResource, RoleConditions, Rule, SessionJoinPolicy, SessionRequirePolicy, SpiffeCondition,
 };
 pub use defaults::MAX_SESSION_TTL;
+pub use kubernetes::{is_cluster_wide, singular_of};
 pub use options::{
     CertExtension, CertExtensionMode, CertExtensionType, IdpOptions, IdpSamlOptions, PortForwarding, RecordSession,
     RoleOptions, SshPortForwarding,

@@ -41,8 +41,9 @@ impl Role {
             check_lists(path, conditions)?;
             check_expressions(path, conditions)?;
             super::kubernetes::check(path, conditions, self.version_number())?;
+            super::policies::check(path, conditions)?;
         }
-        Ok(())
+        super::policies::check_sides(&self.spec.allow, &self.spec.deny)
     }
 }
 
@@ -50,7 +51,7 @@ pub(super) fn invalid<T>(path: &str, message: &str) -> Result<T, Error> {
     Err(Error::invalid(format!("{path}: {message}")))
 }
 
-fn one_of(path: &str, value: &str, words: &[&str]) -> Result<(), Error> {
+pub(super) fn one_of(path: &str, value: &str, words: &[&str]) -> Result<(), Error> {
     if value.is_empty() || words.contains(&value) {
         return Ok(());
     }
@@ -114,7 +115,7 @@ fn check_rules(path: &str, rules: &[Rule]) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_where(path: &str, text: &str) -> Result<(), Error> {
+pub(super) fn check_where(path: &str, text: &str) -> Result<(), Error> {
     match text {
         "" => Ok(()),
         text => predicate::parse_where(text).map(|_| ()).or_else(|why| invalid(path, &why.to_string())),
@@ -158,7 +159,11 @@ fn check_count(allow: &RoleConditions, deny: &RoleConditions) -> Result<(), Erro
         .map(|conditions| {
             let labels = selectors(conditions).into_iter().flat_map(|(_, labels)| labels.iter());
             let values = labels.flat_map(|(_, values)| values.iter());
-            values.chain(lists(conditions).into_iter().flat_map(|(_, list)| list)).filter(is_expression).count()
+            let listed = lists(conditions).into_iter().flat_map(|(_, _, list)| list);
+            let objects = conditions.kubernetes_resources.iter();
+            let objects = objects.flat_map(|object| [&object.kind, &object.api_group, &object.namespace, &object.name]);
+            let paths = conditions.spiffe.iter().map(|entry| &entry.path);
+            values.chain(listed).chain(objects).chain(paths).filter(is_expression).count()
         })
         .sum();
     if count > MAX_EXPRESSIONS {
@@ -168,39 +173,60 @@ fn check_count(allow: &RoleConditions, deny: &RoleConditions) -> Result<(), Erro
 }
 
 /// A template, or a pattern: whatever is wrong in it would make it match nothing.
-fn check_pattern(path: &str, value: &str) -> Result<(), Error> {
+pub(super) fn check_pattern(path: &str, value: &str) -> Result<(), Error> {
     if value.contains("{{") {
         return check_template(path, value);
     }
     predicate::Pattern::new(value).map(|_| ()).or_else(|why| invalid(path, &format!("{value:?}: {why}")))
 }
 
-fn check_template(path: &str, value: &str) -> Result<(), Error> {
+pub(super) fn check_template(path: &str, value: &str) -> Result<(), Error> {
     predicate::parse_template(value).map(|_| ()).or_else(|why| invalid(path, &format!("{value:?}: {why}")))
 }
 
-fn lists(conditions: &RoleConditions) -> [(&'static str, &[String]); 15] {
-    [
-        ("logins", &conditions.logins),
-        ("windows_desktop_logins", &conditions.windows_desktop_logins),
-        ("kubernetes_groups", &conditions.kubernetes_groups),
-        ("kubernetes_users", &conditions.kubernetes_users),
-        ("db_users", &conditions.db_users),
-        ("db_names", &conditions.db_names),
-        ("db_roles", &conditions.db_roles),
-        ("aws_role_arns", &conditions.aws_role_arns),
-        ("azure_identities", &conditions.azure_identities),
-        ("gcp_service_accounts", &conditions.gcp_service_accounts),
-        ("host_groups", &conditions.host_groups),
-        ("host_sudoers", &conditions.host_sudoers),
-        ("desktop_groups", &conditions.desktop_groups),
-        ("impersonate.roles", conditions.impersonate.as_ref().map_or(&[], |to| &to.roles)),
-        ("impersonate.users", conditions.impersonate.as_ref().map_or(&[], |to| &to.users)),
-    ]
+/// The lists of names, and whether an entry of each may be a pattern; elsewhere `*` and `^…$` are names like any other.
+fn lists(conditions: &RoleConditions) -> Vec<(&'static str, bool, &[String])> {
+    let c = conditions;
+    let mut lists: Vec<(&'static str, bool, &[String])> = vec![
+        ("logins", false, &c.logins),
+        ("windows_desktop_logins", false, &c.windows_desktop_logins),
+        ("kubernetes_groups", false, &c.kubernetes_groups),
+        ("kubernetes_users", false, &c.kubernetes_users),
+        ("db_users", true, &c.db_users),
+        ("db_names", true, &c.db_names),
+        ("db_roles", false, &c.db_roles),
+        ("aws_role_arns", false, &c.aws_role_arns),
+        ("azure_identities", false, &c.azure_identities),
+        ("gcp_service_accounts", false, &c.gcp_service_accounts),
+        ("host_groups", false, &c.host_groups),
+        ("host_sudoers", false, &c.host_sudoers),
+        ("desktop_groups", false, &c.desktop_groups),
+    ];
+    lists.extend(c.mcp.iter().map(|mcp| ("mcp.tools", true, mcp.tools.as_slice())));
+    lists.extend(c.github_permissions.iter().map(|entry| ("github_permissions.orgs", true, entry.orgs.as_slice())));
+    lists.extend(c.spiffe.iter().map(|entry| ("spiffe.dns_sans", true, entry.dns_sans.as_slice())));
+    lists.extend(c.join_sessions.iter().map(|policy| ("join_sessions.roles", true, policy.roles.as_slice())));
+    if let Some(part) = &c.impersonate {
+        lists.extend([("impersonate.roles", true, part.roles.as_slice()), ("impersonate.users", true, &part.users)]);
+    }
+    if let Some(part) = &c.request {
+        lists.extend([("request.roles", true, part.roles.as_slice())]);
+        lists.push(("request.search_as_roles", true, &part.search_as_roles));
+        lists.extend(part.claims_to_roles.iter().map(|map| ("request.claims_to_roles", true, map.roles.as_slice())));
+        lists.extend(part.annotations.values().map(|values| ("request.annotations", false, values.as_slice())));
+    }
+    if let Some(part) = &c.review_requests {
+        lists.extend([("review_requests.roles", true, part.roles.as_slice())]);
+        lists.push(("review_requests.preview_as_roles", true, &part.preview_as_roles));
+        lists.extend(
+            part.claims_to_roles.iter().map(|map| ("review_requests.claims_to_roles", true, map.roles.as_slice())),
+        );
+    }
+    lists
 }
 
 fn check_lists(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
-    for (name, values) in lists(conditions) {
+    for (name, has_patterns, values) in lists(conditions) {
         let path = format!("{path}.{name}");
         if values.len() > MAX_ENTRIES {
             return invalid(&path, &format!("has {} entries, at most {MAX_ENTRIES} are allowed", values.len()));
@@ -212,7 +238,9 @@ fn check_lists(path: &str, conditions: &RoleConditions) -> Result<(), Error> {
             if value.chars().any(char::is_control) {
                 return invalid(&path, "an entry must not contain control characters");
             }
-            if value.contains("{{") {
+            if has_patterns {
+                check_pattern(&path, value)?;
+            } else if value.contains("{{") {
                 check_template(&path, value)?;
             }
         }
@@ -237,14 +265,6 @@ fn check_expressions(path: &str, conditions: &RoleConditions) -> Result<(), Erro
             && let Err(why) = predicate::parse_labels_expression(text)
         {
             return invalid(&format!("{path}.{name}"), &why.to_string());
-        }
-    }
-    if let Some(impersonate) = &conditions.impersonate {
-        check_where(&format!("{path}.impersonate.where"), &impersonate.condition)?;
-    }
-    for spiffe in &conditions.spiffe {
-        if !spiffe.path.starts_with('/') && !spiffe.path.starts_with('^') {
-            return invalid(&format!("{path}.spiffe"), &format!("path must begin with /, found {:?}", spiffe.path));
         }
     }
     Ok(())
