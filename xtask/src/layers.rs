@@ -38,6 +38,9 @@ const ADAPTERS: [&str; 1] = ["storage-sqlite"];
 const NOT_IN_TBOT: [&str; 10] =
     ["ca", "keystore", "storage", "storage-sqlite", "store", "audit", "auth", "auth-grpc", "rusqlite", "daemon"];
 
+/// The authority's half of the join methods, as `cargo tree` names a feature.
+const VERIFYING: &str = "join feature \"verify\"";
+
 /// Checks every edge between our crates, then the trees of the binaries.
 pub(crate) fn run() -> Result<()> {
     let output = Command::new("cargo")
@@ -61,6 +64,9 @@ pub(crate) fn run() -> Result<()> {
     }
     let tree = tree(&["-p", "tbot"])?;
     complaints.extend(NOT_IN_TBOT.iter().filter(|name| links(&tree, name)).map(|name| format!("tbot links {name}")));
+    if tree.lines().any(|line| line == VERIFYING) {
+        complaints.push(format!("tbot links {VERIFYING}"));
+    }
     for banned in ["ring", "openssl", "openssl-sys"] {
         if links(&self::tree(&["--workspace"])?, banned) {
             complaints.push(format!("{banned} is in the tree: cargo tree -i {banned}"));

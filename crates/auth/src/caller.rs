@@ -1,23 +1,31 @@
 //! Who asks: read from what the peer showed, and checked again on every request of a live connection.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use clock::Timestamp;
 use crypto::x509;
 use domain::{
     Error,
+    error::Reason,
     identity::{Identity, UserType},
     role::SystemRole,
 };
 use rbac::AccessChecker;
 
 use crate::Auth;
+
+/// How much older than its user a certificate may look: its times are whole seconds, and the clocks of two servers differ.
+///
+/// A certificate that was issued before its user was made belonged to another user of that name, who was removed. What this
+/// allows: a user who was removed and made again keeps what was issued in the last seconds before.
+const CREATION_LEEWAY: Duration = Duration::from_secs(10);
 
 /// What a peer showed when it connected; verified by the handshake, not yet decided.
 #[derive(Debug, Clone)]
@@ -37,6 +45,8 @@ pub struct Caller {
     access: Arc<AccessChecker>,
     who: Who,
     remote: String,
+    /// When the certificate was issued.
+    issued_at: Option<Timestamp>,
     /// Set once it is known that nothing is pending for this credential any more; nothing ever will be again.
     has_arrived: AtomicBool,
 }
@@ -57,6 +67,7 @@ impl Caller {
             access: Arc::new(AccessChecker::nobody()),
             who: Who::Anonymous,
             remote: remote.into(),
+            issued_at: None,
             has_arrived: AtomicBool::new(false),
         }
     }
@@ -74,6 +85,7 @@ impl Caller {
             access,
             who: Who::System(SystemRole::Auth),
             remote: "local".to_owned(),
+            issued_at: None,
             has_arrived: AtomicBool::new(false),
         }
     }
@@ -93,9 +105,19 @@ impl Caller {
         self.has_arrived.store(true, Ordering::Relaxed);
     }
 
+    /// When the caller's certificate was issued, if it showed one.
+    pub(crate) fn issued_at(&self) -> Option<Timestamp> {
+        self.issued_at
+    }
+
     /// What the caller may do.
     pub fn access(&self) -> &AccessChecker {
         &self.access
+    }
+
+    /// The same, to be compared: it is another one after any role changed.
+    pub(crate) fn shared_access(&self) -> Arc<AccessChecker> {
+        Arc::clone(&self.access)
     }
 
     /// Where the call comes from: an address with port, or `local`.
@@ -105,7 +127,9 @@ impl Caller {
 
     /// The address without its port.
     pub fn remote_ip(&self) -> String {
-        self.remote.parse::<SocketAddr>().map_or_else(|_| self.remote.clone(), |address| address.ip().to_string())
+        self.remote
+            .parse::<SocketAddr>()
+            .map_or_else(|_| self.remote.clone(), |address| address.ip().to_canonical().to_string())
     }
 
     /// Whether nobody is known.
@@ -185,27 +209,36 @@ impl Auth {
             access,
             who: Who::LocalAdmin,
             remote: "local".to_owned(),
+            issued_at: None,
             has_arrived: AtomicBool::new(false),
         }
     }
 
     fn certificate_holder(&self, certificate: &x509::Certificate, remote: &str) -> Result<Caller, Error> {
         if certificate.not_after() <= self.clock.now() {
-            return Err(Error::denied("access denied: the client certificate has expired"));
+            return Err(Error::denied("access denied: the client certificate has expired").because(Reason::Expired));
         }
         let (mut identity, from_host_authority) = self.trusted_identity(certificate)?;
         identity.expires = Some(certificate.not_after());
         if !identity.pinned_ip.is_empty() && !same_address(&identity.pinned_ip, remote) {
-            return Err(Error::denied("access denied: the client certificate is good for another address only"));
+            return Err(Error::denied("access denied: the client certificate is good for another address only")
+                .because(Reason::OtherAddress));
         }
         let (who, access) = match (from_host_authority, identity.system_role()) {
             (true, Some(role)) => (Who::System(role), self.roles.system(&identity.username, role)),
-            (false, None) => (Who::User, self.user_access(&identity)?),
+            (false, None) => (Who::User, self.user_access(&identity, certificate)?),
             // A user certificate that claims to be a host, or a host's that claims to be a user: never issued by us.
-            _ => return Err(Error::denied("access denied: the certificate is of no use here")),
+            _ => return Err(useless()),
         };
         self.refuse_locked(&identity, None)?;
-        Ok(Caller { identity, access, who, remote: remote.to_owned(), has_arrived: AtomicBool::new(false) })
+        Ok(Caller {
+            identity,
+            access,
+            who,
+            remote: remote.to_owned(),
+            issued_at: Some(issued_at(certificate)),
+            has_arrived: AtomicBool::new(false),
+        })
     }
 
     /// What the certificate says, if one of our authorities that is still trusted signed it, and whether it was the host one.
@@ -218,21 +251,28 @@ impl Auth {
         if !from_user && !signed_by(&signers.host_certificates) {
             return Err(Error::denied(
                 "access denied: the authority of the client certificate is not trusted any more",
-            ));
+            )
+            .because(Reason::UntrustedCertificate));
         }
-        let identity = Identity::from_subject(certificate.subject())
-            .map_err(|_| Error::denied("access denied: the client certificate is of no use here"))?;
+        let identity = Identity::from_subject(certificate.subject()).map_err(|_| useless())?;
         if identity.teleport_cluster != self.cluster() {
-            return Err(Error::denied("access denied: the client certificate belongs to another cluster"));
+            return Err(Error::denied("access denied: the client certificate belongs to another cluster")
+                .because(Reason::UntrustedCertificate));
         }
         Ok((identity, !from_user))
     }
 
-    fn user_access(&self, identity: &Identity) -> Result<Arc<AccessChecker>, Error> {
-        let snapshot = self.cache.snapshot();
-        if snapshot.user(&identity.username).is_none() {
-            return Err(Error::denied("access denied: the user does not exist any more"));
+    /// Refuses a certificate whose user does not exist, or is another one than it was issued to.
+    pub(crate) fn require_user_of(&self, identity: &Identity, certificate: &x509::Certificate) -> Result<(), Error> {
+        let issued_at = issued_at(certificate).saturating_add(CREATION_LEEWAY).unwrap_or(Timestamp::MAX);
+        match self.cache.snapshot().user(&identity.username) {
+            Some(user) if user.spec.created_by.time.is_none_or(|made| made <= issued_at) => Ok(()),
+            _ => Err(Error::denied("access denied: the user does not exist any more").because(Reason::UnknownUser)),
         }
+    }
+
+    fn user_access(&self, identity: &Identity, certificate: &x509::Certificate) -> Result<Arc<AccessChecker>, Error> {
+        self.require_user_of(identity, certificate)?;
         self.access(&identity.username, &identity.roles, &identity.traits)
     }
 
@@ -245,6 +285,36 @@ impl Auth {
     }
 }
 
+/// When a certificate of ours was issued, by the clock of that time.
+pub(crate) fn issued_at(certificate: &x509::Certificate) -> Timestamp {
+    certificate.not_before().saturating_add(ca::BACKDATING).unwrap_or(Timestamp::MAX)
+}
+
+/// A certificate that is nobody's who could ask for something here.
+pub(crate) fn useless() -> Error {
+    Error::denied("access denied: the presented certificate is of no use here").because(Reason::WrongCertificate)
+}
+
 fn same_address(pinned: &str, remote: &str) -> bool {
-    remote.parse::<SocketAddr>().is_ok_and(|address| address.ip().to_string() == pinned)
+    // An IPv4 peer of a socket that listens on IPv6 shows as ::ffff:a.b.c.d.
+    let pinned = pinned.parse::<IpAddr>().map(|address| address.to_canonical());
+    remote.parse::<SocketAddr>().is_ok_and(|address| pinned == Ok(address.ip().to_canonical()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        for remote in ["192.0.2.7:1", "[::ffff:192.0.2.7]:1"] {
+            for pinned in ["192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207"] {
+                assert!(same_address(pinned, remote), "{pinned} {remote}");
+            }
+        }
+        assert!(same_address("2001:db8:0::7", "[2001:db8::7]:1"));
+        for (pinned, remote) in [("192.0.2.8", "192.0.2.7:1"), ("x", "x"), ("192.0.2.7", "local"), ("", "[::]:1")] {
+            assert!(!same_address(pinned, remote), "{pinned} {remote}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use domain::{
     resources::{AuditConfig, AuthPreference, NetworkingConfig, SessionRecordingConfig, auth_preference::SecondFactor},
 };
 use rbac::{RuleContext, Verb};
-use store::{Change, Keyed};
+use store::{Change, Keyed, Receipt};
 
 use crate::{Auth, Caller, Operation, decide::Asked};
 
@@ -87,6 +87,14 @@ fn permit<T: Setting>(auth: &Auth, caller: &Caller, verbs: &[Verb]) -> Result<()
 /// The name of the only resource of a kind.
 fn name<T: Keyed>() -> &'static str {
     T::KIND.singleton_name().unwrap_or_default()
+}
+
+/// Stores a setting over exactly the one that was looked at.
+async fn replace<T: Setting>(auth: &Auth, caller: &Caller, setting: &T) -> Result<Receipt, Error> {
+    let mut change = auth.store.change();
+    let stored = change.read::<T>(name::<T>()).await?;
+    refuse_static(stored.as_ref())?;
+    T::record(change.upsert(setting)?, caller, stored.as_ref(), setting).commit().await
 }
 
 /// Refuses to change what the configuration file says: the next start would undo it silently.

@@ -6,10 +6,10 @@ use std::{
 };
 
 use clock::Timestamp;
-use domain::{Error, Kind, identity::Identity, resources::user::Traits, role::SystemRole};
+use domain::{Error, Kind, error::Reason as Why, identity::Identity, resources::user::Traits, role::SystemRole};
 use rbac::{
     AccessChecker, CompiledRole, Decision, LockingMode, Reason, RoleSet, RuleContext, Verb,
-    locks::{LockSubject, LockView, STALE_AFTER},
+    locks::{LockSubject, LockView, Locked, STALE_AFTER},
 };
 use store::{Cache, Snapshot};
 
@@ -72,7 +72,8 @@ impl Roles {
         for name in roles {
             let Some(compiled) = kept.compiled(name, &snapshot) else {
                 tracing::warn!(user, role = name, "an identity names a role that does not exist and is refused");
-                return Err(Error::denied("access denied: a role of this identity does not exist any more"));
+                return Err(Error::denied("access denied: a role of this identity does not exist any more")
+                    .because(Why::RoleMissing));
             };
             set.push(compiled);
         }
@@ -164,7 +165,7 @@ impl Auth {
             Ok(()) => Ok(()),
             Err(reason) => {
                 self.record_denial(caller, asked, &reason);
-                Err(Error::denied("access denied"))
+                Err(Error::denied("access denied").because(Why::AccessDenied))
             }
         }
     }
@@ -215,8 +216,10 @@ impl Auth {
             as_of: self.cache.as_of(),
             stale_after: STALE_AFTER,
         };
-        rbac::locks::check(view, &subject, mode, self.clock.now())
-            .map(|_| ())
-            .map_err(|locked| Error::denied(locked.to_string()))
+        rbac::locks::check(view, &subject, mode, self.clock.now()).map(|_| ()).map_err(|locked| match locked {
+            Locked::InForce { refusal, .. } => Error::denied(refusal).because(Why::Locked),
+            // Nobody has shut this caller out; asking again is right.
+            stale @ Locked::Stale { .. } => Error::unavailable(stale.to_string()),
+        })
     }
 }

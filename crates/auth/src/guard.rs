@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use audit::ResourceMetadata;
-use domain::{Error, Kind, error::Kind as ErrorKind, resources::token};
+use domain::{Error, Kind, Stored, error::Kind as ErrorKind, resources::token};
 use rbac::{Named, RuleContext, Verb};
-use store::{Change, Keyed, ListRequest, Page};
+use store::{Change, Keyed, ListRequest, Page, settle};
 
-use crate::{Auth, Caller, Operation, decide::Asked};
+use crate::{Auth, Caller, Operation, decide::Asked, roles};
 
-/// How often an upsert looks again because somebody else wrote in between.
-const UPSERT_ATTEMPTS: usize = 8;
+/// What storing something takes that may or may not be there.
+pub(crate) const UPSERT: [Verb; 2] = [Verb::Create, Verb::Update];
 
 /// One operation of one caller.
 #[derive(Clone, Copy)]
@@ -28,7 +28,12 @@ pub(crate) trait Written: Keyed {
     /// Fills in what only the server writes, and refuses what may not be made or changed by this way.
     fn settle(&mut self, old: Option<&Self>, guard: &Guard<'_>) -> Result<(), Error>;
 
-    /// Adds the conditions and the audit event of the change.
+    /// The roles that it gives, which must exist.
+    fn roles(&self) -> &[String] {
+        &[]
+    }
+
+    /// Adds the audit event of the change.
     fn record(&self, change: Change, old: Option<&Self>, guard: &Guard<'_>) -> Change;
 }
 
@@ -70,8 +75,19 @@ impl<'a> Guard<'a> {
 
     /// The same for a kind with groups.
     pub(crate) async fn fetch_in<T: Keyed>(&self, group: &str, name: &str, verbs: &[Verb]) -> Result<T, Error> {
+        self.fetch_for(&mut self.auth.store.change(), group, name, verbs).await
+    }
+
+    /// The same for a change, which then happens only to what was asked about.
+    pub(crate) async fn fetch_for<T: Keyed>(
+        &self,
+        change: &mut Change,
+        group: &str,
+        name: &str,
+        verbs: &[Verb],
+    ) -> Result<T, Error> {
         self.may(T::KIND, verbs)?;
-        match self.auth.store.repository::<T>().fetch_in(group, name).await {
+        match change.fetch_in::<T>(group, name).await {
             Ok(resource) => self.on(&resource, verbs).map(|()| resource),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let context =
@@ -99,51 +115,71 @@ impl<'a> Guard<'a> {
         self.may(T::KIND, &[Verb::Create])?;
         self.settle(&mut new, None)?;
         self.on(&new, &[Verb::Create])?;
-        let change = self.auth.store.change().create(&new)?;
-        Ok(new.record(change, None, self).commit().await?.stamp(new))
+        let receipt = settle(|| async {
+            let change = self.auth.store.change().create(&new)?;
+            self.record(change, &new, None).await?.commit().await
+        });
+        Ok(receipt.await?.stamp(new))
     }
 
     /// Replaces a resource that still has the revision that `new` carries.
-    pub(crate) async fn update<T: Written>(&self, mut new: T) -> Result<T, Error> {
-        let old = self.fetch_in::<T>(new.group(), new.name(), &[Verb::Update]).await?;
+    pub(crate) async fn update<T: Written>(&self, new: T) -> Result<T, Error> {
+        settle(|| self.replace(new.clone())).await
+    }
+
+    async fn replace<T: Written>(&self, mut new: T) -> Result<T, Error> {
+        let mut change = self.auth.store.change();
+        let old = self.fetch_for::<T>(&mut change, new.group(), new.name(), &[Verb::Update]).await?;
         self.settle(&mut new, Some(&old))?;
         self.on(&new, &[Verb::Update])?;
-        let change = self.auth.store.change().update(&new)?;
-        Ok(new.record(change, Some(&old), self).commit().await?.stamp(new))
+        let change = change.update(&new)?;
+        Ok(self.record(change, &new, Some(&old)).await?.commit().await?.stamp(new))
     }
 
     /// Stores a resource whether it is there or not, as one change over exactly what was looked at.
     pub(crate) async fn upsert<T: Written>(&self, new: T) -> Result<T, Error> {
-        let verbs = [Verb::Create, Verb::Update];
-        self.may(T::KIND, &verbs)?;
-        let repository = self.auth.store.repository::<T>();
-        for attempt in 1.. {
-            let mut new = new.clone();
-            let old = repository.get_in(new.group(), new.name()).await?;
-            self.settle(&mut new, old.as_ref())?;
-            self.on(&new, &verbs)?;
-            let change = self.auth.store.change();
-            let change = match &old {
-                Some(old) => {
-                    self.on(old, &[Verb::Update])?;
-                    new.metadata_mut().revision.clone_from(&old.metadata().revision);
-                    change.update(&new)?
-                }
-                None => change.create(&new)?,
-            };
-            match new.record(change, old.as_ref(), self).commit().await {
-                Ok(receipt) => return Ok(receipt.stamp(new)),
-                Err(error) if attempt == UPSERT_ATTEMPTS => return Err(error),
-                Err(error) => match error.kind() {
-                    ErrorKind::Conflict | ErrorKind::AlreadyExists => {}
-                    // What was to be replaced has gone; anything else that is missing stays missing.
-                    ErrorKind::NotFound
-                        if old.is_some() && repository.get_in(new.group(), new.name()).await?.is_none() => {}
-                    _ => return Err(error),
-                },
+        self.may(T::KIND, &UPSERT)?;
+        // Before anything is read: any other refusal would say that there is something under this name.
+        self.on(&new, &UPSERT)?;
+        settle(|| self.put(new.clone())).await
+    }
+
+    async fn put<T: Written>(&self, mut new: T) -> Result<T, Error> {
+        let mut change = self.auth.store.change();
+        let stored = change.read_stored::<T>(new.group(), new.name()).await?;
+        let old = stored.as_ref().map(|stored| &stored.value);
+        // Likewise before the old resource has a say in what the new one may be.
+        old.map_or(Ok(()), |old| self.on(old, &[Verb::Update]))?;
+        self.settle(&mut new, old)?;
+        self.on(&new, &UPSERT)?;
+        change = self.record(change, &new, old).await?;
+        change = match stored {
+            Some(stored) => {
+                new.metadata_mut().revision.clone_from(&stored.value.metadata().revision);
+                change.replace(Stored { value: new.clone(), extra: stored.extra })?
             }
-        }
-        Err(Error::unavailable("others write the same thing; try again"))
+            None => change.create(&new)?,
+        };
+        Ok(change.commit().await?.stamp(new))
+    }
+
+    /// Removes a resource as it was when its removal was asked about, with the audit event that `record` adds.
+    pub(crate) async fn delete<T: Keyed>(
+        &self,
+        name: &str,
+        record: impl Fn(Change, &T) -> Result<Change, Error> + Sync,
+    ) -> Result<(), Error> {
+        settle(|| async {
+            let mut change = self.auth.store.change();
+            let old: T = self.fetch_for(&mut change, "", name, &[Verb::Delete]).await?;
+            record(change.delete_exactly(&old)?, &old)?.commit().await.map(|_| ())
+        })
+        .await
+    }
+
+    async fn record<T: Written>(&self, change: Change, new: &T, old: Option<&T>) -> Result<Change, Error> {
+        let change = roles::given(self.auth, change, new.roles()).await?;
+        Ok(new.record(change, old, self))
     }
 
     /// Defaults, the server's own fields, and the rules that hold for every resource of the kind.

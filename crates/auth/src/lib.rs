@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod cluster_config;
 pub mod decide;
 pub mod instances;
+pub mod inventory;
 pub mod joining;
 pub mod locks;
 pub mod metrics;
@@ -29,6 +30,7 @@ mod background;
 mod failure;
 mod guard;
 mod implicit;
+mod query;
 mod rollback;
 mod search;
 mod sweep;
@@ -54,7 +56,6 @@ pub use operation::{Operation, Trace};
 pub use setup::{Config, Ports};
 
 use certificates::{Opened, Signers};
-use rollback::Rollback;
 
 /// How long after its end a bot's identity may still renew, unless configured otherwise.
 pub const DEFAULT_RENEWAL_GRACE: Duration = Duration::from_secs(72 * 3600);
@@ -69,7 +70,6 @@ pub struct Auth {
     pub(crate) random: Random,
     pub(crate) roles: decide::Roles,
     signers: Opened<Signers>,
-    rollback: Rollback,
     failed_joins: FailedJoins,
     pub(crate) denials: audit_log::denials::Denials,
     epoch: AtomicU64,
@@ -102,10 +102,6 @@ impl Auth {
     /// Everything that is kept.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    pub(crate) fn rollback(&self) -> &Rollback {
-        &self.rollback
     }
 
     /// The signing keys, opened at the first use after an authority changed.
@@ -150,8 +146,8 @@ impl Auth {
     }
 
     /// Counts a join that failed before anybody was known; recorded merged, off the commit path.
-    pub(crate) fn failed_join(&self, caller: &Caller, reason: &'static str) {
-        self.metrics.join_failed("token", reason);
-        self.failed_joins.note(caller.remote(), "token", reason);
+    pub(crate) fn failed_join(&self, caller: &Caller, method: &'static str, reason: &'static str) {
+        self.metrics.join_failed(method, reason);
+        self.failed_joins.note(caller.remote(), method, reason);
     }
 }

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod get;
+mod held;
 mod list;
 mod own;
 mod update;
@@ -15,6 +16,7 @@ use store::Change;
 pub use create::create;
 pub use delete::delete;
 pub use get::get;
+pub(crate) use held::given;
 pub use list::{Filter, list};
 pub use own::own;
 pub use update::update;

@@ -1,78 +1,69 @@
 //! A store that is older than what was issued from it: found at start, or by the first bot that is ahead of it.
 
-use std::sync::Arc;
-
-use arc_swap::ArcSwapOption;
 use clock::Timestamp;
 use domain::{Error, resources::Token};
 use serde::{Deserialize, Serialize};
-use storage::{Cursor, Key};
+use storage::{Cursor, Item, Key};
 use store::{Change, Keyed as _, Store};
 
-/// What is known about the last rollback; durable, because single-use tokens that it brought back stay refused.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Known {
-    /// When it was noticed. Locks, deletions and spent tokens of the time before may be gone.
-    pub(crate) rolled_back_at: Timestamp,
-}
+/// How many rollbacks are remembered; what is refused because of one is refused because of the newest.
+const REMEMBERED: usize = 16;
 
-/// The rollback, if there was one.
-pub(crate) struct Rollback {
-    known: ArcSwapOption<(Known, Cursor)>,
+/// The rollbacks that were noticed, oldest first; durable, because single-use tokens that one brought back stay refused.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Rollbacks {
+    /// When each was noticed. Locks, deletions and spent tokens of the time before may be gone.
+    pub(crate) rolled_back_at: Vec<Timestamp>,
 }
 
 fn key() -> Key {
-    Key::new("tessera_rollback", "last")
+    Key::new("tessera_rollback", "all")
 }
 
-/// Adds the note of a rollback to a change, in place of an older one: tokens made since that one may be spent as well.
-pub(crate) fn note(change: Change, now: Timestamp) -> Result<Change, Error> {
-    let value = serde_json::to_vec(&Known { rolled_back_at: now })
+/// The rollbacks that the store knows of.
+pub(crate) async fn known(store: &Store) -> Result<Rollbacks, Error> {
+    store.record(&key()).await?.map_or_else(|| Ok(Rollbacks::default()), |item| decode(&item))
+}
+
+/// Adds a rollback that was noticed now: tokens made since an older one may be spent as well.
+pub(crate) async fn note(mut change: Change, now: Timestamp) -> Result<Change, Error> {
+    let (mut rollbacks, _) = read(&mut change).await?;
+    rollbacks.rolled_back_at.push(now);
+    let excess = rollbacks.rolled_back_at.len().saturating_sub(REMEMBERED);
+    rollbacks.rolled_back_at.drain(..excess);
+    let value = serde_json::to_vec(&rollbacks)
         .map_err(|error| crate::failure::internal("the note of a rollback cannot be written", error))?;
     Ok(change.put_record(key(), value, None))
 }
 
-async fn read(store: &Store) -> Result<Option<Arc<(Known, Cursor)>>, Error> {
-    let Some(item) = store.record(&key()).await? else { return Ok(None) };
-    let known = serde_json::from_slice(&item.value)
-        .map_err(|error| crate::failure::internal("the note of a rollback cannot be read", error))?;
-    Ok(Some(Arc::new((known, item.cursor))))
+/// Adds the rollback that a bot shows by a certificate which the store does not know of.
+///
+/// After one restore each bot shows it, and one note is enough. A certificate that was issued after the newest note was lost
+/// by a restore after that: another one.
+pub(crate) async fn note_shown(mut change: Change, issued_at: Timestamp, now: Timestamp) -> Result<Change, Error> {
+    let (rollbacks, _) = read(&mut change).await?;
+    match rollbacks.rolled_back_at.last() {
+        Some(newest) if issued_at <= *newest => Ok(change),
+        _ => note(change, now).await,
+    }
 }
 
-impl Rollback {
-    /// What the store knows at start.
-    pub(crate) async fn open(store: &Store) -> Result<Self, Error> {
-        Ok(Self { known: ArcSwapOption::new(read(store).await?) })
-    }
+/// Whether a token was stored before the newest rollback was noticed, so that it may have been spent before it.
+pub(crate) async fn predates(change: &mut Change, token: &Token) -> Result<bool, Error> {
+    let (_, Some(noted)) = read(change).await? else { return Ok(false) };
+    let Some(item) = change.read_record(token.key()).await? else { return Ok(false) };
+    // Cursors of another incarnation of the store cannot be compared: such a token is older, too.
+    Ok(item.cursor.partial_cmp(&noted).is_none_or(|order| order.is_lt()))
+}
 
-    /// When a rollback was last noticed.
-    pub(crate) fn at(&self) -> Option<Timestamp> {
-        self.known.load().as_ref().map(|known| known.0.rolled_back_at)
+async fn read(change: &mut Change) -> Result<(Rollbacks, Option<Cursor>), Error> {
+    match change.read_record(key()).await? {
+        None => Ok((Rollbacks::default(), None)),
+        Some(item) => Ok((decode(&item)?, Some(item.cursor))),
     }
+}
 
-    /// Adds the note of a rollback that a bot shows, unless one stands already: after one restore each bot shows it.
-    pub(crate) fn note_shown(&self, change: Change, now: Timestamp) -> Result<Change, Error> {
-        if self.at().is_some() {
-            return Ok(change);
-        }
-        note(change, now)
-    }
-
-    /// Reads what is stored. A failure changes nothing: the note is read again at the next occasion.
-    pub(crate) async fn refresh(&self, store: &Store) {
-        if self.at().is_some() {
-            return;
-        }
-        if let Ok(Some(known)) = read(store).await {
-            self.known.store(Some(known));
-        }
-    }
-
-    /// Whether a token was stored before the rollback was noticed, so that it may have been spent before it.
-    pub(crate) async fn predates(&self, store: &Store, token: &Token) -> Result<bool, Error> {
-        let Some(known) = self.known.load_full() else { return Ok(false) };
-        let Some(item) = store.record(&token.key()).await? else { return Ok(false) };
-        // Cursors of another incarnation of the store cannot be compared: such a token is older, too.
-        Ok(item.cursor.partial_cmp(&known.1).is_none_or(|order| order.is_lt()))
-    }
+fn decode(item: &Item) -> Result<Rollbacks, Error> {
+    serde_json::from_slice(&item.value)
+        .map_err(|error| crate::failure::internal("the note of a rollback cannot be read", error))
 }

@@ -26,14 +26,8 @@ use storage::Backend;
 use store::{Cache, Store};
 
 use crate::{
-    Auth, Caller,
-    audit_log::denials::Denials,
-    certificates::Opened,
-    cluster_config::Setting,
-    decide::Roles,
-    failure::internal,
-    metrics::Metrics,
-    rollback::{self, Rollback},
+    Auth, Caller, audit_log::denials::Denials, certificates::Opened, cluster_config::Setting, decide::Roles,
+    failure::internal, metrics::Metrics, rollback,
 };
 
 /// What the authority stands on.
@@ -84,7 +78,6 @@ impl Auth {
         first_start(&store, &ports, &config).await?;
         complete(&store, &ports, &config).await?;
         notice_older_store(&store, &config).await?;
-        let rollback = Rollback::open(&store).await?;
         let (cache, driver) = Cache::new(store.clone());
         let auth = Arc::new(Self {
             started_at: ports.clock.now(),
@@ -96,7 +89,6 @@ impl Auth {
             random: ports.random,
             roles: Roles::default(),
             signers: Opened::default(),
-            rollback,
             failed_joins: FailedJoins::new(recorder.clone()),
             denials: Denials::new(recorder),
             epoch: AtomicU64::new(1),
@@ -263,8 +255,8 @@ async fn notice_older_store(store: &Store, config: &Config) -> Result<(), Error>
     let file = audit::chain::audit_head::read(path)
         .map_err(|error| internal("the audit-head file in the data directory cannot be read", error))?;
     let stored = audit::chain::last_checkpoint(&**store.backend()).await.map_err(crate::failure::storage_error)?;
-    let Some((found, expected)) = audit::chain::older_store(file.as_ref(), stored.as_ref()) else { return Ok(()) };
-    tracing::warn!(?found, %expected, "the store is older than it was: it was restored from a copy");
+    let Some(lost) = audit::chain::older_store(file.as_ref(), stored.as_ref()) else { return Ok(()) };
+    tracing::warn!(writer = %lost.writer, links = lost.seq, "the store is older than it was: it was restored from a copy");
     let event = RestoreDetected { user: UserMetadata::system(&config.host_id), ..RestoreDetected::default() };
-    rollback::note(store.change().event(&event), store.clock().now())?.commit().await.map(|_| ())
+    rollback::note(store.change().event(&event), store.clock().now()).await?.commit().await.map(|_| ())
 }

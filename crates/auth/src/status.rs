@@ -4,7 +4,11 @@ use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{Error, ca::CaType, resources::CertAuthority, suite::Suite};
 
-use crate::{Auth, Caller, failure::internal};
+use crate::{
+    Auth, Caller,
+    failure::internal,
+    rollback::{self, Rollbacks},
+};
 
 /// The state of the cluster, for `tctl status`. Nothing in it is secret.
 #[derive(Debug, Clone)]
@@ -73,7 +77,7 @@ impl Status {
 /// Denied to strangers; whatever storage says.
 pub async fn status(auth: &Auth, caller: &Caller) -> Result<Status, Error> {
     if caller.is_anonymous() {
-        return Err(Error::denied("access denied"));
+        return Err(Error::denied("access denied").because(domain::error::Reason::AccessDenied));
     }
     let mut authorities = Vec::new();
     for authority in auth.store.all::<CertAuthority>().await? {
@@ -82,19 +86,20 @@ pub async fn status(auth: &Auth, caller: &Caller) -> Result<Status, Error> {
         }
     }
     let suite = auth.cache.snapshot().auth_preference().map(|preference| preference.spec.signature_algorithm_suite);
+    let rollbacks = rollback::known(&auth.store).await?;
     Ok(Status {
         cluster: auth.cluster().to_owned(),
         now: auth.clock.now(),
         started_at: auth.started_at,
-        rolled_back_at: auth.rollback().at(),
-        reasons: reasons(auth),
+        rolled_back_at: rollbacks.rolled_back_at.last().copied(),
+        reasons: reasons(auth, &rollbacks),
         authorities,
         pins: auth.host_certificates()?.iter().map(|certificate| certificate.pin()).collect(),
         suite: suite.unwrap_or_default().effective(),
     })
 }
 
-fn reasons(auth: &Auth) -> Vec<Reason> {
+fn reasons(auth: &Auth, rollbacks: &Rollbacks) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if !auth.is_fresh() {
         let text = match auth.cache.age() {
@@ -103,7 +108,9 @@ fn reasons(auth: &Auth) -> Vec<Reason> {
         };
         reasons.push(Reason { component: "cache", ready: false, text });
     }
-    if let Some(at) = auth.rollback().at() {
+    if !rollbacks.rolled_back_at.is_empty() {
+        let at: Vec<String> = rollbacks.rolled_back_at.iter().map(ToString::to_string).collect();
+        let at = at.join(", ");
         let text = format!(
             "the store was rolled back (noticed {at}): locks, deletions and spent tokens of the time before may be gone"
         );

@@ -7,10 +7,14 @@ use std::{
     time::Duration,
 };
 
+use clock::Timestamp;
 use domain::Error;
-use storage::{Batch, Condition, Item, Write};
+use storage::{Backend, Batch, Condition, Item, Key, Write};
 
-use crate::{Auth, failure::storage_error};
+use crate::{
+    Auth,
+    failure::{internal, storage_error},
+};
 use machine::{Machine, Verdict};
 
 /// How often the sweeper looks.
@@ -21,6 +25,9 @@ const PER_COMMIT: usize = storage::MAX_BATCH_OPERATIONS / 2;
 
 /// How many commits one look makes at most, so that a great many expired items do not crowd out everybody else's commits.
 const COMMITS: usize = 64;
+
+/// How far the mark in the store may be behind the last look: far below what a clock must be off by to be doubted.
+const MARK_EVERY: Duration = Duration::from_secs(3600);
 
 /// What others may know of the sweeper.
 #[derive(Debug, Default)]
@@ -43,12 +50,17 @@ impl Auth {
     /// Sweeps until `stop`.
     pub(crate) async fn sweep(self: Arc<Self>, stop: service::Stop) -> Result<(), Error> {
         let backend = self.store.backend();
-        let mark = audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)?.map(|last| last.time);
+        let mut mark = self.mark().await?;
         let mut machine = Machine::new(mark);
         loop {
-            match machine.look(self.clock.now(), self.clock.boot()) {
+            let now = self.clock.now();
+            match machine.look(now, self.clock.boot()) {
                 Verdict::Sweep => {
                     self.sweeper.set(None);
+                    if mark.is_none_or(|mark| now.duration_since(mark).unsigned_abs() >= MARK_EVERY) {
+                        put_mark(&**backend, now).await?;
+                        mark = Some(now);
+                    }
                     if let Err(error) = self.sweep_once().await {
                         tracing::warn!(%error, "expired items could not be removed; the next look tries again");
                     }
@@ -60,6 +72,21 @@ impl Auth {
                 () = stop.requested() => return Ok(()),
             }
         }
+    }
+
+    /// The last wall time that was believed. A checkpoint's time is none, because checkpoints are made under a wrong clock
+    /// as well: the newest one stands in for a mark only where there is none yet, and is kept as such.
+    async fn mark(&self) -> Result<Option<Timestamp>, Error> {
+        let backend = self.store.backend();
+        if let Some(item) = backend.get(&mark_key()).await.map_err(storage_error)? {
+            let text = std::str::from_utf8(&item.value).unwrap_or_default();
+            return text.parse().map(Some).map_err(|error| internal("the sweeper's time mark cannot be read", error));
+        }
+        let last = audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)?.map(|last| last.time);
+        if let Some(last) = last {
+            put_mark(&**backend, last).await?;
+        }
+        Ok(last)
     }
 
     /// Removes expired items, as many as one look may.
@@ -97,6 +124,15 @@ impl Auth {
         }
         Ok(removed)
     }
+}
+
+fn mark_key() -> Key {
+    Key::new("tessera_sweep", "mark")
+}
+
+async fn put_mark(backend: &dyn Backend, at: Timestamp) -> Result<(), Error> {
+    let batch = Batch::new().put(mark_key(), at.to_string(), None);
+    backend.batch(batch).await.map(|_| ()).map_err(storage_error)
 }
 
 /// Removes each of them if it is still the one that was found, and still expired.

@@ -8,15 +8,15 @@ mod list;
 mod update;
 mod upsert;
 
-use std::collections::BTreeSet;
-
 use audit::events::user::{UserCreate, UserUpdate};
 use domain::{
     Error, Resource as _,
+    error::Reason,
     resources::{
-        Role, User,
+        User,
         user::{CreatedBy, UserRef},
     },
+    role::SystemRole,
 };
 use rbac::Verb;
 use store::Change;
@@ -24,16 +24,27 @@ use store::Change;
 pub use create::create;
 pub use delete::delete;
 pub use get::{Which, get};
-pub use invite::{Invitation, Purpose, invite};
+pub use invite::{Invitation, Purpose, invitation, invite};
 pub use list::{Filter, list};
 pub use update::update;
 pub use upsert::upsert;
 
-use crate::guard::{Guard, Written};
+use crate::{
+    Caller,
+    guard::{Guard, Written},
+};
 
-/// What may be read: with secrets only by those who may read everything of a user.
-const fn reading(with_secrets: bool) -> Verb {
-    if with_secrets { Verb::Read } else { Verb::ReadNoSecrets }
+/// What may be read. The hash of a password and the keys of second factors leave for the administrator of the machine only:
+/// no rule of a role gives them, for whoever has them can pass for the user.
+fn reading(caller: &Caller, with_secrets: bool) -> Result<Verb, Error> {
+    match (with_secrets, caller.system_role()) {
+        (false, _) => Ok(Verb::ReadNoSecrets),
+        (true, Some(SystemRole::Admin)) => Ok(Verb::Read),
+        (true, _) => Err(Error::denied(
+            "access denied: secrets of users can be read on the machine of the auth service only: run tctl there",
+        )
+        .because(Reason::AccessDenied)),
+    }
 }
 
 impl Written for User {
@@ -55,10 +66,11 @@ impl Written for User {
         Ok(())
     }
 
-    fn record(&self, mut change: Change, old: Option<&Self>, guard: &Guard<'_>) -> Change {
-        for role in self.spec.roles.iter().collect::<BTreeSet<_>>() {
-            change = change.require_exists::<Role>(role);
-        }
+    fn roles(&self) -> &[String] {
+        &self.spec.roles
+    }
+
+    fn record(&self, change: Change, old: Option<&Self>, guard: &Guard<'_>) -> Change {
         let (user, resource, connection) =
             (guard.caller.user_metadata(), guard.resource(self), guard.caller.connection());
         let (roles, connector) = (self.spec.roles.clone(), "local".to_owned());

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, time::Duration};
 
-use domain::error::{Error, Kind};
+use domain::error::{Error, Kind, Reason};
 
 /// Why no connection to the auth service could be made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,6 +39,8 @@ pub enum ConnectError {
         address: String,
         /// The alert that it sent.
         reason: String,
+        /// What the alert means for a program, when it says.
+        why: Option<Reason>,
     },
 }
 
@@ -57,7 +59,7 @@ impl ConnectError {
         let (address, text) = (address.to_owned(), chain(error));
         if let Some(tls) = find_tls(error) {
             return match tls {
-                rustls::Error::AlertReceived(alert) => Self::Refused { address, reason: describe_alert(*alert) },
+                rustls::Error::AlertReceived(alert) => Self::refused(address, &format!("{alert:?}")),
                 rustls::Error::InvalidCertificate(problem) => {
                     Self::Untrusted { address, reason: describe_certificate(problem) }
                 }
@@ -67,20 +69,48 @@ impl ConnectError {
         }
         // HTTP/2 keeps only the words of an I/O error, so an alert that arrives after the handshake is read from them.
         match text.split_once("received fatal alert: ") {
-            Some((_, alert)) => Self::Refused { address, reason: describe_alert_name(alert) },
+            Some((_, alert)) => Self::refused(address, alert),
             None => Self::Unreachable { address, reason: text },
+        }
+    }
+
+    /// What the name of a TLS alert says about our certificate.
+    fn refused(address: String, alert: &str) -> Self {
+        let name = alert.split([' ', ':', '"']).next().unwrap_or(alert);
+        let (meaning, why) = match name {
+            "CertificateExpired" => ("the identity has expired", Some(Reason::Expired)),
+            "UnknownCA" => {
+                let meaning = "it was issued by another cluster, or its authority is no longer trusted";
+                (meaning, Some(Reason::UntrustedCertificate))
+            }
+            "CertificateRevoked" | "AccessDenied" => ("it is locked or revoked", Some(Reason::Locked)),
+            // Servers in other languages say no more of an expired one. Taken for expired, it is shown in the grace next,
+            // where a refusal is told with its reason.
+            "BadCertificate" | "CertificateUnknown" => {
+                let meaning = "tls: bad certificate; it has expired or belongs to another cluster";
+                (meaning, Some(Reason::Expired))
+            }
+            "NoApplicationProtocol" => {
+                ("it does not speak this protocol; is this the address of the auth service?", None)
+            }
+            _ => ("the handshake was ended", None),
+        };
+        Self::Refused { address, reason: format!("{meaning} (alert {name})"), why }
+    }
+
+    /// What a program can do about it.
+    const fn why(&self) -> Option<Reason> {
+        match self {
+            Self::Untrusted { .. } => Some(Reason::UntrustedServer),
+            Self::Refused { why, .. } => *why,
+            _ => None,
         }
     }
 }
 
 impl From<ConnectError> for Error {
     fn from(error: ConnectError) -> Self {
-        let (kind, text) = (error.kind(), error.to_string());
-        match kind {
-            Kind::Invalid => Self::invalid(text),
-            Kind::Denied => Self::denied(text),
-            _ => Self::unavailable(text),
-        }
+        Self { reason: error.why(), ..Self::new(error.kind(), error.to_string()) }
     }
 }
 
@@ -118,23 +148,6 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-fn describe_alert(alert: rustls::AlertDescription) -> String {
-    describe_alert_name(&format!("{alert:?}"))
-}
-
-fn describe_alert_name(name: &str) -> String {
-    let name = name.split([' ', ':', '"']).next().unwrap_or(name);
-    let meaning = match name {
-        "CertificateExpired" => "the identity has expired",
-        "UnknownCA" => "it was issued by another cluster, or its authority is no longer trusted",
-        "CertificateRevoked" | "AccessDenied" => "it is locked or revoked",
-        "BadCertificate" | "CertificateUnknown" => "tls: bad certificate; it has expired or belongs to another cluster",
-        "NoApplicationProtocol" => "it does not speak this protocol; is this the address of the auth service?",
-        _ => "the handshake was ended",
-    };
-    format!("{meaning} (alert {name})")
-}
-
 fn describe_certificate(problem: &rustls::CertificateError) -> String {
     use rustls::CertificateError as Problem;
     match problem {
@@ -165,14 +178,16 @@ mod tests {
         );
         assert_eq!(refused.kind(), Kind::Denied);
         assert!(refused.to_string().contains("expired"), "{refused}");
+        assert_eq!(Error::from(refused).reason, Some(Reason::Expired));
         let untrusted = ConnectError::from_io(
             "a:1",
             &io(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)),
         );
         assert!(matches!(untrusted, ConnectError::Untrusted { .. }), "{untrusted:?}");
+        assert_eq!(Error::from(untrusted).reason, Some(Reason::UntrustedServer));
         let gone = ConnectError::from_io("a:1", &io::Error::from(io::ErrorKind::ConnectionRefused));
-        assert_eq!(gone.kind(), Kind::Unavailable);
+        assert_eq!((gone.kind(), Error::from(gone.clone()).reason), (Kind::Unavailable, None));
         let late_alert = ConnectError::from_io("a:1", &io::Error::other("x: received fatal alert: UnknownCA"));
-        assert!(matches!(late_alert, ConnectError::Refused { .. }), "{late_alert:?}");
+        assert_eq!(Error::from(late_alert).reason, Some(Reason::UntrustedCertificate));
     }
 }

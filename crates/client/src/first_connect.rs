@@ -5,7 +5,10 @@
 
 use api::methods;
 use crypto::x509::Certificate;
-use domain::{Error, error::Kind};
+use domain::{
+    Error,
+    error::{Kind, Reason},
+};
 
 use crate::{Client, Config, ConnectError, Credentials, Trust};
 
@@ -27,7 +30,11 @@ pub async fn fetch_authorities(config: &Config) -> Result<Vec<Certificate>, Erro
                 answer => answer?,
             };
             let (known, others): (Vec<_>, Vec<_>) = presented.into_iter().partition(|one| pins.contains(&one.pin()));
-            if known.is_empty() { Err(Error::denied(wrong_pin(&others))) } else { Ok(known) }
+            if known.is_empty() {
+                Err(Error::denied(wrong_pin(&others)).because(Reason::UntrustedServer))
+            } else {
+                Ok(known)
+            }
         }
     }
 }

@@ -122,6 +122,8 @@ reasons! {
     WrongCertificate = "wrong_certificate",
     /// The join token does not exist, has ended, or is not for this.
     TokenUnknown = "token_unknown",
+    /// The join token is for another role. Recorded; told as [`Reason::TokenUnknown`].
+    TokenRole = "token_role",
     /// The join token was spent by another join.
     TokenSpent = "token_spent",
     /// The join token was made before the cluster was restored, so it may have been spent.

@@ -101,12 +101,28 @@ impl Change {
         Ok(self.read_stored(group, name).await?.map(|stored| stored.value))
     }
 
+    /// The same for what must be there.
+    ///
+    /// # Errors
+    /// Not found, naming it; otherwise as for [`Store::get`].
+    pub async fn fetch<T: Keyed>(&mut self, name: &str) -> Result<T, Error> {
+        self.fetch_in("", name).await
+    }
+
+    /// The same for a kind with groups.
+    ///
+    /// # Errors
+    /// As for [`Change::fetch`].
+    pub async fn fetch_in<T: Keyed>(&mut self, group: &str, name: &str) -> Result<T, Error> {
+        self.read_in(group, name).await?.ok_or_else(|| not_found(T::KIND, name))
+    }
+
     /// The same with what a newer version wrote, for [`Change::replace`].
     ///
     /// # Errors
     /// As for [`Store::get`].
     pub async fn read_stored<T: Keyed>(&mut self, group: &str, name: &str) -> Result<Option<Stored<T>>, Error> {
-        let item = self.read_or(key_of::<T>(group, name), conflict(T::KIND, name)).await?;
+        let item = self.read_or(key_of::<T>(group, name), conflict(T::KIND, name).because(Reason::Raced)).await?;
         item.map(|item| decode(&item)).transpose()
     }
 

@@ -69,6 +69,25 @@ impl Store {
         let watcher = self.backend.watch(&prefix, cursor).await.map_err(from_storage)?;
         Ok(Changes { watcher, kinds: kinds.to_vec(), decoded: self.decoded.clone(), queued: VecDeque::new() })
     }
+
+    /// Shows every resource of a kind that is known only at run time, one page after the other.
+    ///
+    /// # Errors
+    /// When the back end fails or holds something unreadable.
+    pub async fn each_of(&self, kind: Kind, mut visit: impl FnMut(&AnyResource) + Send) -> Result<(), Error> {
+        let (prefix, mut after) = (Prefix::kind(kind.as_str()), None);
+        loop {
+            let page =
+                self.backend.range(&prefix, after.as_ref(), storage::MAX_PAGE_ITEMS).await.map_err(from_storage)?;
+            for item in &page.items {
+                visit(&decode_any(item)?);
+            }
+            match page.items.last() {
+                Some(last) if page.more => after = Some(last.key.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
 }
 
 impl Changes {

@@ -23,7 +23,6 @@ pub(crate) fn already_exists(kind: Kind, name: &str) -> Error {
 
 pub(crate) fn conflict(kind: Kind, name: &str) -> Error {
     Error::conflict(format!("{} was changed by somebody else meanwhile: read it again and repeat", shown(kind, name)))
-        .because(Reason::Raced)
 }
 
 /// The same for an item that is no resource.

@@ -1,10 +1,10 @@
 //! Where each kind of resource lies: its kind, a group within it for some kinds, and its name.
 
-use domain::Resource;
 use domain::resources::{
     App, AppServer, AuditConfig, AuthPreference, Bot, BotInstance, CertAuthority, ClusterName, Lock, NetworkingConfig,
     Role, SessionRecordingConfig, Token, User,
 };
+use domain::{AnyResource, Resource};
 use storage::{Key, Prefix};
 
 /// A resource that has a place in storage.
@@ -20,6 +20,16 @@ pub trait Keyed: Resource {
     /// The key of this resource.
     fn key(&self) -> Key {
         key_of::<Self>(self.group(), self.name())
+    }
+}
+
+/// The group of a resource whose kind is known only at run time.
+pub fn group_of(resource: &AnyResource) -> &str {
+    match resource {
+        AnyResource::CertAuthority(authority) => authority.group(),
+        AnyResource::BotInstance(instance) => instance.group(),
+        AnyResource::AppServer(server) => server.group(),
+        _ => "",
     }
 }
 

@@ -23,7 +23,7 @@ use storage::{Backend, Item, Key};
 pub use crate::cache::{Cache, Snapshot};
 pub use crate::change::{Change, Receipt, settle};
 pub use crate::changes::{ChangeEvent, Changes};
-pub use crate::keyed::Keyed;
+pub use crate::keyed::{Keyed, group_of};
 pub use crate::list::{
     DEFAULT_PAGE_SIZE, ListRequest, MAX_PAGE_BYTES, MAX_PAGE_SIZE, MAX_SCAN, Page, SCAN_AFTER_MATCH,
 };

@@ -128,15 +128,16 @@ pub async fn last_checkpoint(backend: &dyn Backend) -> Result<Option<Checkpoint>
     }
 }
 
-/// Whether the store is older than it once was: the file beside it knows a later checkpoint.
-/// Gives the store's time (if it has one) and the known one.
-pub fn older_store(file: Option<&Checkpoint>, stored: Option<&Checkpoint>) -> Option<(Option<Timestamp>, Timestamp)> {
-    let known = file?.time;
-    match stored {
-        // The store is written before the file, so it may be ahead of it, never behind.
-        Some(stored) if stored.time >= known => None,
-        stored => Some((stored.map(|stored| stored.time), known)),
-    }
+/// Whether the store is older than it once was: a head in the file beside it that the store's chains do not reach, or
+/// that another head stands in the place of. Times say nothing here: a clock may have been wrong when either was made.
+pub fn older_store<'a>(file: Option<&'a Checkpoint>, stored: Option<&Checkpoint>) -> Option<&'a Head> {
+    let stored = stored.map_or(&[][..], |stored| &stored.heads);
+    // The store is written before the file, so it may be ahead of it, never behind.
+    let is_reached = |known: &Head| {
+        let head = stored.iter().find(|head| head.writer == known.writer);
+        head.is_some_and(|head| head.seq > known.seq || head == known)
+    };
+    file?.heads.iter().find(|known| !is_reached(known))
 }
 
 /// The file `audit-head` in the data directory: the newest checkpoint, outside the store and its backups.

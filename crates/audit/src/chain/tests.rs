@@ -154,14 +154,24 @@ async fn a_cut_off_end_is_found_by_a_checkpoint_kept_elsewhere() {
 async fn the_file_beside_the_store_shows_an_older_store() {
     let world = World::new();
     let mut chainer = world.chainer().await;
+    world.commit(1).await;
+    chainer.link(false).await.unwrap();
     let old = chainer.checkpoint().await.unwrap();
-    world.clock.advance(Duration::from_secs(60));
+    world.commit(1).await;
+    chainer.link(false).await.unwrap();
     let new = chainer.checkpoint().await.unwrap();
     assert_eq!(older_store(Some(&new), Some(&new)), None);
     assert_eq!(older_store(Some(&old), Some(&new)), None);
     assert_eq!(older_store(None, Some(&new)), None);
-    assert_eq!(older_store(Some(&new), Some(&old)), Some((Some(old.time), new.time)));
-    assert_eq!(older_store(Some(&new), None), Some((None, new.time)));
+    assert_eq!(older_store(Some(&new), Some(&old)), Some(&new.heads[0]));
+    assert_eq!(older_store(Some(&new), None), Some(&new.heads[0]));
+    let ahead = Checkpoint { time: clock::Timestamp::MAX, ..old.clone() };
+    assert_eq!(older_store(Some(&new), Some(&ahead)), Some(&new.heads[0]), "a clock hides a restore");
+    let behind = Checkpoint { time: clock::Timestamp::UNIX_EPOCH, ..new.clone() };
+    assert_eq!(older_store(Some(&new), Some(&behind)), None, "a clock makes up a restore");
+    let mut forked = new.clone();
+    forked.heads[0].hash = Hash([7; 32]);
+    assert_eq!(older_store(Some(&new), Some(&forked)), Some(&new.heads[0]), "another chain of the same length");
     assert_eq!(last_checkpoint(&*world.backend).await.unwrap(), Some(new));
 }
 

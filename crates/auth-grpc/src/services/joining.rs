@@ -7,7 +7,7 @@ use api::{
 use auth::{
     Operation,
     instances::grace::{GraceRequest, NONCE_BYTES, renew_in_grace},
-    joining::{JoinRequest, token},
+    joining::{JoinRequest, Proof, join},
 };
 use crypto::SecretString;
 use domain::{Error, role::SystemRole};
@@ -26,13 +26,13 @@ pub(crate) fn rows() -> Vec<Row> {
             })?;
             let missing = |field: &str| Error::invalid(format!("{field}: a public key is needed"));
             let request = JoinRequest {
-                token: SecretString::new(request.token),
+                proof: Proof::Token(SecretString::new(request.token)),
                 role,
                 tls_key: tls_key("PublicTLSKey", &request.public_tls_key)?.ok_or_else(|| missing("PublicTLSKey"))?,
                 ssh_key: ssh_key("PublicSSHKey", &request.public_ssh_key)?.ok_or_else(|| missing("PublicSSHKey"))?,
                 expires: time(request.expires.as_ref()),
             };
-            token::join(&context.auth, &context.caller, request).await.map(|issued| certs(&issued))
+            join(&context.auth, &context.caller, request).await.map(|issued| certs(&issued))
         }),
         both_streams::<Renew, _, _>(Who::Anyone, Operation::RenewInGrace, renew),
     ]

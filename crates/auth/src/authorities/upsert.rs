@@ -6,16 +6,13 @@ use audit::{
 };
 use domain::{
     Error, Kind, Resource as _,
-    error::Kind as ErrorKind,
     resources::{CertAuthority, cert_authority::KeySet},
 };
 use rbac::{RuleContext, Verb};
+use store::settle;
 
 use super::pins;
 use crate::{Auth, Caller, Operation, decide::Asked};
-
-/// How often a change that met another writer is tried again.
-const ATTEMPTS: usize = 8;
 
 /// Stores the trusted keys of an authority. What is active in our own cluster cannot be changed by this: whoever could
 /// replace it would be the authority.
@@ -34,13 +31,7 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut authority: CertAuthority) 
     if authority.spec.cluster_name != auth.cluster() {
         return foreign(auth, caller, authority).await;
     }
-    for _ in 0..ATTEMPTS {
-        match own(auth, caller, &authority).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            other => return other,
-        }
-    }
-    Err(Error::unavailable("the certificate authority is changed by others at the same time; try again"))
+    settle(|| own(auth, caller, &authority)).await
 }
 
 async fn foreign(auth: &Auth, caller: &Caller, authority: CertAuthority) -> Result<CertAuthority, Error> {
@@ -58,7 +49,8 @@ async fn foreign(auth: &Auth, caller: &Caller, authority: CertAuthority) -> Resu
 /// Our own authority: only its further trusted keys are taken over.
 async fn own(auth: &Auth, caller: &Caller, wanted: &CertAuthority) -> Result<CertAuthority, Error> {
     let ca_type = wanted.ca_type();
-    let mut stored = auth.store.repository::<CertAuthority>().fetch_in(ca_type.as_str(), auth.cluster()).await?;
+    let mut change = auth.store.change();
+    let mut stored = change.fetch_in::<CertAuthority>(ca_type.as_str(), auth.cluster()).await?;
     let active = public_halves(&wanted.spec.active_keys);
     if !active.is_empty() && active != public_halves(&stored.spec.active_keys) {
         return Err(Error::invalid(format!(
@@ -74,7 +66,7 @@ async fn own(auth: &Auth, caller: &Caller, wanted: &CertAuthority) -> Result<Cer
         ca_type: ca_type.as_str().to_owned(),
         pins: pins(&stored)?,
     };
-    let receipt = auth.store.change().update(&stored)?.event(&event).commit().await?;
+    let receipt = change.update(&stored)?.event(&event).commit().await?;
     Ok(receipt.stamp(stored).without_secrets())
 }
 

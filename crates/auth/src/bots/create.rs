@@ -3,8 +3,9 @@
 use audit::events::bot::BotCreate;
 use domain::{Error, Resource as _, resources::Bot};
 use rbac::Verb;
+use store::{Change, settle};
 
-use super::derived::{Derived, require_roles};
+use super::derived::{Derived, give_roles};
 use crate::{Auth, Caller, Operation, guard::Guard, instances};
 
 /// Makes a bot with its user and its role, in one commit.
@@ -12,16 +13,17 @@ use crate::{Auth, Caller, Operation, guard::Guard, instances};
 /// # Errors
 /// Denied, invalid, already exists; not found for a role that does not exist.
 pub async fn create(auth: &Auth, caller: &Caller, bot: Bot) -> Result<Bot, Error> {
-    store_new(&Guard::new(auth, caller, Operation::CreateBot), bot).await
+    let guard = Guard::new(auth, caller, Operation::CreateBot);
+    settle(|| store_new(&guard, auth.store.change(), bot.clone())).await
 }
 
-pub(super) async fn store_new(guard: &Guard<'_>, mut bot: Bot) -> Result<Bot, Error> {
+pub(super) async fn store_new(guard: &Guard<'_>, change: Change, mut bot: Bot) -> Result<Bot, Error> {
     let auth = guard.auth;
     guard.may(Bot::KIND, &[Verb::Create])?;
     bot.set_defaults();
     guard.check(&bot)?;
     guard.on(&bot, &[Verb::Create])?;
-    let change = require_roles(auth.store.change().create(&bot)?, &bot)?;
+    let change = give_roles(auth, change.create(&bot)?, &bot).await?;
     if auth.store.get::<Bot>(bot.name()).await?.is_none() {
         // Identities of a deleted bot of the same name must not become this bot's, should their removal have been cut short.
         instances::bury_all(auth, bot.name()).await?;

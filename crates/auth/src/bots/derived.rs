@@ -1,14 +1,12 @@
 //! The user and the role of a bot: made from it, changed with it, removed with it, always in the same commit.
 
-use std::collections::BTreeSet;
-
 use domain::{
     Error, Resource as _, metadata,
     resources::{Bot, Role, User},
 };
 use store::{Change, Keyed};
 
-use crate::{Auth, guard::Guard, users::created_by};
+use crate::{Auth, guard::Guard, roles, users::created_by};
 
 /// What belongs to a bot and is stored now.
 pub(super) struct Derived {
@@ -26,9 +24,9 @@ impl Derived {
     ///
     /// # Errors
     /// Conflict when one of them belongs to somebody else.
-    pub(super) async fn read(auth: &Auth, bot: &Bot) -> Result<Self, Error> {
+    pub(super) async fn read(change: &mut Change, bot: &Bot) -> Result<Self, Error> {
         let name = Bot::resource_name(bot.name());
-        let derived = Self { user: auth.store.get(&name).await?, role: auth.store.get(&name).await? };
+        let derived = Self { user: change.read(&name).await?, role: change.read(&name).await? };
         derived.user.as_ref().map_or(Ok(()), |user| belongs(user, bot))?;
         derived.role.as_ref().map_or(Ok(()), |role| belongs(role, bot))?;
         Ok(derived)
@@ -85,13 +83,11 @@ fn belongs<T: Keyed>(resource: &T, bot: &Bot) -> Result<(), Error> {
 /// Checks a bot, and adds that its roles exist when the change happens.
 ///
 /// The names become patterns of the bot's role, so nothing may stand there that matches more than one role.
-pub(super) fn require_roles(mut change: Change, bot: &Bot) -> Result<Change, Error> {
-    let roles: BTreeSet<&str> = bot.spec.roles.iter().map(String::as_str).collect();
-    for role in roles {
+pub(super) async fn give_roles(auth: &Auth, change: Change, bot: &Bot) -> Result<Change, Error> {
+    for role in &bot.spec.roles {
         if role.starts_with('^') || role.contains(['*', '{', '}']) {
             return Err(Error::invalid(format!("spec.roles: {role:?} must be the name of one role, not a pattern")));
         }
-        change = change.require_exists::<Role>(role);
     }
-    Ok(change)
+    roles::given(auth, change, &bot.spec.roles).await
 }

@@ -3,8 +3,9 @@
 use audit::events::bot::BotUpdate;
 use domain::{Error, Resource as _, resources::Bot};
 use rbac::Verb;
+use store::{Change, settle};
 
-use super::derived::{Derived, require_roles};
+use super::derived::{Derived, give_roles};
 use crate::{Auth, Caller, Operation, guard::Guard};
 
 /// A field that an update may change.
@@ -52,7 +53,12 @@ impl Field {
 /// stored one.
 pub async fn update(auth: &Auth, caller: &Caller, wanted: &Bot, fields: &[Field]) -> Result<Bot, Error> {
     let guard = Guard::new(auth, caller, Operation::UpdateBot);
-    let old: Bot = guard.fetch(wanted.name(), &[Verb::Update]).await?;
+    settle(|| attempt(&guard, wanted, fields)).await
+}
+
+async fn attempt(guard: &Guard<'_>, wanted: &Bot, fields: &[Field]) -> Result<Bot, Error> {
+    let mut change = guard.auth.store.change();
+    let old: Bot = guard.fetch_for(&mut change, "", wanted.name(), &[Verb::Update]).await?;
     if fields.is_empty() {
         return Err(Error::invalid("update_mask: must name at least one field to change"));
     }
@@ -63,20 +69,20 @@ pub async fn update(auth: &Auth, caller: &Caller, wanted: &Bot, fields: &[Field]
             old.name()
         )));
     }
-    let mut new = old.clone();
+    let mut new = old;
     for field in fields {
         field.take(wanted, &mut new);
     }
-    replace(&guard, new).await
+    replace(guard, change, new).await
 }
 
 /// Replaces a bot at the revision that it carries, with its user and role.
-pub(super) async fn replace(guard: &Guard<'_>, mut new: Bot) -> Result<Bot, Error> {
+pub(super) async fn replace(guard: &Guard<'_>, mut change: Change, mut new: Bot) -> Result<Bot, Error> {
     new.set_defaults();
     guard.check(&new)?;
     guard.on(&new, &[Verb::Update])?;
-    let derived = Derived::read(guard.auth, &new).await?;
-    let change = require_roles(guard.auth.store.change().update(&new)?, &new)?;
+    let derived = Derived::read(&mut change, &new).await?;
+    let change = give_roles(guard.auth, change.update(&new)?, &new).await?;
     let event = BotUpdate {
         resource: guard.resource(&new),
         user: guard.caller.user_metadata(),

@@ -1,29 +1,33 @@
 //! `GenerateUserCerts`: a bot renews, a bot or a user takes on roles, a user gets a fresh pair, an administrator signs.
 
+use std::collections::BTreeMap;
+
 use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{
     Error, Kind,
-    error::Kind as ErrorKind,
+    error::Reason,
     identity::{Identity, SshPermits, UserType},
     names,
     resources::{User, user::Traits},
 };
 use rbac::{Named, Principal, Verb};
+use store::settle;
 
 use super::{Issued, certificate_event};
 use crate::{
     Auth, Caller, Operation,
     decide::Asked,
     instances::{
-        RACES, note_arrival,
+        note_arrival,
         renew::{Renewal, renew},
-        unsettled,
     },
 };
 
 /// Why a role cannot be taken on: the same for one that does not exist, so that nobody finds out which roles there are.
-const REFUSED_ROLE: &str = "access denied: a requested role cannot be taken on";
+fn refused_role() -> Error {
+    Error::denied("access denied: a requested role cannot be taken on").because(Reason::AccessDenied)
+}
 
 /// What is asked for. A key that is missing means that this certificate is not wanted.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +65,8 @@ pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> R
     }
     // Before anything else: what may not be used for the own name again may still less be used for somebody else's.
     if caller.identity().disallow_reissue {
-        return Err(Error::denied("access denied: this certificate cannot be used to get another one"));
+        return Err(Error::denied("access denied: this certificate cannot be used to get another one")
+            .because(Reason::WrongCertificate));
     }
     if !request.route_to_cluster.is_empty() {
         names::CLUSTER.check("RouteToCluster", &request.route_to_cluster)?;
@@ -70,7 +75,8 @@ pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> R
     match (is_own, request.use_role_requests) {
         (false, _) => other_user(auth, caller, &request).await,
         (true, _) if caller.system_role().is_some() => {
-            Err(Error::denied("access denied: a part of the system has no user certificate"))
+            Err(Error::denied("access denied: a part of the system has no user certificate")
+                .because(Reason::WrongCertificate))
         }
         (true, true) => with_roles(auth, caller, &request).await,
         (true, false) if caller.identity().renewable => own_renewal(auth, caller, &request).await,
@@ -86,6 +92,7 @@ async fn own_renewal(auth: &Auth, caller: &Caller, request: &UserCertificates) -
     let identity = caller.identity();
     let renewal = Renewal {
         identity,
+        presented_from: caller.issued_at().unwrap_or(Timestamp::MIN),
         presented_until: identity.expires.unwrap_or_else(|| auth.clock.now()),
         tls_key,
         ssh_key,
@@ -98,7 +105,8 @@ async fn own_renewal(auth: &Auth, caller: &Caller, request: &UserCertificates) -
 /// The caller's own name with other roles: what bots do for their outputs.
 async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
     if !caller.identity().impersonator.is_empty() {
-        return Err(Error::denied("access denied: a certificate with taken-on roles cannot take on further ones"));
+        return Err(Error::denied("access denied: a certificate with taken-on roles cannot take on further ones")
+            .because(Reason::WrongCertificate));
     }
     if request.role_requests.is_empty() {
         return Err(Error::invalid("role_requests: at least one role is needed with use_role_requests"));
@@ -109,7 +117,7 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
     let mut roles = Vec::with_capacity(names.len());
     for name in &names {
         // Unknown and forbidden look the same to a caller that may not know which roles exist.
-        let role = auth.role(name).ok_or_else(|| Error::denied(REFUSED_ROLE))?;
+        let role = auth.role(name).ok_or_else(refused_role)?;
         roles.push(role);
     }
     let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(role.role())).collect();
@@ -119,8 +127,7 @@ async fn with_roles(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
         verb: Verb::Use,
         name: &names.join(","),
     };
-    auth.enforce(caller, &asked, caller.access().check_impersonate_roles(&named))
-        .map_err(|_| Error::denied(REFUSED_ROLE))?;
+    auth.enforce(caller, &asked, caller.access().check_impersonate_roles(&named)).map_err(|_| refused_role())?;
     let own = caller.identity();
     let base = Identity { impersonator: own.username.clone(), disallow_reissue: !request.reissuable, ..basis(own) };
     let limit = own.expires;
@@ -138,21 +145,17 @@ async fn again(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Resu
 async fn other_user(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
     // From name to name the audit log would show the last step only.
     if !caller.identity().impersonator.is_empty() {
-        return Err(Error::denied("access denied: a certificate got by impersonation cannot impersonate anybody else"));
+        return Err(Error::denied("access denied: a certificate got by impersonation cannot impersonate anybody else")
+            .because(Reason::WrongCertificate));
     }
     let user = auth.store.get::<User>(&request.username).await?;
     let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
-    let Some(user) = user else {
-        return Err(if is_admin {
-            Error::not_found(format!("user {:?} does not exist; create it with: tctl users add", request.username))
-        } else {
-            Error::denied("access denied")
-        });
-    };
     let mut impersonator = String::new();
     if !is_admin {
+        // Asked whether the user exists or not: only who may become it learns that.
         let snapshot = auth.cache.snapshot();
-        let roles: Vec<_> = user.spec.roles.iter().filter_map(|name| snapshot.role(name)).collect();
+        let held = user.iter().flat_map(|user| &user.spec.roles);
+        let roles: Vec<_> = held.filter_map(|name| snapshot.role(name)).collect();
         let named: Vec<Named<'_>> = roles.iter().map(|role| Named::of(&**role)).collect();
         let asked = Asked {
             operation: Operation::IssueUserCertificates,
@@ -160,9 +163,15 @@ async fn other_user(auth: &Auth, caller: &Caller, request: &UserCertificates) ->
             verb: Verb::Use,
             name: &request.username,
         };
-        auth.enforce(caller, &asked, caller.access().check_impersonate_user(Named::of(&user), &named))?;
+        let nothing = BTreeMap::new();
+        let absent = Named { name: &request.username, labels: &nothing };
+        let wanted = user.as_ref().map_or(absent, Named::of);
+        auth.enforce(caller, &asked, caller.access().check_impersonate_user(wanted, &named))?;
         impersonator = caller.name().to_owned();
     }
+    let user = user.ok_or_else(|| {
+        Error::not_found(format!("user {:?} does not exist; create it with: tctl users add", request.username))
+    })?;
     let base = Identity {
         username: user.metadata.name.clone(),
         impersonator,
@@ -254,13 +263,10 @@ async fn finish(
     let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
     auth.refuse_locked(&pair.identity, None)?;
     let event = certificate_event(&pair, caller);
-    for attempt in 1..=RACES {
+    let committed = settle(|| async {
         let change = auth.store.change().require_exists::<User>(&pair.identity.username).event(&event);
-        match note_arrival(auth, caller, change).await?.commit().await {
-            Ok(_) => break,
-            Err(error) if error.kind() == ErrorKind::Conflict && attempt < RACES => {}
-            Err(error) => return Err(unsettled(error)),
-        }
-    }
+        note_arrival(auth, caller, change).await?.commit().await
+    });
+    committed.await?;
     auth.sign(pair).await
 }

@@ -13,9 +13,10 @@ use crate::{Auth, Caller};
 pub async fn update<T: Setting>(auth: &Auth, caller: &Caller, mut setting: T) -> Result<T, Error> {
     permit::<T>(auth, caller, &[Verb::Update])?;
     normalize(&mut setting, "dynamic")?;
-    let stored = auth.store.get::<T>(name::<T>()).await?;
+    let mut change = auth.store.change();
+    let stored = change.read::<T>(name::<T>()).await?;
     refuse_static(stored.as_ref())?;
-    let change = auth.store.change().update(&setting)?;
+    let change = change.update(&setting)?;
     let receipt = T::record(change, caller, stored.as_ref(), &setting).commit().await?;
     Ok(receipt.stamp(setting))
 }

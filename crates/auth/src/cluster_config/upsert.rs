@@ -2,8 +2,9 @@
 
 use domain::Error;
 use rbac::Verb;
+use store::settle;
 
-use super::{Setting, name, normalize, permit, refuse_static};
+use super::{Setting, normalize, permit, replace};
 use crate::{Auth, Caller};
 
 /// Stores a setting, whatever its revision.
@@ -13,9 +14,6 @@ use crate::{Auth, Caller};
 pub async fn upsert<T: Setting>(auth: &Auth, caller: &Caller, mut setting: T) -> Result<T, Error> {
     permit::<T>(auth, caller, &[Verb::Create, Verb::Update])?;
     normalize(&mut setting, "dynamic")?;
-    let stored = auth.store.get::<T>(name::<T>()).await?;
-    refuse_static(stored.as_ref())?;
-    let change = auth.store.change().upsert(&setting)?;
-    let receipt = T::record(change, caller, stored.as_ref(), &setting).commit().await?;
+    let receipt = settle(|| replace(auth, caller, &setting)).await?;
     Ok(receipt.stamp(setting))
 }

@@ -4,13 +4,13 @@ use audit::events::bot::BotInstanceDelete;
 use clock::Timestamp;
 use domain::{Error, error::Kind as ErrorKind, resources::BotInstance};
 use rbac::Verb;
-use store::{Change, Keyed as _, ListRequest};
+use store::{Change, ListRequest, settle};
 
-use super::{RACES, records, unsettled};
+use super::records;
 use crate::{Auth, Caller, Operation, guard::Guard};
 
-/// Instances that go in one commit: at most four writes and a condition each, of 64 operations that a commit may hold.
-const PER_COMMIT: usize = 12;
+/// Instances that go in one commit: at most four writes and two conditions each.
+const PER_COMMIT: usize = storage::MAX_BATCH_OPERATIONS / 6;
 
 /// Removes an instance. Other instances of the bot go on.
 ///
@@ -18,24 +18,18 @@ const PER_COMMIT: usize = 12;
 /// Denied, not found.
 pub async fn delete(auth: &Auth, caller: &Caller, bot: &str, instance: &str) -> Result<(), Error> {
     let guard = Guard::new(auth, caller, Operation::DeleteBotInstance);
-    let found: BotInstance = guard.fetch_in(bot, instance, &[Verb::Delete]).await?;
-    let event = BotInstanceDelete {
-        resource: guard.resource(&found),
-        user: caller.user_metadata(),
-        connection: caller.connection(),
-    };
-    for _ in 1..RACES {
-        match attempt(auth, &found, &event).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            settled => return settled,
-        }
-    }
-    attempt(auth, &found, &event).await.map_err(unsettled)
+    settle(|| attempt(&guard, bot, instance)).await
 }
 
-async fn attempt(auth: &Auth, found: &BotInstance, event: &BotInstanceDelete) -> Result<(), Error> {
-    let change = auth.store.change().delete_in::<BotInstance>(found.group(), &found.metadata.name);
-    bury(auth, change, found).await?.event(event).commit().await.map(|_| ())
+async fn attempt(guard: &Guard<'_>, bot: &str, instance: &str) -> Result<(), Error> {
+    let mut change = guard.auth.store.change();
+    let found: BotInstance = guard.fetch_for(&mut change, bot, instance, &[Verb::Delete]).await?;
+    let event = BotInstanceDelete {
+        resource: guard.resource(&found),
+        user: guard.caller.user_metadata(),
+        connection: guard.caller.connection(),
+    };
+    bury(guard.auth, change, &found).await?.event(&event).commit().await.map(|_| ())
 }
 
 /// Removes all instances of a bot that is gone, some at a time. Each goes with its tombstone, in one commit.
@@ -48,29 +42,28 @@ pub(crate) async fn bury_all(auth: &Auth, bot: &str) -> Result<(), Error> {
         }
         let mut change = auth.store.change();
         for instance in &page.items {
-            change = change.delete_if_present::<BotInstance>(instance.group(), &instance.metadata.name);
             change = bury(auth, change, instance).await?;
         }
         match change.commit().await {
             // A request of one of them was answered meanwhile: look again. Without their bot they cannot renew for ever.
-            Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
+            Err(error) if error.kind != ErrorKind::Conflict => return Err(error),
             _ => {}
         }
     }
 }
 
-/// Adds the tombstone, which lives as long as any certificate of the instance can renew.
-async fn bury(auth: &Auth, change: Change, instance: &BotInstance) -> Result<Change, Error> {
+/// Adds the removal of an instance as it was read, and its tombstone, which lives as long as any certificate of it can renew.
+async fn bury(auth: &Auth, mut change: Change, instance: &BotInstance) -> Result<Change, Error> {
     let (now, grace) = (auth.clock.now(), auth.config.bot_renewal_grace);
     let name = &instance.metadata.name;
-    let kept = records::lineage(&auth.store, name).await?;
-    let until = kept.as_ref().map(|kept| kept.lineage.expires(grace));
+    let lineage = records::lineage(&mut change, name).await?;
+    let until = lineage.as_ref().map(|lineage| lineage.expires(grace));
     let until = until.max(instance.metadata.expires).unwrap_or_else(|| longest(now, grace));
-    let change = match kept.as_ref().and_then(|kept| kept.lineage.join.as_ref()) {
-        Some(token) => records::drop_join_answer(change, token),
+    let change = match lineage.and_then(|lineage| lineage.join) {
+        Some(token) => records::drop_join_answer(change, &token),
         None => change,
     };
-    records::bury(change, name, kept.map(|kept| kept.revision), now, until)
+    records::bury(change.delete_exactly(instance)?, name, now, until)
 }
 
 /// The end of an instance of which nothing is known.

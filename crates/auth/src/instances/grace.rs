@@ -5,10 +5,13 @@
 
 use clock::Timestamp;
 use crypto::{PublicKey, x509};
-use domain::Error;
+use domain::{Error, error::Reason};
 
 use super::renew::{Renewal, renew};
-use crate::{Auth, Caller, Issued};
+use crate::{
+    Auth, Caller, Issued,
+    caller::{issued_at, useless},
+};
 
 /// Length of the nonce that the server sends first.
 pub const NONCE_BYTES: usize = 32;
@@ -56,15 +59,15 @@ pub async fn renew_in_grace(
     nonce: &[u8; NONCE_BYTES],
     request: GraceRequest,
 ) -> Result<Issued, Error> {
-    let unusable = || Error::denied("access denied: the presented certificate is of no use here");
-    let certificate = x509::Certificate::from_der(&request.certificate).map_err(|_| unusable())?;
+    let certificate = x509::Certificate::from_der(&request.certificate).map_err(|_| useless())?;
     let (identity, from_host_authority) = auth.trusted_identity(&certificate)?;
     if from_host_authority || !identity.renewable || identity.bot_instance_id.is_empty() {
-        return Err(unusable());
+        return Err(useless());
     }
-    let key = certificate.public_key().map_err(|_| unusable())?;
+    auth.require_user_of(&identity, &certificate)?;
+    let key = certificate.public_key().map_err(|_| useless())?;
     let message = signed_bytes(auth.cluster(), nonce, &request.signed_question);
-    key.verify(&message, &request.signature).map_err(|_| unusable())?;
+    key.verify(&message, &request.signature).map_err(|_| useless())?;
     let (now, end) = (auth.clock.now(), certificate.not_after());
     let grace = auth.config.bot_renewal_grace;
     if now >= end.saturating_add(grace).unwrap_or(Timestamp::MAX) {
@@ -73,12 +76,14 @@ pub async fn renew_in_grace(
             "access denied: the bot's certificate ended at {end}, longer ago than the grace of {hours} h; it needs a new token: \
              tctl bots instances add {}",
             identity.bot_name
-        )));
+        ))
+        .because(Reason::GraceOver));
     }
     auth.refuse_locked(&identity, None)?;
     let renewal = Renewal {
         identity: &identity,
         presented_until: end,
+        presented_from: issued_at(&certificate),
         tls_key: &request.tls_key,
         ssh_key: &request.ssh_key,
         expires: request.expires,

@@ -2,14 +2,15 @@
 
 use domain::{
     Error,
-    error::Kind as ErrorKind,
+    error::Reason,
     resources::{
         BotInstance,
         bot_instance::{Heartbeat, ServiceHealth},
     },
 };
+use store::settle;
 
-use super::{RACES, note_arrival, unsettled};
+use super::note_arrival;
 use crate::{Auth, Caller};
 
 /// The longest text in a heartbeat. An instance keeps some of them, and any bot may send what it likes.
@@ -35,25 +36,24 @@ pub async fn heartbeat(
     let is_own =
         !identity.bot_name.is_empty() && !identity.bot_instance_id.is_empty() && identity.impersonator.is_empty();
     if !is_own {
-        return Err(Error::denied("access denied: only a bot with its own identity sends heartbeats"));
+        return Err(Error::denied("access denied: only a bot with its own identity sends heartbeats")
+            .because(Reason::WrongCertificate));
     }
     check(&heartbeat, &services)?;
     heartbeat.recorded_at = Some(auth.clock.now());
-    let (bot, instance) = (identity.bot_name.as_str(), identity.bot_instance_id.as_str());
-    for attempt in 1..=RACES {
-        let stored = auth.store.repository::<BotInstance>().stored_in(bot, instance).await?;
-        let mut stored = stored.ok_or_else(|| Error::not_found("this bot instance does not exist any more"))?;
-        stored.value.status.record_heartbeat(heartbeat.clone());
-        stored.value.status.service_health.clone_from(&services);
-        let change = note_arrival(auth, caller, auth.store.change().replace(stored)?).await?;
-        match change.commit().await {
-            Ok(_) => break,
-            // A renewal of this instance was faster; it keeps its part, and this one is put on top.
-            Err(error) if error.kind() == ErrorKind::Conflict && attempt < RACES => {}
-            Err(error) => return Err(unsettled(error)),
-        }
-    }
-    Ok(())
+    settle(|| attempt(auth, caller, &heartbeat, &services)).await
+}
+
+async fn attempt(auth: &Auth, caller: &Caller, heartbeat: &Heartbeat, services: &[ServiceHealth]) -> Result<(), Error> {
+    let (bot, instance) = (&caller.identity().bot_name, &caller.identity().bot_instance_id);
+    let mut change = auth.store.change();
+    let stored = change.read_stored::<BotInstance>(bot, instance).await?;
+    let mut stored = stored.ok_or_else(|| {
+        Error::not_found("this bot instance does not exist any more").because(Reason::UnknownInstance)
+    })?;
+    stored.value.status.record_heartbeat(heartbeat.clone());
+    stored.value.status.service_health = services.to_vec();
+    note_arrival(auth, caller, change.replace(stored)?).await?.commit().await.map(|_| ())
 }
 
 fn check(heartbeat: &Heartbeat, services: &[ServiceHealth]) -> Result<(), Error> {

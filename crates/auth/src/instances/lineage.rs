@@ -46,6 +46,9 @@ pub struct Pending {
     pub repeats: u32,
     /// When it was last repeated.
     pub last_repeat: Option<Timestamp>,
+    /// Whether a repeat was refused since then: the first refusal of a pause is recorded, and no other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused: bool,
 }
 
 /// The part of an instance that decides; kept beside its public document, in the same commits.
@@ -84,8 +87,8 @@ pub enum Verdict {
     RolledBack(Lineage),
     /// The same question as before: commit the count, then sign the same generation.
     Repeat(Lineage),
-    /// Asked too often in too short a time; nothing changes.
-    Limit,
+    /// Asked too often in too short a time; the lineage to record that with, unless it is recorded.
+    Limit(Option<Lineage>),
     /// An older generation with other keys: a copy of the bot's storage exists.
     Mismatch {
         /// What the store has.
@@ -133,13 +136,15 @@ impl Lineage {
             return None;
         }
         if pending.repeats >= REPEATS && !pending.has_paused(now) {
-            return Some(Verdict::Limit);
+            let noted = Pending { refused: true, ..pending.clone() };
+            return Some(Verdict::Limit((!pending.refused).then(|| Self { pending: Some(noted), ..self.clone() })));
         }
         let end = if now < pending.not_after { pending.not_after } else { not_after };
         let pending = Pending {
             not_after: end,
             repeats: pending.repeats.saturating_add(1),
             last_repeat: Some(now),
+            refused: false,
             ..pending.clone()
         };
         Some(Verdict::Repeat(Self { not_after: end, pending: Some(pending), ..self.clone() }))
@@ -160,7 +165,7 @@ impl Lineage {
 
 impl Pending {
     fn new(keys: Digest, generation: u32, not_after: Timestamp) -> Self {
-        Self { keys, generation, not_after, repeats: 0, last_repeat: None }
+        Self { keys, generation, not_after, repeats: 0, last_repeat: None, refused: false }
     }
 
     fn has_paused(&self, now: Timestamp) -> bool {

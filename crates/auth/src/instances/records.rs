@@ -1,23 +1,17 @@
 //! Where lineages, tombstones and the pending answers of joins are kept: beside the public documents, in the same commits.
+//! They are read for a change only, so that two requests of one instance at once cannot both go by the same record.
 
 use clock::Timestamp;
-use domain::Error;
+use domain::{Error, error::Reason};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use storage::{Condition, Key, Revision};
-use store::{Change, Store};
+use storage::Key;
+use store::Change;
 
 use super::lineage::Lineage;
 
 const LINEAGE: &str = "tessera_lineage";
 const TOMBSTONE: &str = "tessera_tombstone";
 const JOIN_ANSWER: &str = "tessera_join_answer";
-
-/// A lineage and the version of it that was read, so that two renewals at once cannot both advance it.
-#[derive(Debug, Clone)]
-pub(crate) struct Kept {
-    pub(crate) lineage: Lineage,
-    pub(crate) revision: Revision,
-}
 
 /// Which instance a spent token's pending answer belongs to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,43 +31,33 @@ pub(crate) fn token_hash(token: &str) -> String {
     crypto::hash::sha256_hex(token.as_bytes())
 }
 
-pub(crate) async fn lineage(store: &Store, instance: &str) -> Result<Option<Kept>, Error> {
-    Ok(read(store, &Key::new(LINEAGE, instance)).await?.map(|(lineage, revision)| Kept { lineage, revision }))
+/// What decides about an instance, read for a change.
+pub(crate) async fn lineage(change: &mut Change, instance: &str) -> Result<Option<Lineage>, Error> {
+    read(change, Key::new(LINEAGE, instance)).await
 }
 
-pub(crate) async fn join_answer(store: &Store, token_hash: &str) -> Result<Option<JoinAnswer>, Error> {
-    Ok(read(store, &Key::new(JOIN_ANSWER, token_hash)).await?.map(|(answer, _)| answer))
+/// Where the answer of a spent token is, read for a change.
+pub(crate) async fn join_answer(change: &mut Change, token_hash: &str) -> Result<Option<JoinAnswer>, Error> {
+    read(change, Key::new(JOIN_ANSWER, token_hash)).await
 }
 
-pub(crate) async fn is_deleted(store: &Store, instance: &str) -> Result<bool, Error> {
-    Ok(store.record(&Key::new(TOMBSTONE, instance)).await?.is_some())
+/// Refuses an instance that was deleted; the change happens only if it has not been until then.
+pub(crate) async fn refuse_deleted(change: &mut Change, instance: &str) -> Result<(), Error> {
+    match change.read_record(Key::new(TOMBSTONE, instance)).await? {
+        None => Ok(()),
+        Some(_) => Err(Error::denied("this bot instance was deleted; it needs a new token: tctl bots instances add")
+            .because(Reason::UnknownInstance)),
+    }
 }
 
-/// Adds a lineage to a change: over the version that was read, or as the first one of an instance that was not deleted.
+/// Adds a lineage to a change.
 pub(crate) fn put_lineage(
     change: Change,
     instance: &str,
     lineage: &Lineage,
-    over: Option<Revision>,
     expires: Timestamp,
 ) -> Result<Change, Error> {
-    let change = require_as_read(change, instance, over);
-    let change = match over {
-        Some(_) => change,
-        // Deleted between two looks, it has no lineage either, and would come back to life.
-        None => change.require(Condition::Absent(Key::new(TOMBSTONE, instance)), raced()),
-    };
     Ok(change.put_record(Key::new(LINEAGE, instance), encode(lineage)?, Some(expires)))
-}
-
-/// The change happens only if the lineage is still the one that was read, or still missing.
-fn require_as_read(change: Change, instance: &str, read: Option<Revision>) -> Change {
-    let key = Key::new(LINEAGE, instance);
-    let condition = match read {
-        Some(revision) => Condition::Revision(key, revision),
-        None => Condition::Absent(key),
-    };
-    change.require(condition, raced())
 }
 
 /// Adds the way from a spent token to its answer.
@@ -91,29 +75,17 @@ pub(crate) fn drop_join_answer(change: Change, token_hash: &str) -> Change {
     change.delete_record(Key::new(JOIN_ANSWER, token_hash))
 }
 
-/// Adds a deletion that leaves a tombstone as long-lived as the record, which must still be the one that was read: a
-/// renewal in between would outlive the tombstone.
-pub(crate) fn bury(
-    change: Change,
-    instance: &str,
-    read: Option<Revision>,
-    at: Timestamp,
-    until: Timestamp,
-) -> Result<Change, Error> {
-    let change = require_as_read(change, instance, read).delete_record(Key::new(LINEAGE, instance));
+/// Adds a deletion that leaves a tombstone as long-lived as the record.
+pub(crate) fn bury(change: Change, instance: &str, at: Timestamp, until: Timestamp) -> Result<Change, Error> {
+    let change = change.delete_record(Key::new(LINEAGE, instance));
     Ok(change.put_record(Key::new(TOMBSTONE, instance), encode(&Tombstone { at })?, Some(until)))
 }
 
-/// Two requests of one instance at once: the loser looks again, and is then a repeat, the next renewal, or simply later.
-fn raced() -> Error {
-    Error::conflict("another request of this bot instance was answered at the same moment")
-}
-
-async fn read<T: DeserializeOwned>(store: &Store, key: &Key) -> Result<Option<(T, Revision)>, Error> {
-    let Some(item) = store.record(key).await? else { return Ok(None) };
-    let value = serde_json::from_slice(&item.value)
-        .map_err(|error| crate::failure::internal("a stored record cannot be read", error))?;
-    Ok(Some((value, item.revision)))
+async fn read<T: DeserializeOwned>(change: &mut Change, key: Key) -> Result<Option<T>, Error> {
+    let Some(item) = change.read_record(key).await? else { return Ok(None) };
+    serde_json::from_slice(&item.value)
+        .map(Some)
+        .map_err(|error| crate::failure::internal("a stored record cannot be read", error))
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {

@@ -12,7 +12,7 @@ use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{
     Error,
-    error::Kind as ErrorKind,
+    error::Reason,
     identity::Identity,
     resources::{
         Bot, BotInstance, Lock, User,
@@ -20,17 +20,18 @@ use domain::{
         lock::{LockSpec, LockTarget},
     },
 };
-use store::Change;
+use store::{Change, settle};
 
 use super::{
-    Keys, RACES, answer_again, instance_user,
+    Keys, answer_again, instance_user,
     lineage::{Digest, Lineage, Question, Verdict},
-    records, too_often, unsettled,
+    records, too_often,
 };
 use crate::{
     Auth, Caller,
     certificates::{Issued, bot_identity, certificate_event},
-    joining::token::{instance_document, not_after},
+    joining::{instance_document, not_after},
+    rollback,
 };
 
 /// What a bot asks with when it renews.
@@ -38,7 +39,9 @@ use crate::{
 pub struct Renewal<'a> {
     /// What the presented certificate says.
     pub identity: &'a Identity,
-    /// When the presented certificate ends, or ended.
+    /// When the presented certificate was issued.
+    pub presented_from: Timestamp,
+    /// When it ends, or ended.
     pub presented_until: Timestamp,
     /// The new X.509 key.
     pub tls_key: &'a PublicKey,
@@ -56,52 +59,56 @@ pub struct Renewal<'a> {
 /// Denied for a copy (the instance is locked then), a deleted or locked instance, a bot that is gone; limit for a lost
 /// answer that is asked for too often; unavailable when asking again with the same keys is right.
 pub async fn renew(auth: &Auth, caller: &Caller, renewal: Renewal<'_>) -> Result<Issued, Error> {
-    for _ in 1..RACES {
-        match attempt(auth, caller, &renewal).await {
-            Err(error) if error.kind() == ErrorKind::Conflict => {}
-            settled => return settled,
-        }
-    }
-    attempt(auth, caller, &renewal).await.map_err(unsettled)
+    settle(|| attempt(auth, caller, &renewal)).await
 }
 
 async fn attempt(auth: &Auth, caller: &Caller, renewal: &Renewal<'_>) -> Result<Issued, Error> {
     let now = auth.clock.now();
     let identity = renewal.identity;
     let instance = identity.bot_instance_id.as_str();
-    let bot = auth.store.get::<Bot>(&identity.bot_name).await?;
-    let bot = bot.ok_or_else(|| Error::denied(format!("access denied: bot {:?} does not exist", identity.bot_name)))?;
-    if records::is_deleted(&auth.store, instance).await? {
-        return Err(Error::denied("this bot instance was deleted; it needs a new token: tctl bots instances add"));
-    }
+    let mut change = auth.store.change();
+    let bot = change.read::<Bot>(&identity.bot_name).await?.ok_or_else(|| {
+        Error::denied(format!("access denied: bot {:?} does not exist", identity.bot_name)).because(Reason::UnknownBot)
+    })?;
+    records::refuse_deleted(&mut change, instance).await?;
     let presented = u32::try_from(identity.generation).unwrap_or(u32::MAX);
     let question = Question {
         presented,
         keys: Digest::of(&renewal.tls_key.spki_der(), &renewal.ssh_key.ssh_wire()),
         not_after: not_after(&bot, renewal.expires, now),
     };
-    let kept = records::lineage(&auth.store, instance).await?;
-    let Some(kept) = kept else {
+    let grace = auth.config.bot_renewal_grace;
+    let Some(stored) = records::lineage(&mut change, instance).await? else {
         // No record and no tombstone, and the bot exists: the store is older than the bot.
         let lineage = Lineage::recreated(bot.metadata.name.clone(), presented, renewal.presented_until);
-        let Verdict::Renew(next) = lineage.renew(question, auth.config.bot_renewal_grace, now) else {
+        let Verdict::Renew(next) = lineage.renew(question, grace, now) else {
             return Err(Error::internal("a recreated lineage must renew"));
         };
-        return advance(auth, caller, renewal, &bot, None, next, Some(0)).await;
+        let step = Step { next, ahead_of: Some(None) };
+        return advance(auth, caller, renewal, change, &bot, step).await;
     };
-    match kept.lineage.renew(question, auth.config.bot_renewal_grace, now) {
-        Verdict::Renew(next) => advance(auth, caller, renewal, &bot, Some(&kept), next, None).await,
+    match stored.renew(question, grace, now) {
+        Verdict::Renew(next) => advance(auth, caller, renewal, change, &bot, Step { next, ahead_of: None }).await,
         Verdict::RolledBack(next) => {
-            let stored = kept.lineage.generation;
-            advance(auth, caller, renewal, &bot, Some(&kept), next, Some(stored)).await
+            let step = Step { next, ahead_of: Some(Some(stored.generation)) };
+            advance(auth, caller, renewal, change, &bot, step).await
         }
         Verdict::Repeat(next) => {
-            answer_again(auth, caller, &bot, instance, &kept, next, Keys { tls: renewal.tls_key, ssh: renewal.ssh_key })
-                .await
+            let keys = Keys { tls: renewal.tls_key, ssh: renewal.ssh_key };
+            answer_again(auth, caller, change, &bot, instance, next, keys).await
         }
-        Verdict::Limit => Err(too_often(caller, &kept.lineage, instance)),
-        Verdict::Mismatch { stored, presented } => mismatch(auth, caller, &bot, instance, stored, presented).await,
+        Verdict::Limit(unnoted) => too_often(auth, caller, change, &bot, instance, unnoted).await,
+        Verdict::Mismatch { stored, presented } => {
+            mismatch(auth, caller, change, &bot, instance, stored, presented).await
+        }
     }
+}
+
+/// From one generation to the next.
+struct Step {
+    next: Lineage,
+    /// The generation in the store, none without a record, when the bot is ahead of it.
+    ahead_of: Option<Option<u32>>,
 }
 
 /// Commits the next generation, then signs it.
@@ -109,39 +116,24 @@ async fn advance(
     auth: &Auth,
     caller: &Caller,
     renewal: &Renewal<'_>,
+    mut change: Change,
     bot: &Bot,
-    kept: Option<&records::Kept>,
-    next: Lineage,
-    rolled_back_from: Option<u32>,
+    step: Step,
 ) -> Result<Issued, Error> {
-    let now = auth.clock.now();
+    let (now, Step { next, ahead_of }) = (auth.clock.now(), step);
     let instance = renewal.identity.bot_instance_id.as_str();
-    let user = auth.store.fetch::<User>(&bot.status.user_name).await?;
+    let user = change.fetch::<User>(&bot.status.user_name).await?;
     let attributes = renewal.identity.join_attributes.clone();
-    let identity = bot_identity(auth, &user, bot, instance, next.generation, attributes.clone(), next.not_after);
+    let identity = bot_identity(auth, &user, bot, instance, next.generation, attributes, next.not_after);
     let pair = auth.prepare(identity, Some(renewal.tls_key), Some(renewal.ssh_key), now, next.not_after)?;
     auth.refuse_locked(&pair.identity, None)?;
 
     let until = next.expires(auth.config.bot_renewal_grace);
-    let authentication = Authentication {
-        authenticated_at: Some(now),
-        join_method: attributes
-            .as_ref()
-            .and_then(|a| a.meta.as_ref())
-            .map(|m| m.join_method.clone())
-            .unwrap_or_default(),
-        generation: i32::try_from(next.generation).unwrap_or(i32::MAX),
-        public_key: renewal.tls_key.to_pem().into_bytes().into(),
-        join_attrs: attributes,
-        ..Default::default()
-    };
-    let mut change = auth.store.change().require_exists::<Bot>(&bot.metadata.name);
-    if let Some(token) = kept.and_then(|kept| kept.lineage.join.as_ref()) {
+    change = record_authentication(change, bot, renewal, &next, now, until).await?;
+    if let Some(token) = &next.join {
         change = records::drop_join_answer(change, token);
     }
-    let next = Lineage { join: None, ..next };
-    change = records::put_lineage(change, instance, &next, kept.map(|kept| kept.revision), until)?;
-    change = record_authentication(auth, change, bot, instance, authentication, until).await?;
+    change = records::put_lineage(change, instance, &Lineage { join: None, ..next.clone() }, until)?;
     change = change.event(&certificate_event(&pair, caller));
     if renewal.in_grace {
         change = change.event(&RenewedInGrace {
@@ -151,37 +143,47 @@ async fn advance(
             expired_at: Some(renewal.presented_until),
         });
     }
-    if let Some(stored) = rolled_back_from {
+    if let Some(stored) = ahead_of {
         tracing::warn!(
             bot = bot.metadata.name,
             instance,
-            stored,
+            ?stored,
             "a bot is ahead of the store: the store was rolled back"
         );
         change = change.event(&RollbackTolerated {
             user: instance_user(bot, instance),
             connection: ConnectionMetadata::from_remote(caller.remote()),
-            stored_generation: stored.into(),
+            stored_generation: stored.unwrap_or(0).into(),
             presented_generation: renewal.identity.generation,
-            recreated: kept.is_none(),
+            recreated: stored.is_none(),
         });
-        change = auth.rollback().note_shown(change, now)?;
+        change = rollback::note_shown(change, renewal.presented_from, now).await?;
     }
     change.commit().await?;
-    auth.rollback().refresh(&auth.store).await;
     auth.sign(pair).await
 }
 
 /// Adds the renewal to the public document, or makes the document anew when the store has lost it.
 async fn record_authentication(
-    auth: &Auth,
-    change: Change,
+    mut change: Change,
     bot: &Bot,
-    instance: &str,
-    authentication: Authentication,
+    renewal: &Renewal<'_>,
+    next: &Lineage,
+    now: Timestamp,
     until: Timestamp,
 ) -> Result<Change, Error> {
-    match auth.store.repository::<BotInstance>().stored_in(&bot.metadata.name, instance).await? {
+    let instance = renewal.identity.bot_instance_id.as_str();
+    let attributes = renewal.identity.join_attributes.clone();
+    let meta = attributes.as_ref().and_then(|attributes| attributes.meta.as_ref());
+    let authentication = Authentication {
+        authenticated_at: Some(now),
+        join_method: meta.map(|meta| meta.join_method.clone()).unwrap_or_default(),
+        generation: i32::try_from(next.generation).unwrap_or(i32::MAX),
+        public_key: renewal.tls_key.to_pem().into_bytes().into(),
+        join_attrs: attributes,
+        ..Default::default()
+    };
+    match change.read_stored::<BotInstance>(&bot.metadata.name, instance).await? {
         Some(mut stored) => {
             let latest = &mut stored.value.status.latest_authentications;
             latest.push(authentication);
@@ -198,6 +200,7 @@ async fn record_authentication(
 async fn mismatch(
     auth: &Auth,
     caller: &Caller,
+    change: Change,
     bot: &Bot,
     instance: &str,
     stored: u32,
@@ -227,6 +230,6 @@ async fn mismatch(
         lock: lock.metadata.name.clone(),
     };
     let locked = LockCreate { user: instance_user(bot, instance), ..crate::locks::created(auth, &lock) };
-    auth.store.change().upsert(&lock)?.event(&seen).event(&locked).commit().await?;
-    Err(Error::denied(message))
+    change.upsert(&lock)?.event(&seen).event(&locked).commit().await?;
+    Err(Error::denied(message).because(Reason::GenerationMismatch))
 }

@@ -2,7 +2,7 @@
 
 use audit::events::lock::LockDelete;
 use domain::{Error, resources::Lock};
-use rbac::Verb;
+use store::Change;
 
 use super::described;
 use crate::{Auth, Caller, Operation, guard::Guard};
@@ -13,12 +13,13 @@ use crate::{Auth, Caller, Operation, guard::Guard};
 /// Denied, not found.
 pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Error> {
     let guard = Guard::new(auth, caller, Operation::DeleteLock);
-    let lock: Lock = guard.fetch(name, &[Verb::Delete]).await?;
-    let event = LockDelete {
-        resource: guard.resource(&lock),
-        user: caller.user_metadata(),
-        connection: caller.connection(),
-        lock: described(&lock),
+    let record = |change: Change, lock: &Lock| {
+        Ok(change.event(&LockDelete {
+            resource: guard.resource(lock),
+            user: caller.user_metadata(),
+            connection: caller.connection(),
+            lock: described(lock),
+        }))
     };
-    auth.store.change().delete::<Lock>(name).event(&event).commit().await.map(|_| ())
+    guard.delete(name, record).await
 }

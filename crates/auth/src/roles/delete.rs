@@ -7,9 +7,9 @@ use domain::{
     resources::{Bot, Role, User},
 };
 use rbac::Verb;
-use store::{Keyed, ListRequest};
+use store::{Keyed, ListRequest, settle};
 
-use super::refuse_derived;
+use super::{held::removed, refuse_derived};
 use crate::{Auth, Caller, Operation, guard::Guard};
 
 /// How many holders a refusal names.
@@ -18,19 +18,24 @@ const NAMED: usize = 5;
 /// Removes a role that no user holds and no bot may become. Whoever kept such a role would be shut out, because what it
 /// denied cannot be known any more.
 ///
-/// A user made in the same moment may still get the role; that user is refused until an administrator takes it away.
-///
 /// # Errors
 /// Denied, not found; conflict when it is in use, naming by whom.
 pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Error> {
     let guard = Guard::new(auth, caller, Operation::DeleteRole);
-    let role: Role = guard.fetch(name, &[Verb::Delete]).await?;
+    settle(|| attempt(&guard, name)).await
+}
+
+async fn attempt(guard: &Guard<'_>, name: &str) -> Result<(), Error> {
+    let (auth, caller) = (guard.auth, guard.caller);
+    let mut change = auth.store.change();
+    let role: Role = guard.fetch_for(&mut change, "", name, &[Verb::Delete]).await?;
     refuse_derived(&role)?;
+    let change = removed(change).await?;
     refuse_used::<User>(auth, name, "user", |user| user.spec.roles.iter().any(|role| role == name)).await?;
     refuse_used::<Bot>(auth, name, "bot", |bot| bot.spec.roles.iter().any(|role| role == name)).await?;
     let event =
         RoleDelete { resource: guard.resource(&role), user: caller.user_metadata(), connection: caller.connection() };
-    auth.store.change().delete_exactly(&role)?.event(&event).commit().await.map(|_| ())
+    change.delete_exactly(&role)?.event(&event).commit().await.map(|_| ())
 }
 
 async fn refuse_used<T: Keyed>(

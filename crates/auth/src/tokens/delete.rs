@@ -2,7 +2,7 @@
 
 use audit::events::token::ProvisionTokenDelete;
 use domain::{Error, resources::Token};
-use rbac::Verb;
+use store::Change;
 
 use super::masked;
 use crate::{Auth, Caller, Operation, guard::Guard};
@@ -13,11 +13,12 @@ use crate::{Auth, Caller, Operation, guard::Guard};
 /// Denied, not found.
 pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Error> {
     let guard = Guard::new(auth, caller, Operation::DeleteToken);
-    let token: Token = guard.fetch(name, &[Verb::Delete]).await?;
-    let event = ProvisionTokenDelete {
-        resource: masked(&token, &guard),
-        user: caller.user_metadata(),
-        connection: caller.connection(),
+    let record = |change: Change, token: &Token| {
+        Ok(change.event(&ProvisionTokenDelete {
+            resource: masked(token, &guard),
+            user: caller.user_metadata(),
+            connection: caller.connection(),
+        }))
     };
-    auth.store.change().delete::<Token>(name).event(&event).commit().await.map(|_| ())
+    guard.delete(name, record).await
 }

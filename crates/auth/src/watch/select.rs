@@ -1,6 +1,9 @@
 //! What one kind of a watch lets through: by permission, by name, by the kind's own filter.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use domain::{
     AnyResource, Error, Kind,
@@ -8,6 +11,7 @@ use domain::{
     resources::{CertAuthority, Lock},
 };
 use rbac::{Named, RuleContext, Verb};
+use store::{Store, group_of};
 
 use crate::{Auth, Caller, Operation, apps::is_reachable, decide::Asked};
 
@@ -34,6 +38,20 @@ pub(super) struct Selector {
     name: String,
     sub_kind: String,
     filter: BTreeMap<String, String>,
+    sight: Sight,
+}
+
+/// Of which resources the watcher may know that they exist. What is gone has no labels left to decide by.
+#[derive(Debug)]
+enum Sight {
+    /// Of all, whatever their names and labels are.
+    All,
+    /// Of these, by group and name.
+    Some {
+        known: HashSet<(String, String)>,
+        /// Whether `known` is as complete as the watcher's roles allow now.
+        is_current: bool,
+    },
 }
 
 impl Selector {
@@ -43,14 +61,75 @@ impl Selector {
         if !can_be_watched(kind) {
             return Err(Error::unsupported(format!("watching kind {kind} is not supported yet")));
         }
-        let selector = Self {
+        let mut selector = Self {
             kind,
             with_secrets: wanted.with_secrets,
             name: wanted.name.clone(),
             sub_kind: wanted.sub_kind.clone(),
             filter: wanted.filter.clone(),
+            sight: Sight::Some { known: HashSet::new(), is_current: false },
         };
-        selector.permit(auth, caller).map(|()| selector)
+        selector.permit(auth, caller)?;
+        selector.access_changed(caller);
+        Ok(selector)
+    }
+
+    /// The watcher's roles are others than before: what it has seen it goes on to know, as long as not all is open to it.
+    pub(super) fn access_changed(&mut self, caller: &Caller) {
+        let is_open = self.kind_is_open(caller);
+        match &mut self.sight {
+            sight if is_open => *sight = Sight::All,
+            Sight::Some { is_current, .. } => *is_current = false,
+            sight @ Sight::All => *sight = Sight::Some { known: HashSet::new(), is_current: false },
+        }
+    }
+
+    /// Whether the caller may read every resource of the kind. A rule with a condition on the resource does not say so:
+    /// without a resource it does not allow, and a denial with one denies.
+    fn kind_is_open(&self, caller: &Caller) -> bool {
+        match self.kind {
+            Kind::App | Kind::AppServer => {
+                caller.system_role().is_some()
+                    && caller.access().check_rule(&RuleContext::NONE, Kind::App, Verb::Read).allowed
+            }
+            _ if self.is_for_everybody() => true,
+            _ => caller.access().check_rule(&RuleContext::NONE, self.kind, self.verb()).allowed,
+        }
+    }
+
+    /// Learns what there is now of that which the watcher may know.
+    ///
+    /// # Errors
+    /// What storage says.
+    pub(super) async fn look(&mut self, store: &Store, caller: &Caller) -> Result<(), Error> {
+        let Sight::Some { is_current: false, .. } = self.sight else { return Ok(()) };
+        let mut found = Vec::new();
+        let visit = |resource: &AnyResource| {
+            if self.wants(caller, resource) {
+                found.push(place(resource));
+            }
+        };
+        store.each_of(self.kind, visit).await?;
+        if let Sight::Some { known, is_current } = &mut self.sight {
+            known.extend(found);
+            *is_current = true;
+        }
+        Ok(())
+    }
+
+    /// The watcher is told of this resource, and will be told when it goes.
+    pub(super) fn note(&mut self, resource: &AnyResource) {
+        if let Sight::Some { known, .. } = &mut self.sight {
+            known.insert(place(resource));
+        }
+    }
+
+    /// The watcher may not know this resource any more; whether it did.
+    pub(super) fn forget(&mut self, resource: &AnyResource) -> bool {
+        match &mut self.sight {
+            Sight::Some { known, .. } if resource.kind() == self.kind => known.remove(&place(resource)),
+            _ => false,
+        }
     }
 
     /// Whether the caller may watch this kind at all.
@@ -96,11 +175,18 @@ impl Selector {
         passes && self.is_readable(caller, resource)
     }
 
-    /// Whether a resource that is gone is told. Filters are about what a resource says, and that is gone with it.
-    pub(super) fn wants_deleted(&self, kind: Kind, sub_kind: &str, name: &str) -> bool {
-        let is_known = kind != Kind::CertAuthority || self.knows(sub_kind);
-        self.kind == kind
-            && is_known
+    /// Whether a resource that is gone is told: only to those who may have known of it. Filters are about what a resource
+    /// says, and that is gone with it.
+    pub(super) fn wants_deleted(&mut self, kind: Kind, group: &str, name: &str) -> bool {
+        if self.kind != kind {
+            return false;
+        }
+        if let Sight::Some { known, .. } = &mut self.sight {
+            return known.remove(&(group.to_owned(), name.to_owned()));
+        }
+        let is_authority = kind == Kind::CertAuthority;
+        let sub_kind = if is_authority { group } else { "" };
+        (!is_authority || self.knows(sub_kind))
             && (self.name.is_empty() || self.name == name)
             && (self.sub_kind.is_empty() || self.sub_kind == sub_kind)
     }
@@ -152,6 +238,10 @@ impl Selector {
             _ => resource,
         }
     }
+}
+
+fn place(resource: &AnyResource) -> (String, String) {
+    (group_of(resource).to_owned(), resource.metadata().name.clone())
 }
 
 /// The kinds for which the wire has an event.

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use auth::{Auth, Caller, Config, Issued, Ports, Presented, joining::JoinRequest};
+use auth::{
+    Auth, Caller, Config, Issued, Ports, Presented,
+    joining::{self, JoinRequest, Proof},
+};
 use clock::{ManualClock, Timestamp};
 use crypto::{Algorithm, KeyPair, Random, SecretString};
 use domain::{
@@ -70,8 +73,7 @@ impl Cluster {
     pub(crate) async fn restored(self) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("audit-head");
-        let later =
-            r#"{"cluster":"test.example","time":"2027-06-01T00:00:00.000Z","heads":[],"public_key":"","signature":""}"#;
+        let later = r#"{"cluster":"test.example","time":"2027-01-01T00:00:00.000Z","heads":[{"writer":"11111111-1111-4111-8111-111111111111","seq":9,"hash":"0000000000000000000000000000000000000000000000000000000000000000","position":9}],"public_key":"","signature":""}"#;
         std::fs::write(&file, later).unwrap();
         let (backend, clock) = (Arc::clone(&self.backend), self.clock.clone());
         drop(self);
@@ -166,13 +168,13 @@ impl Cluster {
 
     pub(crate) async fn join(&self, token: &str, machine: &Machine) -> Result<Issued, Error> {
         let request = JoinRequest {
-            token: SecretString::new(token.to_owned()),
+            proof: Proof::Token(SecretString::from(token)),
             role: SystemRole::Bot,
             tls_key: machine.tls.public().clone(),
             ssh_key: machine.ssh.public().clone(),
             expires: None,
         };
-        auth::joining::token::join(&self.auth, &Caller::anonymous("192.0.2.7:4711"), request).await
+        joining::join(&self.auth, &Caller::anonymous("192.0.2.7:4711"), request).await
     }
 
     pub(crate) fn caller(&self, issued: &Issued) -> Result<Caller, Error> {

@@ -153,6 +153,34 @@ async fn a_second_restore_refuses_the_tokens_made_since_the_first() {
     assert!(cluster.join(&after, &Machine::new()).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_second_restore_that_only_a_bot_shows_refuses_the_tokens_made_since_the_first() {
+    let cluster = Cluster::start().await;
+    let token = cluster.with_bot().await;
+    let early = cluster.join(&token, &Machine::new()).await.unwrap();
+    let early_instance = cluster.caller(&early).unwrap().identity().bot_instance_id.clone();
+    let early = renew(&cluster, &early, &Machine::new()).await.unwrap();
+    cluster.clock.advance(Duration::from_secs(60));
+    let cluster = cluster.restored().await;
+
+    // A bot of the time before the first restore shows that one, which is known: nothing made since is refused for it.
+    cluster.clock.advance(Duration::from_secs(60));
+    let since = [cluster.token("since-1").await, cluster.token("since-2").await, cluster.token("since-3").await];
+    cluster.forget_instance(&early_instance).await;
+    renew(&cluster, &early, &Machine::new()).await.unwrap();
+    let held = cluster.join(&since[0], &Machine::new()).await.unwrap();
+
+    // One that joined after the first and is not known any more shows a second.
+    let instance = cluster.caller(&held).unwrap().identity().bot_instance_id.clone();
+    cluster.forget_instance(&instance).await;
+    cluster.join(&since[1], &Machine::new()).await.expect("nobody has noticed anything yet");
+    renew(&cluster, &held, &Machine::new()).await.unwrap();
+    let error = cluster.join(&since[2], &Machine::new()).await.unwrap_err();
+    assert_eq!(error.reason, Some(domain::error::Reason::TokenBeforeRestore), "{error}");
+    let status = auth::status::status(&cluster.auth, &cluster.admin()).await.unwrap();
+    assert!(status.reasons.iter().any(|reason| reason.text.matches("2027-").count() == 2), "{:?}", status.reasons);
+}
+
 /// Signs a question with the key that `held` belongs to, as a bot does after a weekend without power.
 pub(crate) async fn in_grace(
     cluster: &Cluster,

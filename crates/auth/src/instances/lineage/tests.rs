@@ -40,7 +40,8 @@ fn repeats_are_bounded_then_slow_and_never_a_mismatch() {
         let Some(Verdict::Repeat(next)) = record.repeat(keys(1), at(0), GRACE, at(10)) else { panic!("no repeat") };
         record = next;
     }
-    assert_eq!(record.renew(question(0, 1, at(11)), GRACE, at(11)), Verdict::Limit);
+    let Verdict::Limit(Some(noted)) = record.renew(question(0, 1, at(11)), GRACE, at(11)) else { panic!("no limit") };
+    assert_eq!(noted.renew(question(0, 1, at(12)), GRACE, at(12)), Verdict::Limit(None), "a pause is recorded twice");
     assert!(matches!(record.renew(question(0, 1, at(11)), GRACE, at(10 + 600)), Verdict::Repeat(_)));
 }
 
@@ -92,7 +93,7 @@ proptest::proptest! {
                     }
                     server = next;
                 }
-                Verdict::Limit => {}
+                Verdict::Limit(noted) => server = noted.unwrap_or(server),
                 other => proptest::prop_assert!(false, "{other:?}"),
             }
         }
