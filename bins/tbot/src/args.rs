@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use bot::Overrides;
-use clap::{ArgAction, Args, Parser, ValueEnum};
+use clap::{ArgAction, Args, Parser, ValueEnum, builder::FalseyValueParser};
 
 use crate::commands::Command;
 
@@ -24,7 +24,7 @@ pub(crate) struct Globals {
     #[arg(short, long, global = true, value_name = "FILE", env = "TBOT_CONFIG_PATH")]
     pub(crate) config: Option<PathBuf>,
     /// Log verbosely to standard error.
-    #[arg(short, long, global = true, env = "TBOT_DEBUG", overrides_with = "no_debug", action = ArgAction::SetTrue)]
+    #[arg(short, long, global = true, env = "TBOT_DEBUG", value_parser = FalseyValueParser::new(), overrides_with = "no_debug", action = ArgAction::SetTrue)]
     pub(crate) debug: bool,
     #[arg(long, global = true, hide = true, overrides_with = "debug")]
     no_debug: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Globals {
     pub(crate) log_format: LogFormat,
     /// FIPS mode.
     #[arg(long, global = true, overrides_with = "no_fips")]
-    fips: bool,
+    pub(crate) fips: bool,
     #[arg(long, global = true, hide = true, overrides_with = "fips")]
     no_fips: bool,
     /// Believe any server on the first connection. Whoever sits on the wire can read the join token.
@@ -56,14 +56,14 @@ pub(crate) enum LogFormat {
 /// Flags of every form of `start` and `configure`.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Shared {
-    /// Address of the auth service.
-    #[arg(short, long, value_name = "HOST:PORT", env = "TELEPORT_AUTH_SERVER")]
+    /// Address of the auth service [env: TELEPORT_AUTH_SERVER].
+    #[arg(short, long, value_name = "HOST:PORT")]
     auth_server: Option<String>,
-    /// Address of the proxy.
-    #[arg(long, value_name = "HOST:PORT", env = "TELEPORT_PROXY")]
+    /// Address of the proxy [env: TELEPORT_PROXY].
+    #[arg(long, value_name = "HOST:PORT")]
     proxy_server: Option<String>,
-    /// Join token, or the absolute path of a file that holds it.
-    #[arg(long, value_name = "TOKEN", env = "TELEPORT_BOT_TOKEN", hide_env_values = true)]
+    /// Join token, or the absolute path of a file that holds it [env: TELEPORT_BOT_TOKEN].
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// Pin of the cluster's authority, `sha256:…`; see `tctl status`. May be repeated.
     #[arg(long = "ca-pin", value_name = "PIN")]
@@ -99,8 +99,8 @@ pub(crate) struct Shared {
     scoped: bool,
     #[arg(long, hide = true, overrides_with = "scoped")]
     no_scoped: bool,
-    /// First secret of join method bound_keypair.
-    #[arg(long, value_name = "SECRET", env = "TBOT_REGISTRATION_SECRET", hide_env_values = true)]
+    /// First secret of join method bound_keypair [env: TBOT_REGISTRATION_SECRET].
+    #[arg(long, value_name = "SECRET")]
     registration_secret: Option<String>,
     /// A file with it.
     #[arg(long, value_name = "FILE")]
@@ -128,7 +128,7 @@ fn span(text: &str) -> Result<Duration, String> {
 
 impl Globals {
     /// What they say about the configuration.
-    pub(crate) fn overrides(&self) -> Overrides {
+    fn overrides(&self) -> Overrides {
         Overrides {
             debug: switch(self.debug, self.no_debug),
             fips: switch(self.fips, self.no_fips),
@@ -160,6 +160,7 @@ impl Shared {
             static_key_path: self.static_key_path,
             ..globals.overrides()
         }
+        .or_environment()
     }
 }
 
@@ -172,5 +173,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_form_shows_an_example() {
+        fn check(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.is_hide_set() {
+                return;
+            }
+            command.get_subcommands().for_each(|sub| check(sub, &path, missing));
+            if !command.get_after_help().is_some_and(|help| help.to_string().contains("tbot ")) {
+                missing.push(path);
+            }
+        }
+        let mut missing = Vec::new();
+        Cli::command().get_subcommands().for_each(|sub| check(sub, "tbot", &mut missing));
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

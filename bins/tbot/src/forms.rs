@@ -9,43 +9,68 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{Globals, Shared};
 
+/// What the help of a form shows: both commands that know it.
+macro_rules! example {
+    ($line:literal) => {
+        concat!(
+            "Examples:\n  tbot start ", $line, " \\\n      --auth-server=auth.example.com:3025 --token=TOKEN --ca-pin=sha256:…\n  \
+             tbot configure ", $line, " -o /etc/tbot.yaml \\\n      --auth-server=auth.example.com:3025 --token=/etc/tbot-token --ca-pin=sha256:…"
+        )
+    };
+}
+
 /// A form; plain `start` is `legacy`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Form {
     /// The flags of old: one identity output, or just a configuration file.
+    #[command(after_help = example!("legacy --data-dir=/var/lib/teleport/bot --destination-dir=/opt/machine-id"))]
     Legacy(Legacy),
     /// Certificates for SSH, TLS clients and the API.
     #[command(visible_aliases = ["ssh", "id"])]
+    #[command(after_help = example!("identity --destination=file:///opt/machine-id --reader-user=app"))]
     Identity(Identity),
     /// Certificates for an application.
     #[command(visible_alias = "app")]
+    #[command(after_help = example!("application --destination=/opt/grafana --app=grafana"))]
     Application(Application),
     /// A local tunnel to an application.
+    #[command(after_help = example!("application-tunnel --listen=tcp://127.0.0.1:8080 --app=grafana"))]
     ApplicationTunnel(ApplicationTunnel),
     /// A local HTTP proxy to applications.
+    #[command(after_help = example!("application-proxy --listen=tcp://127.0.0.1:8080"))]
     ApplicationProxy(ApplicationProxy),
     /// Certificates for a database.
     #[command(visible_alias = "db")]
+    #[command(after_help = example!("database --destination=/opt/db --service=postgres --username=app --database=orders"))]
     Database(Database),
     /// A local tunnel to a database.
+    #[command(after_help = example!("database-tunnel --listen=tcp://127.0.0.1:5432 --service=postgres --username=app --database=orders"))]
     DatabaseTunnel(DatabaseTunnel),
     /// A kubeconfig for one cluster.
     #[command(visible_alias = "k8s")]
+    #[command(after_help = example!("kubernetes --destination=/opt/kube --kubernetes-cluster=prod"))]
     Kubernetes(Kubernetes),
     /// A kubeconfig for many clusters.
     #[command(name = "kubernetes/v2")]
+    #[command(after_help = example!("kubernetes/v2 --destination=/opt/kube --name-selector=prod --label-selector=env=dev"))]
     KubernetesV2(KubernetesV2),
     /// SSH connections through one process.
+    #[command(after_help = example!("ssh-multiplexer --destination=/opt/ssh"))]
     SshMultiplexer(SshMultiplexer),
     /// An X.509 SVID.
+    #[command(after_help = example!("workload-identity-x509 --destination=/opt/svid --name-selector=web"))]
     WorkloadIdentityX509(WorkloadX509),
     /// A JWT SVID.
+    #[command(after_help = example!("workload-identity-jwt --destination=/opt/svid --name-selector=web --audience=api.example.com"))]
     WorkloadIdentityJwt(WorkloadJwt),
     /// The SPIFFE Workload API.
+    #[command(after_help = example!("workload-identity-api --listen=unix:///run/spire.sock --name-selector=web"))]
     WorkloadIdentityApi(WorkloadApi),
     /// AWS credentials through Roles Anywhere.
+    #[command(after_help = example!("workload-identity-aws-roles-anywhere --destination=/opt/aws --name-selector=web --role-arn=ARN --profile-arn=ARN --trust-anchor-arn=ARN"))]
     WorkloadIdentityAwsRolesAnywhere(RolesAnywhere),
     /// Joins and renews, and nothing else.
+    #[command(after_help = example!("noop --storage=memory://"))]
     Noop(Noop),
 }
 

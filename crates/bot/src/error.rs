@@ -39,7 +39,8 @@ impl BotError {
     /// The kind that this is in the closed list.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Config(_) | Self::Destination(_) | Self::State(_) | Self::Machine(_) => Kind::Invalid,
+            Self::Destination(error) | Self::State(StateError::Storage(error)) => error.kind(),
+            Self::Config(_) | Self::State(_) | Self::Machine(_) => Kind::Invalid,
             Self::Unsupported(_) => Kind::Unsupported,
             Self::NeedsHuman(_) => Kind::Denied,
             Self::Auth { source, .. } => source.kind,

@@ -7,6 +7,7 @@ pub mod config;
 pub mod destination;
 mod error;
 mod identity;
+pub mod keypair;
 mod metrics;
 mod outputs;
 pub mod renewal;

@@ -2,7 +2,7 @@
 
 use std::{net::ToSocketAddrs, ops::Deref, sync::Arc, time::Duration};
 
-use client::Client;
+use client::{Client, Proxies, ProxyError};
 use clock::Clock;
 use crypto::Random;
 use domain::Error;
@@ -39,13 +39,20 @@ pub struct Bot {
     pub random: Random,
     /// Where the service manager listens, from `NOTIFY_SOCKET`.
     pub notify_socket: Option<String>,
+    /// The way out of this network, from `HTTPS_PROXY` and its kin.
+    pub proxies: Proxies,
 }
 
 impl Bot {
-    /// A bot that takes from the environment what the service manager put there.
+    /// A bot that takes from the environment what the service manager and the network's administrator put there.
+    ///
+    /// # Errors
+    /// When a variable names a proxy that cannot be used.
     #[allow(clippy::disallowed_methods, reason = "the bot is one of the places that read the environment")]
-    pub fn from_environment(config: Config, clock: Clock, random: Random) -> Self {
-        Self { config, clock, random, notify_socket: std::env::var("NOTIFY_SOCKET").ok() }
+    pub fn from_environment(config: Config, clock: Clock, random: Random) -> Result<Self, ProxyError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let proxies = Proxies::from_variables(variable)?;
+        Ok(Self { config, clock, random, notify_socket: variable("NOTIFY_SOCKET"), proxies })
     }
 }
 
@@ -239,7 +246,10 @@ pub async fn run(bot: Bot) -> Result<(), BotError> {
     }
     let config = Arc::new(bot.config);
     let outputs = open_outputs(&config)?;
-    let exchange = Exchange { config, clock: bot.clock.clone(), random: bot.random };
+    if let Some(proxy) = config.auth_server.as_deref().and_then(|address| bot.proxies.describe(address)) {
+        tracing::info!(auth_server = config.auth_server, "the auth service is reached through {proxy}");
+    }
+    let exchange = Exchange { config, clock: bot.clock.clone(), random: bot.random, proxies: bot.proxies };
     let driver = Driver::load(exchange.clone(), Arc::clone(&state))?;
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -373,7 +383,8 @@ async fn serve_diagnostics(
     let listener = Diagnostics::bind(found).await.map_err(|error| refuse(error.to_string()))?;
     tracing::info!(address = %found, "diagnostics endpoint");
     let (registry, clock) = (Arc::new(registry), hub.clock().clone());
-    let diagnostics = Diagnostics { paths: Paths::Bot, readiness: readiness.clone(), registry, clock };
+    let (readiness, debug) = (readiness.clone(), hub.config().debug);
+    let diagnostics = Diagnostics { paths: Paths::Bot, readiness, registry, clock, debug, log: None };
     let (listener, inner) = (Arc::new(listener), supervisor.clone());
     supervisor.spawn("diagnostics", Policy::Restart(Restarts::default()), move |stop| {
         diagnostics.clone().serve(Arc::clone(&listener), inner.clone(), stop)

@@ -37,5 +37,30 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     // What is written must be readable: a value that the file's reader refuses is refused here.
     let text = config.to_yaml();
     Config::parse(&text, "the configuration").map_err(refused)?;
+    for note in notes(&config) {
+        cli::warn(&note);
+    }
     write(args.output.as_deref(), &text)
+}
+
+/// Why `tbot start` will not take the file as it is.
+fn notes(config: &Config) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.auth_server.is_none() && config.proxy_server.is_none() {
+        notes
+            .push("the file names no auth_server, and tbot start refuses it without one: add --auth-server".to_owned());
+    } else if let Err(message) = config.check_supported() {
+        notes.push(format!("tbot start refuses this file: {message}"));
+    }
+    let onboarding = &config.onboarding;
+    if config.auth_server.is_some() && onboarding.ca_pins.is_empty() && onboarding.ca_path.is_none() && !config.insecure
+    {
+        notes.push(
+            "nothing in the file says how to recognise the auth service: add --ca-pin, see tctl status".to_owned(),
+        );
+    }
+    if onboarding.token.is_none() {
+        notes.push("the file names no onboarding.token: add --token, or give it to tbot start".to_owned());
+    }
+    notes
 }

@@ -2,10 +2,13 @@
 
 mod completion;
 mod configure;
+mod copy_binaries;
 mod init;
 mod install;
+mod keypair;
 mod migrate;
 mod start;
+mod version;
 mod wait;
 
 use std::ffi::OsString;
@@ -32,8 +35,13 @@ pub(crate) enum Command {
     /// Install the bot as a service.
     #[command(subcommand)]
     Install(install::Command),
+    /// Make a key for join method bound_keypair.
+    #[command(subcommand)]
+    Keypair(keypair::Command),
+    /// Copy this program to where a container shares it.
+    CopyBinaries(copy_binaries::Args),
     /// Print the version.
-    Version,
+    Version(version::Args),
     /// Print a script that completes commands and flags in a shell.
     Completion(completion::Args),
     /// Access databases with the bot's files (not supported yet).
@@ -42,12 +50,15 @@ pub(crate) enum Command {
     /// Run a local proxy with the bot's files (not supported yet).
     #[command(hide = true)]
     Proxy(Later),
-    /// Make a key pair for join method bound_keypair (not supported yet).
+    /// Credentials for kubectl (not supported yet).
     #[command(hide = true)]
-    Keypair(Later),
-    /// Copy binaries (not supported yet).
+    Kube(Later),
+    /// What ssh_config runs (not supported yet).
     #[command(hide = true)]
-    CopyBinaries(Later),
+    SshProxyCommand(Later),
+    /// What the ssh_config of a multiplexer runs (not supported yet).
+    #[command(hide = true)]
+    SshMultiplexerProxyCommand(Later),
     /// Inspect a Workload API (not supported yet).
     #[command(hide = true)]
     SpiffeInspect(Later),
@@ -72,19 +83,23 @@ pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()
         Command::Migrate(args) => migrate::run(args, &globals),
         Command::Wait(args) => wait::run(args).await,
         Command::Install(command) => install::run(&command, &globals),
-        Command::Version => print(&format!("Tessera v{} tbot\n", env!("CARGO_PKG_VERSION"))),
+        Command::Keypair(command) => keypair::run(&command, &globals),
+        Command::CopyBinaries(args) => copy_binaries::run(&args),
+        Command::Version(args) => version::run(&args),
         Command::Completion(args) => completion::run(&args),
-        Command::Db(_) => later("db"),
-        Command::Proxy(_) => later("proxy"),
-        Command::Keypair(_) => later("keypair"),
-        Command::CopyBinaries(_) => later("copy-binaries"),
-        Command::SpiffeInspect(_) => later("spiffe-inspect"),
-        Command::Tpm(_) => later("tpm"),
+        Command::Db(_) => later("db", "access to databases"),
+        Command::Proxy(_) => later("proxy", "the proxy"),
+        Command::Kube(_) => later("kube", "access to Kubernetes"),
+        Command::SshProxyCommand(_) => later("ssh-proxy-command", "access to SSH hosts through a proxy"),
+        Command::SshMultiplexerProxyCommand(_) => later("ssh-multiplexer-proxy-command", "the service ssh-multiplexer"),
+        Command::SpiffeInspect(_) => later("spiffe-inspect", "the Workload API"),
+        Command::Tpm(_) => later("tpm", "join method tpm"),
     }
 }
 
-fn later(name: &str) -> anyhow::Result<()> {
-    Err(domain::Error::unsupported(format!("tbot {name} is not supported yet")).into())
+/// Refuses by name what waits for another part.
+fn later(name: &str, part: &str) -> anyhow::Result<()> {
+    Err(domain::Error::unsupported(format!("tbot {name} is not supported yet: it comes with {part}")).into())
 }
 
 /// To standard output; a reader that has gone away is reported as such.

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     if config.services.is_empty() {
         tracing::info!("no output is configured; the bot only joins and renews");
     }
-    let bot = Bot::from_environment(config, clock, Random::system());
+    let bot = Bot::from_environment(config, clock, Random::system()).map_err(invalid)?;
     Box::pin(bot::run(bot)).await.map_err(|error| ended(&error))
 }
 

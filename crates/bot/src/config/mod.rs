@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use domain::form::duration;
+use domain::{form::duration, resources::token::JoinMethod};
 use serde_json::{Map, Value as Json};
 
 pub use self::{
@@ -119,8 +119,11 @@ impl Config {
         };
         let name = path.map_or_else(|| "command line".to_owned(), |path| path.display().to_string());
         let refuse = |message: String| ConfigError::whole(&name, message);
+        let mut overrides = overrides;
+        let secret = overrides.registration_fallback.take();
         overrides.apply(&mut config).map_err(refuse)?;
         join_uri::apply(&mut config).map_err(refuse)?;
+        config.onboarding.fall_back_to(secret);
         config.check().map_err(refuse)?;
         Ok(config)
     }
@@ -269,9 +272,9 @@ impl Config {
         if self.auth_server.is_none() {
             return Err("no auth_server is configured: give --auth-server or set it in the file".into());
         }
-        match self.onboarding.method() {
-            "token" => {}
-            method => return later(format!("join method {method:?}")),
+        let method = JoinMethod::parse(self.onboarding.method()).unwrap_or_default();
+        if !join::BUILT.contains(&method) {
+            return later(format!("join method {:?}", self.onboarding.method()));
         }
         if self.fips {
             return later("FIPS mode".into());
@@ -282,9 +285,6 @@ impl Config {
         for (name, service) in self.names().iter().zip(&self.services) {
             if !service.kind.is_built {
                 return later(format!("{name}: type {:?}", service.kind.name));
-            }
-            if !service.text("cluster").is_empty() {
-                return later(format!("{name}: cluster (leaf clusters)"));
             }
         }
         let destinations = self.services.iter().filter_map(|service| service.destination.as_ref());

@@ -65,8 +65,8 @@ impl Onboarding {
             ca_path: fields.text("ca_path")?.filter(|path| !path.is_empty()),
             methods,
         };
-        if let Some(bad) = onboarding.ca_pins.iter().find(|pin| !is_pin(pin)) {
-            return Err(fields.refuse("ca_pins", format!("{bad:?} is no pin; it looks like sha256:<64 hex digits>")));
+        if let Err(message) = onboarding.ca_pins.iter().try_for_each(|pin| check_pin(pin)) {
+            return Err(fields.refuse("ca_pins", message));
         }
         fields.finish()?;
         Ok(onboarding)
@@ -75,6 +75,15 @@ impl Onboarding {
     /// The method in force.
     pub fn method(&self) -> &str {
         self.join_method.as_deref().unwrap_or("token")
+    }
+
+    /// Takes a registration secret where the method needs one and nothing else names it.
+    pub(crate) fn fall_back_to(&mut self, secret: Option<SecretString>) {
+        let Some(secret) = secret.filter(|_| self.method() == "bound_keypair") else { return };
+        let block = self.methods.entry("bound_keypair").or_insert_with(|| Json::Object(Map::new()));
+        if block.get("registration_secret").is_none() && block.get("registration_secret_path").is_none() {
+            block["registration_secret"] = secret.expose().clone().into();
+        }
     }
 
     /// The token itself. A path is read anew each time, so that a file may be replaced.
@@ -128,9 +137,14 @@ pub(crate) fn check_method(method: &str) -> Result<(), String> {
     Err(format!("{method:?} is no join method; {known}"))
 }
 
-fn is_pin(pin: &str) -> bool {
+/// Whether a pin is one.
+pub(crate) fn check_pin(pin: &str) -> Result<(), String> {
     let digits = pin.trim().to_ascii_lowercase();
-    digits.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    let digits = digits.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
+    match digits.is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        true => Ok(()),
+        false => Err(format!("{pin:?} is no pin; it looks like sha256:<64 hex digits>, see tctl status")),
+    }
 }
 
 type ReadBlock = fn(Fields<'_>) -> Result<Map<String, Json>, ConfigError>;

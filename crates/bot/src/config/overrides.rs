@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use crypto::SecretString;
 
-use super::{Config, Destination, Service, onboarding::check_method};
+use super::{
+    Config, Destination, Service,
+    onboarding::{check_method, check_pin},
+};
 
 /// Values from flags and environment variables; absent ones change nothing.
 #[derive(Debug, Clone, Default)]
@@ -31,9 +34,32 @@ pub struct Overrides {
     pub static_key_path: Option<String>,
     /// A service that the sub-command adds; it replaces nothing.
     pub service: Option<Service>,
+    /// The registration secret when neither flag, file nor join URI has one.
+    pub registration_fallback: Option<SecretString>,
 }
 
 impl Overrides {
+    /// The same, with the environment where no flag says anything.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the bot is one of the places that read the environment")]
+    pub fn or_environment(self) -> Self {
+        self.or_variables(|name| std::env::var(name).ok())
+    }
+
+    pub(crate) fn or_variables(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let said = |name| variable(name).filter(|value| !value.is_empty());
+        // A flag that says where to go makes both variables void, not only its own.
+        if self.auth_server.is_none() && self.proxy_server.is_none() && self.join_uri.is_none() {
+            self.auth_server = said("TELEPORT_AUTH_SERVER");
+            self.proxy_server = said("TELEPORT_PROXY");
+        }
+        if self.join_uri.is_none() {
+            self.token = self.token.or_else(|| said("TELEPORT_BOT_TOKEN"));
+        }
+        self.registration_fallback = said("TBOT_REGISTRATION_SECRET").map(SecretString::new);
+        self
+    }
+
     pub(crate) fn apply(self, config: &mut Config) -> Result<(), String> {
         set(&mut config.debug, self.debug);
         set(&mut config.fips, self.fips);
@@ -41,7 +67,10 @@ impl Overrides {
         set(&mut config.oneshot, self.oneshot);
         set(&mut config.scoped, self.scoped);
         if self.auth_server.is_some() && self.proxy_server.is_some() {
-            return Err("--auth-server and --proxy-server exclude each other; keep one".into());
+            return Err(
+                "--auth-server (TELEPORT_AUTH_SERVER) and --proxy-server (TELEPORT_PROXY) exclude each other; keep one"
+                    .into(),
+            );
         }
         // A flag for the one address replaces the other address of the file.
         if let Some(address) = self.auth_server {
@@ -53,6 +82,7 @@ impl Overrides {
         if let Some(token) = self.token {
             config.onboarding.token = Some(SecretString::new(token));
         }
+        self.ca_pins.iter().try_for_each(|pin| check_pin(pin)).map_err(|message| format!("--ca-pin: {message}"))?;
         if !self.ca_pins.is_empty() {
             config.onboarding.ca_pins = self.ca_pins;
         }

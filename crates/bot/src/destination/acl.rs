@@ -1,6 +1,6 @@
 //! POSIX access lists in the kernel's own form: `system.posix_acl_access`, little endian, version 2.
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, path::Path};
 
 use rustix::{
     fs::{XattrFlags, fgetxattr, fsetxattr},
@@ -48,12 +48,13 @@ impl AccessList {
     }
 
     /// The owner, and these readers.
-    pub(super) fn for_readers(readers: &[Reader]) -> Result<Self, DestinationError> {
+    pub(super) fn for_readers(readers: &[Reader], directory: &Path) -> Result<Self, DestinationError> {
+        let place = format!("readers of {}", directory.display());
         let mut list = Self::owner_only(READ | WRITE);
         for reader in readers {
             match reader {
-                Reader::User(name) => list.allow(USER, names::user(name)?.id, READ),
-                Reader::Group(name) => list.allow(GROUP, names::group(name)?, READ),
+                Reader::User(name) => list.allow(USER, names::user(name, &place)?.id, READ),
+                Reader::Group(name) => list.allow(GROUP, names::group(name, &place)?, READ),
             }
         }
         Ok(list)
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn the_kernels_form_is_written_and_read_back() {
         let readers = [Reader::Group("33".into()), Reader::User("1000".into()), Reader::User("7".into())];
-        let list = AccessList::for_readers(&readers).expect("numbers");
+        let list = AccessList::for_readers(&readers, Path::new("/d")).expect("numbers");
         let tags: Vec<_> = list.0.iter().map(|entry| (entry.tag, entry.id, entry.permissions)).collect();
         let none = UNDEFINED;
         assert_eq!(

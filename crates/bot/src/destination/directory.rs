@@ -39,7 +39,7 @@ impl DirectorySink {
         let handle = open_directory(&path, config.symlinks)?;
         let readers = match (config.acls, config.readers.as_slice()) {
             (Acls::Off, _) | (_, []) => None,
-            (_, readers) => Some(AccessList::for_readers(readers)?),
+            (_, readers) => Some(AccessList::for_readers(readers, &path)?),
         };
         let sink =
             Self { path, handle, symlinks: config.symlinks, acls: config.acls, readers, attempt: AtomicU64::new(0) };
@@ -51,6 +51,19 @@ impl DirectorySink {
         &self.path
     }
 
+    /// Says so when others than the owner may list or change what is here; the files themselves are 0600 anyway.
+    pub(crate) fn warn_if_open_to_others(&self) {
+        let Ok(found) = fs::fstat(&self.handle) else { return };
+        let mode = found.st_mode & 0o777;
+        if mode & 0o077 != 0 {
+            tracing::warn!(
+                directory = %self.path.display(),
+                mode = format!("{mode:04o}"),
+                "the bot's storage is open to others on this machine: chmod 700"
+            );
+        }
+    }
+
     /// Takes the directory for this process; the lock goes with the returned file.
     pub(crate) fn lock(&self) -> Result<OwnedFd, DestinationError> {
         let path = self.path.join("lock");
@@ -58,8 +71,20 @@ impl DirectorySink {
         let file = fs::openat(&self.handle, "lock", flags, FILE_MODE)
             .map_err(|error| DestinationError::io("open", &path, error))?;
         match fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
-            Err(Errno::WOULDBLOCK) => Err(DestinationError::Locked { path: self.path.clone() }),
+            Ok(()) => {
+                // For whoever finds it locked; the lock itself is the kernel's and needs no content.
+                let said = fs::ftruncate(&file, 0).map_err(io::Error::from);
+                let said = said.and_then(|()| {
+                    rustix::io::write(&file, format!("{}\n", std::process::id()).as_bytes()).map_err(Into::into)
+                });
+                if let Err(error) = said {
+                    tracing::debug!(%error, file = %path.display(), "the process id is not written");
+                }
+                Ok(file)
+            }
+            Err(Errno::WOULDBLOCK) => {
+                Err(DestinationError::Locked { path: self.path.clone(), holder: holder(File::from(file)) })
+            }
             Err(error) => Err(DestinationError::io("lock", path, error)),
         }
     }
@@ -170,6 +195,16 @@ impl DirectorySink {
         let handle = fs::openat(CWD, parent, flags, Mode::empty());
         let handle = handle.map_err(|error| DestinationError::io("open", parent, error))?;
         Ok((Some(handle), file.to_owned()))
+    }
+}
+
+/// What the process that holds a lock has written about itself.
+fn holder(file: File) -> String {
+    let mut text = String::new();
+    let read = file.take(32).read_to_string(&mut text);
+    match read.ok().and_then(|_| text.trim().parse::<u32>().ok()) {
+        Some(process) => format!(" (process {process})"),
+        None => String::new(),
     }
 }
 

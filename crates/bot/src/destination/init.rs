@@ -74,7 +74,7 @@ fn users(directory: &Directory, request: &InitRequest) -> Result<Option<(User, U
         return Ok(None);
     }
     match (&request.bot_user, &request.reader_user) {
-        (Some(bot), Some(reader)) => Ok(Some((names::user(bot)?, names::user(reader)?))),
+        (Some(bot), Some(reader)) => Ok(Some((names::user(bot, "--bot-user")?, names::user(reader, "--reader-user")?))),
         (None, None) if directory.acls == Acls::Try => Ok(None),
         _ => Err(DestinationError::Invalid(
             "--bot-user and --reader-user are both needed for access lists; or set acls: off".into(),
@@ -86,8 +86,8 @@ fn users(directory: &Directory, request: &InitRequest) -> Result<Option<(User, U
 fn owner(request: &InitRequest, users: Option<(User, User)>) -> Result<User, DestinationError> {
     if let Some(owner) = &request.owner {
         let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
-        let user = names::user(user)?;
-        let group = if group.is_empty() { user.group } else { names::group(group)? };
+        let user = names::user(user, "--owner")?;
+        let group = if group.is_empty() { user.group } else { names::group(group, "--owner")? };
         return Ok(User { id: user.id, group });
     }
     let ourselves = User { id: process::geteuid().as_raw(), group: process::getegid().as_raw() };

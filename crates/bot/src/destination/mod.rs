@@ -15,6 +15,7 @@ use std::{
 };
 
 use crypto::SecretBytes;
+use domain::error::Kind;
 
 pub use self::{
     directory::DirectorySink,
@@ -52,8 +53,10 @@ pub enum DestinationError {
         reason: String,
     },
     /// A user or group is not known here.
-    #[error("{what} {name:?} does not exist here")]
+    #[error("{place}: {what} {name:?} does not exist on this machine; a number is taken as it is")]
     UnknownName {
+        /// The flag, or the key and the directory that it is for.
+        place: String,
         /// User or group.
         what: &'static str,
         /// Its name.
@@ -61,11 +64,20 @@ pub enum DestinationError {
     },
     /// Another process holds the directory.
     #[error(
-        "another tbot uses {}: give each tbot its own storage directory (--storage), or stop the other one", path.display()
+        "another tbot{holder} uses {}: give each tbot its own storage directory (--storage), or stop the other one",
+        path.display()
     )]
     Locked {
+        /// The process, in brackets, when it is known.
+        holder: String,
         /// The directory.
         path: PathBuf,
+    },
+    /// Something is there already.
+    #[error("{place} exists already; --overwrite replaces it")]
+    Exists {
+        /// What.
+        place: String,
     },
     /// This build cannot write there.
     #[error("destination {0} is not supported yet")]
@@ -76,6 +88,16 @@ pub enum DestinationError {
 }
 
 impl DestinationError {
+    /// The kind that this is in the closed list.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Locked { .. } => Kind::Conflict,
+            Self::Exists { .. } => Kind::AlreadyExists,
+            Self::Unsupported(_) => Kind::Unsupported,
+            _ => Kind::Invalid,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>, error: impl Into<io::Error>) -> Self {
         Self::Io { action, path: path.into(), source: error.into() }
     }

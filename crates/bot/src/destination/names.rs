@@ -12,24 +12,28 @@ pub(super) struct User {
     pub(super) group: u32,
 }
 
-/// Looks a user up. A number need not exist here.
-pub(super) fn user(name: &str) -> Result<User, DestinationError> {
+/// Looks a user up. A number need not exist here. `place` is where the name was written.
+pub(super) fn user(name: &str, place: &str) -> Result<User, DestinationError> {
     if let Ok(id) = name.parse() {
         let known = lookup("passwd", name, 2).and_then(|line| field(&line, 3));
         return Ok(User { id, group: known.unwrap_or(id) });
     }
     let line = lookup("passwd", name, 0);
     let user = line.and_then(|line| Some(User { id: field(&line, 2)?, group: field(&line, 3)? }));
-    user.ok_or_else(|| DestinationError::UnknownName { what: "user", name: name.to_owned() })
+    user.ok_or_else(|| unknown(place, "user", name))
 }
 
 /// Looks a group up. A number need not exist here.
-pub(super) fn group(name: &str) -> Result<u32, DestinationError> {
+pub(super) fn group(name: &str, place: &str) -> Result<u32, DestinationError> {
     if let Ok(id) = name.parse() {
         return Ok(id);
     }
     let id = lookup("group", name, 0).and_then(|line| field(&line, 2));
-    id.ok_or_else(|| DestinationError::UnknownName { what: "group", name: name.to_owned() })
+    id.ok_or_else(|| unknown(place, "group", name))
+}
+
+fn unknown(place: &str, what: &'static str, name: &str) -> DestinationError {
+    DestinationError::UnknownName { place: place.to_owned(), what, name: name.to_owned() }
 }
 
 /// The database line whose field `column` is `value`: first from the file, then from whatever else the machine asks

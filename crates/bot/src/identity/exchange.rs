@@ -10,10 +10,11 @@ use api::{
         join_service::RegisterUsingToken,
     },
 };
-use client::{Client, Credentials, Trust};
+use client::{Client, Credentials, Proxies, Trust};
 use clock::{Clock, Timestamp};
-use crypto::{Algorithm, KeyPair, Random, SecretString, x509::Certificate};
-use domain::{Error, suite::Suite};
+use crypto::{Algorithm, KeyPair, Random, x509::Certificate};
+use domain::{Error, error::Reason, suite::Suite};
+use join::Proof;
 
 use super::{BotIdentity, Certificates};
 use crate::{Config, authorities::Authorities};
@@ -24,19 +25,16 @@ pub(crate) struct Exchange {
     pub(crate) config: std::sync::Arc<Config>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
-}
-
-/// What a join is proved with.
-pub(crate) enum Proof {
-    /// Join method `token`.
-    Token(SecretString),
+    pub(crate) proxies: Proxies,
 }
 
 impl Exchange {
     /// A client with these credentials.
     fn client_config(&self, credentials: Credentials, trust: Trust) -> client::Config {
         let address = self.config.auth_server.clone();
-        client::Config::new(address, credentials, self.clock.clone(), self.random.clone()).with_trust(trust)
+        client::Config::new(address, credentials, self.clock.clone(), self.random.clone())
+            .with_proxies(self.proxies.clone())
+            .with_trust(trust)
     }
 
     /// A connection that shows the identity.
@@ -73,7 +71,8 @@ impl Exchange {
             None => Err(Error::invalid(
                 "nothing says how to recognise the auth service: give --ca-pin (tctl status shows it), set \
                  onboarding.ca_path, or, on a network that you trust, --insecure",
-            )),
+            )
+            .because(Reason::UntrustedServer)),
         }
     }
 
@@ -166,7 +165,9 @@ fn trusted(client: &Client) -> Vec<String> {
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, Error> {
-    let refuse = |reason: String| Error::invalid(format!("onboarding.ca_path {}: {reason}", path.display()));
+    let refuse = |reason: String| {
+        Error::invalid(format!("onboarding.ca_path {}: {reason}", path.display())).because(Reason::UntrustedServer)
+    };
     let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     let found = Certificate::many_from_pem(&text).map_err(|error| refuse(error.to_string()))?;
     if found.is_empty() { Err(refuse("there is no certificate in it".into())) } else { Ok(found) }

@@ -9,7 +9,7 @@ use api::{
 };
 use client::Client;
 use crypto::{KeyPair, hash};
-use domain::Error;
+use domain::{Error, error::Reason};
 use futures_util::stream;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -59,7 +59,8 @@ fn signed(
             "the server calls itself {:?}, this identity belongs to {:?}",
             nonce.cluster_name,
             identity.cluster()
-        )));
+        ))
+        .because(Reason::UntrustedServer));
     }
     let question = RenewalQuestion {
         tls_public_key: key.public().to_pem().into_bytes(),

@@ -13,7 +13,7 @@ use clock::Timestamp;
 use crypto::{KeyPair, hash, ssh, x509::Certificate};
 use domain::identity::Identity;
 
-pub(crate) use self::exchange::{Exchange, Proof, key_algorithm, wire_time};
+pub(crate) use self::exchange::{Exchange, key_algorithm, wire_time};
 pub(crate) use self::state::{Pending, Question};
 pub use self::state::{State, StateError};
 
@@ -38,6 +38,7 @@ pub struct BotIdentity {
     tls: Certificate,
     authorities: Vec<Certificate>,
     says: Identity,
+    principals: Vec<String>,
 }
 
 /// Why parts are no identity.
@@ -74,7 +75,8 @@ impl BotIdentity {
             .map_err(|error| IdentityError::new("TLS authorities", error))?;
         let says =
             Identity::from_subject(tls.subject()).map_err(|error| IdentityError::new("TLS certificate", error))?;
-        Ok(Self { key, certificates, tls, authorities, says })
+        let principals = ssh.principals().to_vec();
+        Ok(Self { key, certificates, tls, authorities, says, principals })
     }
 
     /// The private key of both certificates.
@@ -135,7 +137,7 @@ impl BotIdentity {
     }
 }
 
-/// The summary that people look for in the log.
+/// The summary that people look for in the log; the principals are those of the SSH certificate.
 impl fmt::Display for BotIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (after, before) = (self.not_before(), self.not_after());
@@ -145,8 +147,12 @@ impl fmt::Display for BotIdentity {
         write!(
             f,
             "valid: after={after}, before={before}, duration={duration} | kind=tls, renewable={}, \
-             disallow-reissue={}, roles={:?}, principals={:?}, generation={}",
-            says.renewable, says.disallow_reissue, says.roles, says.principals, says.generation
+             disallow-reissue={}, roles=[{}], principals=[{}], generation={}",
+            says.renewable,
+            says.disallow_reissue,
+            says.roles.join(" "),
+            self.principals.join(" "),
+            says.generation
         )
     }
 }

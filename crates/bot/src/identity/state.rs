@@ -91,7 +91,10 @@ impl State {
     pub fn open(destination: &Destination) -> Result<Self, StateError> {
         let sink = Sink::open(destination)?;
         let lock = match &sink {
-            Sink::Directory(directory) => Some(directory.lock()?),
+            Sink::Directory(directory) => {
+                directory.warn_if_open_to_others();
+                Some(directory.lock()?)
+            }
             Sink::Memory(_) => None,
         };
         Ok(Self { sink, _lock: lock })

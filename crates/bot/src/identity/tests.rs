@@ -132,7 +132,7 @@ fn driver(path: &Path, config: &str, now: Timestamp) -> Result<Driver, BotError>
     let text = format!("version: v2\nauth_server: 127.0.0.1:1\n{config}");
     let config = Arc::new(Config::parse(&text, "t.yaml").expect("good"));
     let clock: Clock = ManualClock::new(now).clock();
-    let exchange = Exchange { config, clock, random: Random::seeded(1) };
+    let exchange = Exchange { config, clock, random: Random::seeded(1), proxies: Default::default() };
     Driver::load(exchange, Arc::new(open(path)))
 }
 

@@ -31,6 +31,13 @@ pub(super) const ARTIFACTS: &[&str] = &[
 pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
     let failed = |source| BotError::Auth { what: "cannot generate impersonated certificates", source };
     let current = hub.current().ok_or_else(|| failed(Error::unavailable("there is no bot identity yet")))?;
+    let own = current.identity.cluster();
+    if ![own, ""].contains(&output.cluster.as_str()) {
+        let (name, leaf) = (&output.name, &output.cluster);
+        let message =
+            format!("{name}: cluster {leaf:?} is not this bot's own ({own:?}); leaf clusters are not supported yet");
+        return Err(failed(Error::unsupported(message)));
+    }
     let client = hub.client().await.map_err(failed)?;
     let authorities = hub.authorities(&client).await.map_err(failed)?;
     let roles = match output.roles.as_slice() {

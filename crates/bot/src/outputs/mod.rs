@@ -21,6 +21,8 @@ pub(crate) struct Output {
     ttl: Duration,
     roles: Vec<String>,
     allow_reissue: bool,
+    /// The cluster that the certificates are for; the bot's own when empty.
+    cluster: String,
     sink: Arc<Sink>,
 }
 
@@ -44,6 +46,7 @@ impl Output {
             ttl: config.ttl_of(service),
             roles: service.roles.clone(),
             allow_reissue: service.flag("allow_reissue"),
+            cluster: service.text("cluster").to_owned(),
             sink: Arc::new(Sink::open(destination)?),
             name,
         })

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use clock::Timestamp;
 use crypto::KeyPair;
-use domain::{Error, error::Kind};
+use domain::{
+    Error,
+    error::{Kind, Reason},
+    resources::token::JoinMethod,
+};
+use join::Asked;
 
 use super::machine::{Failure, Machine, Now, Validity, Way};
 use crate::{
     BotError,
-    identity::{BotIdentity, Exchange, Pending, Proof, Question, State, key_algorithm, token_hash},
+    identity::{BotIdentity, Exchange, Pending, Question, State, key_algorithm, token_hash},
 };
 
 /// The identity's life: state on disk, machine, and the conversations.
@@ -113,7 +118,10 @@ impl Driver {
                 self.ask_with(question, algorithm)?
             }
         };
-        let answer = self.exchange.join(&client, &pending.key, &Proof::Token(token)).await.map_err(failed)?;
+        let method = JoinMethod::parse(self.exchange.config.onboarding.method()).unwrap_or_default();
+        let prover = join::prover(method).map_err(|error| failed(error.into()))?;
+        let proof = prover.prove(Asked { token: &token }).await.map_err(failed)?;
+        let answer = self.exchange.join(&client, &pending.key, &proof).await.map_err(failed)?;
         Ok(self.state.answered(&pending, answer)?)
     }
 
@@ -184,7 +192,7 @@ impl Driver {
     pub(crate) fn advice(&self, error: &BotError) -> Option<String> {
         let BotError::Auth { source, .. } = error else { return None };
         let bot = &self.identity.as_ref()?.says().bot_name;
-        (source.kind == Kind::Denied && source.message.contains("lock")).then(|| {
+        (source.reason == Some(Reason::Locked)).then(|| {
             format!(
                 "bot {bot:?} is locked. When you are sure that nobody copied its storage, remove the lock on the auth host \
                  (tctl get locks, tctl rm lock/<name>); tbot asks again each minute. After a generation mismatch it needs \
@@ -222,24 +230,17 @@ fn validity(identity: &BotIdentity) -> Validity {
     }
 }
 
-/// What an answer means for the machine.
+/// What an answer means for the machine: the reason decides, and without one (another server, an older version) the kind.
 fn classify(way: Way, error: &Error) -> Failure {
-    match (error.kind, way) {
-        (Kind::Unavailable | Kind::Limit | Kind::Internal, _) => Failure::Unavailable,
-        (_, Way::Join) if is_about_trust(error) => Failure::Refused,
-        (Kind::Denied | Kind::Invalid | Kind::NotFound | Kind::Unsupported, Way::Join) => Failure::TokenRefused,
-        (_, Way::Renew) if error.message.contains("expired") => Failure::Expired,
-        (_, Way::Grace) if error.message.contains("lock") || is_about_trust(error) => Failure::Refused,
-        (_, Way::Grace) => Failure::GraceOver,
+    match (way, error.kind, error.reason) {
+        (_, Kind::Unavailable | Kind::Limit | Kind::Internal, _) => Failure::Unavailable,
+        // We refused the server, not the server us; or somebody must remove a lock. Another way would not help.
+        (_, _, Some(Reason::UntrustedServer | Reason::Locked)) => Failure::Refused,
+        (Way::Join, Kind::Denied | Kind::Invalid | Kind::NotFound | Kind::Unsupported, _) => Failure::TokenRefused,
+        (Way::Renew, _, Some(Reason::Expired)) => Failure::Expired,
+        (Way::Grace, _, _) => Failure::GraceOver,
         _ => Failure::Refused,
     }
-}
-
-/// Whether we refused the server, not the server us: another token would not help.
-fn is_about_trust(error: &Error) -> bool {
-    ["is not trusted", "CA pin", "recognise the auth service", "ca_path"]
-        .iter()
-        .any(|word| error.message.contains(word))
 }
 
 fn log_loaded(identity: &BotIdentity, now: Timestamp) {
@@ -267,20 +268,27 @@ mod tests {
 
     #[test]
     fn answers_are_sorted_by_what_helps() {
+        let denied = |reason| Error::denied("expired lock CA pin: words decide nothing").because(reason);
         let cases = [
             (Way::Renew, Error::unavailable("x"), Failure::Unavailable),
-            (Way::Renew, Error::limit("x"), Failure::Unavailable),
-            (Way::Renew, Error::denied("refused our certificate: the identity has expired"), Failure::Expired),
-            (Way::Renew, Error::denied("lock targeting User:\"bot-x\" is in force"), Failure::Refused),
-            (Way::Renew, Error::denied("renewable cert generation mismatch: stored=3, presented=2"), Failure::Refused),
-            (Way::Grace, Error::denied("the certificate expired too long ago"), Failure::GraceOver),
+            (Way::Renew, Error::limit("x").because(Reason::TooManyRepeats), Failure::Unavailable),
+            (Way::Renew, denied(Reason::Expired), Failure::Expired),
+            (Way::Renew, denied(Reason::Locked), Failure::Refused),
+            (Way::Renew, denied(Reason::GenerationMismatch), Failure::Refused),
+            (Way::Renew, Error::denied("the certificate has expired"), Failure::Refused),
+            (Way::Grace, denied(Reason::GraceOver), Failure::GraceOver),
             (Way::Grace, Error::unsupported("unknown service"), Failure::GraceOver),
-            (Way::Grace, Error::denied("lock targeting BotInstanceID is in force"), Failure::Refused),
-            (Way::Join, Error::denied("token expired or not found"), Failure::TokenRefused),
-            (Way::Join, Error::denied("the server at a is not trusted: x"), Failure::Refused),
+            (Way::Grace, denied(Reason::Locked), Failure::Refused),
+            (Way::Grace, denied(Reason::UntrustedServer), Failure::Refused),
+            (Way::Grace, Error::denied("a lock"), Failure::GraceOver),
+            (Way::Join, denied(Reason::TokenUnknown), Failure::TokenRefused),
+            (Way::Join, denied(Reason::TokenSpent), Failure::TokenRefused),
+            (Way::Join, denied(Reason::Locked), Failure::Refused),
+            (Way::Join, Error::invalid("ca_path: no such file").because(Reason::UntrustedServer), Failure::Refused),
+            (Way::Join, Error::denied("the server is not trusted"), Failure::TokenRefused),
         ];
         for (way, error, expect) in cases {
-            assert_eq!(classify(way, &error), expect, "{way:?}: {error}");
+            assert_eq!(classify(way, &error), expect, "{way:?}: {error} {:?}", error.reason);
         }
     }
 }
