@@ -13,6 +13,12 @@ use crate::{Entry, ReadError};
 const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 /// How many records one search looks at before it answers with what it has, if it has anything.
 const SCAN: usize = 20_000;
+/// How many records one search looks at at all; then it answers with nothing and the place where it stopped.
+///
+/// A text that is nowhere makes a search read every record of its time. Without a bound a handful of such requests, each
+/// given up by its caller and asked again, would keep the server reading a journal of years. More than [`SCAN`], because
+/// some clients take an empty page for the end: what they look for should be rare indeed before they miss it.
+const SCAN_AT_MOST: usize = 100_000;
 /// The most records of one answer.
 pub const MAX_LIMIT: usize = 1_000;
 
@@ -50,7 +56,8 @@ pub struct Query {
 pub struct Found {
     /// The records, in the order asked for.
     pub entries: Vec<Entry>,
-    /// Where to go on; names the last record returned. `None` at the end.
+    /// Where to go on; names the last record that was looked at. `None` at the end. Beside no records it says that a
+    /// bounded part of the log held none: each request moves on, so whoever asks until this is `None` comes to the end.
     pub next: Option<String>,
 }
 
@@ -77,18 +84,22 @@ pub trait Store: Send + Sync + 'static {
 
 /// The journal as the audit store: for back ends that keep it.
 #[derive(Clone)]
-pub struct JournalStore(Arc<dyn Backend>);
+pub struct JournalStore {
+    backend: Arc<dyn Backend>,
+    /// See [`SCAN_AT_MOST`].
+    scan_at_most: usize,
+}
 
 impl JournalStore {
     /// Over this back end's journal.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self(backend)
+        Self { backend, scan_at_most: SCAN_AT_MOST }
     }
 
     /// The greatest position `p` such that no record up to and including it is as late as `time`, by bisection.
     async fn before(&self, time: Timestamp) -> Result<u64, storage::Error> {
         let is_earlier = async |position: u64| {
-            let page = self.0.journal_read(Some(JournalPosition(position)), 1).await?;
+            let page = self.backend.journal_read(Some(JournalPosition(position)), 1).await?;
             Ok::<_, storage::Error>(page.records.first().is_some_and(|record| record.entry.time < time))
         };
         if !is_earlier(0).await? {
@@ -115,7 +126,7 @@ impl JournalStore {
         let end = query.to.saturating_add(SLACK).unwrap_or(Timestamp::MAX);
         let (mut matches, mut at, mut scanned) = (Matches::new(query), start, 0);
         loop {
-            let page = self.0.journal_read(Some(JournalPosition(at)), storage::MAX_PAGE_ITEMS).await?;
+            let page = self.backend.journal_read(Some(JournalPosition(at)), storage::MAX_PAGE_ITEMS).await?;
             for record in &page.records {
                 if record.entry.time > end {
                     return Ok(matches.end());
@@ -129,10 +140,14 @@ impl JournalStore {
                 Some(last) if page.more => at = last.position.0,
                 _ => return Ok(matches.end()),
             }
-            if scanned >= SCAN && !matches.found.entries.is_empty() {
+            if self.is_enough(scanned, &matches) {
                 return Ok(matches.more());
             }
         }
+    }
+
+    fn is_enough(&self, scanned: usize, matches: &Matches<'_>) -> bool {
+        scanned >= self.scan_at_most || scanned >= SCAN && !matches.found.entries.is_empty()
     }
 
     /// Backwards in windows of positions; they widen over stretches where nothing is.
@@ -152,7 +167,7 @@ impl JournalStore {
                 }
             }
             scanned += window.len();
-            if scanned >= SCAN && !matches.found.entries.is_empty() {
+            if self.is_enough(scanned, &matches) {
                 return Ok(matches.more());
             }
             if window.is_empty() && !self.has_before(low).await? {
@@ -168,7 +183,7 @@ impl JournalStore {
     async fn window(&self, low: u64, high: u64) -> Result<Vec<JournalRecord>, storage::Error> {
         let (mut window, mut after) = (Vec::new(), low - 1);
         loop {
-            let page = self.0.journal_read(Some(JournalPosition(after)), 500).await?;
+            let page = self.backend.journal_read(Some(JournalPosition(after)), 500).await?;
             let last = page.records.last().map(|record| record.position.0);
             window.extend(page.records.into_iter().filter(|record| record.position.0 < high));
             match last {
@@ -179,7 +194,7 @@ impl JournalStore {
     }
 
     async fn has_before(&self, position: u64) -> Result<bool, storage::Error> {
-        let page = self.0.journal_read(None, 1).await?;
+        let page = self.backend.journal_read(None, 1).await?;
         Ok(page.records.first().is_some_and(|record| record.position.0 < position))
     }
 }
@@ -229,6 +244,7 @@ impl<'a> Matches<'a> {
     /// Takes a record if it matches; whether the answer is full now.
     fn take(&mut self, record: &JournalRecord) -> Result<bool, ReadError> {
         let JournalRecord { position, entry } = record;
+        self.last = position.0;
         if entry.time < self.query.from || entry.time > self.query.to {
             return Ok(false);
         }
@@ -242,7 +258,6 @@ impl<'a> Matches<'a> {
             return Ok(false);
         }
         self.found.entries.push(read);
-        self.last = position.0;
         Ok(self.found.entries.len() >= self.limit)
     }
 

@@ -14,6 +14,7 @@ use crate::{
     metadata,
     metrics::{MethodLabels, Metrics},
     peer::Peer,
+    receive::{Charge, Received, Users},
 };
 
 /// The largest message that a peer may send: a token or role document is a few kB, a batch of audit events some 100 kB.
@@ -35,7 +36,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A stream of answers, ended by its first error.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-type Handler = Box<dyn Fn(Context, http::Request<Incoming>) -> BoxFuture<http::Response<Body>> + Send + Sync>;
+type Handler = Box<dyn Fn(Context, http::Request<Received<Incoming>>) -> BoxFuture<http::Response<Body>> + Send + Sync>;
 
 /// Who may reach a row at all; what they may then do is decided by the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,12 +172,13 @@ pub struct Dispatcher {
     auth: Arc<Auth>,
     rows: HashMap<&'static str, Row>,
     metrics: Metrics,
+    users: Users,
 }
 
 impl Dispatcher {
     /// Serves `rows` with `auth`, and counts.
     pub fn new(auth: Arc<Auth>, rows: Vec<Row>, metrics: Metrics) -> Self {
-        Self { auth, metrics, rows: rows.into_iter().map(|row| (row.path, row)).collect() }
+        Self { auth, metrics, users: Users::default(), rows: rows.into_iter().map(|row| (row.path, row)).collect() }
     }
 
     /// Answers one call of `peer`; every failure is a gRPC status.
@@ -222,8 +224,23 @@ impl Dispatcher {
             ));
         }
         let client = metadata::ClientVersion::read(request.headers());
+        // Held until there is an answer: a request that waits for its turn to be committed is in memory, too.
+        let charge = self.charge(&peer, &caller);
+        let clock = (!row.method.is_dialogue()).then(|| self.auth.clock().clone());
+        let request = request.map(|body| Received::new(body, Arc::clone(&charge), clock));
         let context = Context { auth: Arc::clone(&self.auth), caller, peer, client };
-        Ok((row.handler)(context, request).await)
+        let response = (row.handler)(context, request).await;
+        drop(charge);
+        Ok(response)
+    }
+}
+
+impl Dispatcher {
+    fn charge(&self, peer: &Peer, caller: &Caller) -> Arc<Charge> {
+        if caller.is_anonymous() {
+            return Charge::new(peer.stranger_budget(), None);
+        }
+        Charge::new(peer.budget(), Some(peer.user_budget(|| self.users.budget(caller.name()))))
     }
 }
 

@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod metadata;
 pub mod metrics;
 pub mod peer;
+mod receive;
 pub mod server;
 pub mod table;
 

@@ -26,6 +26,13 @@ pub(crate) struct MethodLabels {
     pub(crate) grpc_method: &'static str,
 }
 
+impl MethodLabels {
+    /// Whether the caller may send many messages.
+    pub(crate) fn is_dialogue(self) -> bool {
+        self.grpc_type == "bidi_stream"
+    }
+}
+
 /// Which method, and how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {

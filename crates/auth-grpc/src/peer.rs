@@ -1,10 +1,12 @@
 //! The other end of a connection: what it showed in the handshake, and who that makes it at this moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use auth::{Auth, Caller, Presented};
 use domain::Error;
+
+use crate::receive::Budget;
 
 /// One connection's other end. The decision who it is, is kept while nothing changed on which it depends.
 #[derive(Debug)]
@@ -12,6 +14,10 @@ pub struct Peer {
     presented: Presented,
     remote: String,
     known: ArcSwapOption<Known>,
+    budget: Arc<Budget>,
+    stranger_budget: Arc<Budget>,
+    /// A connection has one certificate, and so one user.
+    user_budget: OnceLock<Arc<Budget>>,
 }
 
 #[derive(Debug)]
@@ -23,7 +29,29 @@ struct Known {
 impl Peer {
     /// The other end of a new connection.
     pub fn new(presented: Presented, remote: impl Into<String>) -> Self {
-        Self { presented, remote: remote.into(), known: ArcSwapOption::empty() }
+        Self {
+            presented,
+            remote: remote.into(),
+            known: ArcSwapOption::empty(),
+            budget: Arc::new(Budget::of_connection()),
+            stranger_budget: Arc::new(Budget::of_stranger()),
+            user_budget: OnceLock::new(),
+        }
+    }
+
+    /// What its requests may hold once it is known.
+    pub(crate) fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.budget)
+    }
+
+    /// What its requests may hold as long as it is not known.
+    pub(crate) fn stranger_budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.stranger_budget)
+    }
+
+    /// What the requests of all connections of its user may hold.
+    pub(crate) fn user_budget(&self, find: impl FnOnce() -> Arc<Budget>) -> Arc<Budget> {
+        Arc::clone(self.user_budget.get_or_init(find))
     }
 
     /// Where it is.

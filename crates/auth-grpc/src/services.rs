@@ -9,6 +9,7 @@ pub(crate) mod bots;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod cluster_config;
+pub(crate) mod inventory;
 pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod later;

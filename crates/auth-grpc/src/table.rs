@@ -13,6 +13,7 @@ pub fn rows() -> Vec<Row> {
         services::authorities::rows(),
         services::cluster_config::rows(),
         services::status::rows(),
+        services::inventory::rows(),
         services::tools::rows(),
         services::revocations::rows(),
         services::access::rows(),

@@ -79,6 +79,8 @@ operations! {
     DeleteUser = Event,
     /// A link with which a person sets a password.
     CreateUserToken = Event,
+    /// A link, for who has it.
+    ReadUserToken = Read,
     /// Join tokens.
     ReadTokens = Read,
     /// A new join token.
@@ -149,6 +151,8 @@ operations! {
     ReadCapabilities = Read,
     /// Why an identity may or may not do something.
     ExplainAccess = Read,
+    /// What runs in the cluster.
+    ReadInventory = Read,
     /// How the cluster is.
     ReadStatus = Read,
     /// What has expired goes.

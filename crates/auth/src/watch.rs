@@ -8,7 +8,8 @@ mod select;
 use std::sync::Arc;
 
 use domain::{AnyResource, Error, Kind, error::Kind as ErrorKind};
-use store::{ChangeEvent, Changes};
+use rbac::AccessChecker;
+use store::{ChangeEvent, Changes, Store, group_of};
 
 pub use select::WatchKind;
 
@@ -21,6 +22,9 @@ const MAX_KINDS: usize = 128;
 /// A running watch.
 #[derive(Debug)]
 pub struct Watch {
+    store: Store,
+    /// What the watcher could do when it was last asked what it may see.
+    access: Arc<AccessChecker>,
     changes: Changes,
     selectors: Vec<Selector>,
     accepted: Vec<usize>,
@@ -71,7 +75,11 @@ pub async fn open(auth: &Auth, caller: &Caller, kinds: &[WatchKind], partial: bo
     watched.sort_unstable();
     watched.dedup();
     let changes = auth.store.changes(&watched, None).await?;
-    Ok(Watch { changes, selectors, accepted })
+    let access = caller.shared_access();
+    let mut watch = Watch { store: auth.store.clone(), access, changes, selectors, accepted };
+    // After the watch has begun: what is made in between is told, and what is removed in between too.
+    watch.look(caller).await?;
+    Ok(watch)
 }
 
 impl Watch {
@@ -84,8 +92,22 @@ impl Watch {
     ///
     /// # Errors
     /// Denied.
-    pub fn recheck(&self, auth: &Auth, caller: &Caller) -> Result<(), Error> {
-        self.selectors.iter().try_for_each(|selector| selector.permit(auth, caller))
+    pub fn recheck(&mut self, auth: &Auth, caller: &Caller) -> Result<(), Error> {
+        self.selectors.iter().try_for_each(|selector| selector.permit(auth, caller))?;
+        let access = caller.shared_access();
+        if !Arc::ptr_eq(&access, &self.access) {
+            self.access = access;
+            self.selectors.iter_mut().for_each(|selector| selector.access_changed(caller));
+        }
+        Ok(())
+    }
+
+    /// Learns which names the watcher may know, where it may not know all.
+    async fn look(&mut self, caller: &Caller) -> Result<(), Error> {
+        for selector in &mut self.selectors {
+            selector.look(&self.store, caller).await?;
+        }
+        Ok(())
     }
 
     /// The next step: something to tell, or nothing but the passing of time (at least twice a second), so that the one who
@@ -94,15 +116,15 @@ impl Watch {
     /// # Errors
     /// Unavailable when changes were lost to this watcher: it must read anew and watch anew.
     pub async fn next(&mut self, caller: &Caller) -> Result<Option<Told>, Error> {
+        self.look(caller).await?;
         match self.changes.next().await {
-            Ok(ChangeEvent::Put { resource, .. }) => {
-                let wanted = self.selectors.iter().find(|selector| selector.wants(caller, &resource));
-                Ok(wanted.map(|selector| Told::Put(selector.shown(resource))))
-            }
+            Ok(ChangeEvent::Put { resource, .. }) => Ok(self.put(caller, resource)),
             Ok(ChangeEvent::Delete { kind, group, name, .. }) => {
-                let sub_kind = if kind == Kind::CertAuthority { group } else { String::new() };
-                let is_wanted = self.selectors.iter().any(|selector| selector.wants_deleted(kind, &sub_kind, &name));
-                Ok(is_wanted.then_some(Told::Delete { kind, sub_kind, name }))
+                let mut is_wanted = false;
+                for selector in &mut self.selectors {
+                    is_wanted |= selector.wants_deleted(kind, &group, &name);
+                }
+                Ok(is_wanted.then(|| deleted(kind, group, name)))
             }
             Ok(ChangeEvent::Progress(_)) => Ok(None),
             Ok(ChangeEvent::Resync) => Err(Error::new(
@@ -112,4 +134,27 @@ impl Watch {
             Err(error) => Err(error),
         }
     }
+
+    /// What a watcher is told of a resource that was stored; that it is gone, when its labels hide it from now on.
+    fn put(&mut self, caller: &Caller, resource: Arc<AnyResource>) -> Option<Told> {
+        let mut told = None;
+        let mut is_lost = false;
+        for selector in &mut self.selectors {
+            match selector.wants(caller, &resource) {
+                true => {
+                    selector.note(&resource);
+                    told = told.or_else(|| Some(Told::Put(selector.shown(Arc::clone(&resource)))));
+                }
+                false => is_lost |= selector.forget(&resource),
+            }
+        }
+        let group = group_of(&resource);
+        let name = &resource.metadata().name;
+        told.or_else(|| is_lost.then(|| deleted(resource.kind(), group.to_owned(), name.clone())))
+    }
+}
+
+fn deleted(kind: Kind, group: String, name: String) -> Told {
+    let sub_kind = if kind == Kind::CertAuthority { group } else { String::new() };
+    Told::Delete { kind, sub_kind, name }
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use auth::{Auth, Presented};
 use domain::{
-    metadata::ORIGIN,
+    metadata::{ORIGIN, STATIC_TOKEN},
     resources::{
         Token,
         token::{JoinMethod, TokenSpec},
@@ -13,9 +13,6 @@ use domain::{
 
 use crate::config::StaticToken;
 
-/// Marks what came from the file, so that a line that is taken out takes its token along.
-const LABEL: &str = "tessera.dev/static-token";
-
 /// Makes the stored static tokens those of the file; what is there already is not written again.
 ///
 /// # Errors
@@ -24,14 +21,15 @@ pub(crate) async fn apply(auth: &Auth, tokens: &[StaticToken]) -> anyhow::Result
     let caller = auth.authenticate(&Presented::LocalAdmin, "local")?;
     let wanted = tokens.iter().map(token).collect::<anyhow::Result<Vec<_>>>()?;
     let stored: Vec<Token> = auth.store().all().await?;
-    for old in stored.iter().filter(|old| old.metadata.labels.contains_key(LABEL)) {
+    // A line that is taken out takes its token along.
+    for old in stored.iter().filter(|old| old.metadata.labels.contains_key(STATIC_TOKEN)) {
         if !wanted.iter().any(|token| token.metadata.name == old.metadata.name) {
             auth::tokens::delete(auth, &caller, &old.metadata.name).await?;
         }
     }
     for token in wanted {
         let found = stored.iter().find(|old| old.metadata.name == token.metadata.name);
-        if found.is_none_or(|old| old.spec.roles != token.spec.roles || !old.metadata.labels.contains_key(LABEL)) {
+        if found.is_none_or(|old| old.spec.roles != token.spec.roles || !old.metadata.labels.contains_key(STATIC_TOKEN)) {
             auth::tokens::upsert(auth, &caller, token).await.context("auth_service.tokens")?;
         }
     }
@@ -48,7 +46,7 @@ fn token(line: &StaticToken) -> anyhow::Result<Token> {
     };
     let roles = line.roles.iter().filter_map(|role| SystemRole::parse(role)).collect();
     let mut token = Token::new(value, TokenSpec { roles, join_method: JoinMethod::Token, ..TokenSpec::default() });
-    for (key, value) in [(ORIGIN, "config-file"), (LABEL, "true")] {
+    for (key, value) in [(ORIGIN, "config-file"), (STATIC_TOKEN, "true")] {
         token.metadata.labels.insert(key.to_owned(), value.to_owned());
     }
     Ok(token)

@@ -102,6 +102,7 @@ kinds! {
     MfaDevice "mfa_device" ["mfa_devices"] later,
     HeadlessAuthentication "headless_authentication" [] later,
     UserGroup "user_group" ["user_groups"] later,
+    HostCert "host_cert" [] later,
     LoginRule "login_rule" ["login_rules"] later,
     SamlIdpServiceProvider "saml_idp_service_provider" ["saml_sp", "saml_sps"] later,
     Plugin "plugin" ["plugins"] later,

@@ -14,6 +14,8 @@ pub const RESOURCE_TYPE: &str = "teleport.internal/resource-type";
 pub const BOT: &str = "teleport.internal/bot";
 /// Label of a bot's user: the generation of its identity, as older versions kept it.
 pub const BOT_GENERATION: &str = "teleport.internal/bot-generation";
+/// Marks a join token that stands in the configuration file and lives as long as it stands there.
+pub const STATIC_TOKEN: &str = "tessera.dev/static-token";
 /// Labels with this prefix are not shown.
 pub const HIDDEN: &str = "teleport.hidden/";
 

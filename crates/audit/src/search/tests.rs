@@ -88,3 +88,24 @@ async fn types_and_text_filter() {
     let asked = Query { cursor: Some("zz".into()), ..query(start, 0, 1) };
     assert!(matches!(store.search(&asked).await, Err(SearchError::Cursor)));
 }
+
+#[tokio::test]
+async fn a_text_that_is_nowhere_is_searched_in_bounded_steps() {
+    let (start, mut store, _) = log(1200).await;
+    store.scan_at_most = 500;
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        for (text, expected) in [("nowhere", None), (r#""name":"600""#, Some("600"))] {
+            let mut asked = Query { text: Some(text.into()), order, limit: 0, ..query(start, 0, 5000) };
+            let (mut found, mut steps) = (Vec::new(), 0);
+            loop {
+                let page = store.search(&asked).await.unwrap();
+                steps += 1;
+                found.extend(page.entries.iter().map(|entry| entry.value().unwrap()["name"].clone()));
+                let Some(next) = page.next else { break };
+                assert_ne!(asked.cursor.replace(next.clone()), Some(next), "no step forward");
+            }
+            assert!((2..=4).contains(&steps), "{order:?} {text}: {steps} steps");
+            assert!(found.iter().eq(&expected.map(serde_json::Value::from)), "{order:?} {text}: {found:?}");
+        }
+    }
+}

@@ -31,17 +31,14 @@ pub(crate) fn rows() -> Vec<Row> {
             instances::get(&context.auth, &context.caller, &bot, &instance).await.map(|instance| to_wire(&instance))
         }),
         unary::<ListBotInstances, _, _>(who, Operation::ReadBotInstances, |context, request| async move {
-            let filter = Filter { bot_name: request.filter_bot_name, search: request.filter_search_term };
+            let filter = Filter { bot_name: request.filter_bot_name, search: request.filter_search_term, query: String::new() };
             let order = request.sort.unwrap_or_default();
             let sort = sort(&order.field, order.is_desc)?;
             list(&context, request.page_size, &request.page_token, &filter, sort).await
         }),
         unary::<ListBotInstancesV2, _, _>(who, Operation::ReadBotInstances, |context, request| async move {
             let asked = request.filter.unwrap_or_default();
-            if !asked.query.is_empty() {
-                return Err(Error::unsupported("filter.query is not supported yet; use a search term"));
-            }
-            let filter = Filter { bot_name: asked.bot_name, search: asked.search_term };
+            let filter = Filter { bot_name: asked.bot_name, search: asked.search_term, query: asked.query };
             let sort = sort(&request.sort_field, request.sort_desc)?;
             list(&context, request.page_size, &request.page_token, &filter, sort).await
         }),

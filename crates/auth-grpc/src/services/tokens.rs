@@ -2,7 +2,7 @@
 
 use api::{
     convert::{
-        static_tokens,
+        static_tokens::{self, StaticToken},
         token::{from_wire, to_wire},
     },
     r#gen::{
@@ -17,11 +17,11 @@ use api::{
     },
 };
 use auth::{Operation, tokens};
-use domain::{Error, role::SystemRole};
+use domain::{Error, form::SecretText, resources::Token, role::SystemRole};
 use store::{ListRequest, MAX_PAGE_SIZE};
 
 use super::wire::{needed, page_size};
-use crate::dispatch::{Row, Who, unary};
+use crate::dispatch::{Context, Row, Who, unary};
 
 /// The most tokens in the answer of the older call that has no pages: what fits a message.
 const UNPAGED: usize = 2 * MAX_PAGE_SIZE;
@@ -33,32 +33,25 @@ pub(crate) fn rows() -> Vec<Row> {
             tokens::get(&context.auth, &context.caller, &request.name).await.map(|token| to_wire(&token))
         }),
         unary::<GetTokens, _, _>(who, Operation::ReadTokens, |context, ()| async move {
-            let (mut found, mut key) = (Vec::new(), String::new());
-            loop {
-                let list = ListRequest::page(0, &key);
-                let page = tokens::list(&context.auth, &context.caller, list, &tokens::Filter::default()).await?;
-                found.extend(page.items.iter().map(to_wire));
-                key = page.next_page_token;
-                if key.is_empty() {
-                    return Ok(ProvisionTokenV2List { provision_tokens: found });
-                }
-                if found.len() >= UNPAGED {
-                    return Err(Error::limit("there are too many tokens for one answer: use ListProvisionTokens"));
-                }
-            }
+            let tokens = all(&context, &tokens::Filter::default()).await?;
+            Ok(ProvisionTokenV2List { provision_tokens: tokens.iter().map(to_wire).collect() })
         }),
         unary::<ListProvisionTokens, _, _>(who, Operation::ReadTokens, |context, request| async move {
-            let filter = tokens::Filter { roles: roles(&request.filter_roles)?, bot_name: request.filter_bot_name };
+            let filter = tokens::Filter { roles: roles(&request.filter_roles)?, bot_name: request.filter_bot_name, ..Default::default() };
             let list = ListRequest::page(page_size(request.limit)?, &request.start_key);
             let page = tokens::list(&context.auth, &context.caller, list, &filter).await?;
             let tokens = page.items.iter().map(to_wire).collect();
             Ok(ListProvisionTokensResponse { tokens, next_key: page.next_page_token })
         }),
         unary::<GetStaticTokens, _, _>(who, Operation::ReadTokens, |context, ()| async move {
-            // There are none: the configuration file's tokens are stored like all others.
-            let list = ListRequest::page(1, "");
-            tokens::list(&context.auth, &context.caller, list, &tokens::Filter::default()).await?;
-            Ok(static_tokens::to_wire(&Vec::new()))
+            let filter = tokens::Filter { only_static: true, ..tokens::Filter::default() };
+            let tokens = all(&context, &filter).await?;
+            let tokens = tokens.into_iter().map(|token| StaticToken {
+                roles: token.spec.roles,
+                expires: token.metadata.expires,
+                token: SecretText::new(token.metadata.name),
+            });
+            Ok(static_tokens::to_wire(&tokens.collect()))
         }),
         unary::<CreateTokenV2, _, _>(who, Operation::CreateToken, |context, request| async move {
             let Created::V2(token) = needed("token", request.token)?;
@@ -72,6 +65,22 @@ pub(crate) fn rows() -> Vec<Row> {
             tokens::delete(&context.auth, &context.caller, &request.name).await
         }),
     ]
+}
+
+/// Every token that fits and that the caller may read, for calls without pages.
+async fn all(context: &Context, filter: &tokens::Filter) -> Result<Vec<Token>, Error> {
+    let (mut found, mut key) = (Vec::new(), String::new());
+    loop {
+        let page = tokens::list(&context.auth, &context.caller, ListRequest::page(0, &key), filter).await?;
+        found.extend(page.items);
+        key = page.next_page_token;
+        if key.is_empty() {
+            return Ok(found);
+        }
+        if found.len() >= UNPAGED {
+            return Err(Error::limit("there are too many tokens for one answer: use ListProvisionTokens"));
+        }
+    }
 }
 
 fn roles(words: &[String]) -> Result<Vec<SystemRole>, Error> {

@@ -72,6 +72,9 @@ pub(crate) fn rows() -> Vec<Row> {
             let life = Duration::from_wire(request.ttl).map_err(|_| Error::invalid("ttl: must not be negative"))?;
             users::invite(&context.auth, &context.caller, &request.name, purpose, Some(life)).await.map(link)
         }),
+        unary::<GetResetPasswordToken, _, _>(who, Operation::ReadUserToken, |context, request| async move {
+            users::invitation(&context.auth, &context.caller, &request.token_id).await.map(link)
+        }),
     ]
 }
 

@@ -6,10 +6,12 @@ use domain::{
     Error,
     resources::{App, AppServer},
 };
-use predicate::{Environment, Expression, Value};
-use serde_json::Value as Json;
+use predicate::Expression;
 
-use crate::search;
+use crate::{
+    query::{self, Document},
+    search,
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -43,10 +45,7 @@ enum Order {
 
 impl Query {
     pub(crate) fn parse(asked: Asked) -> Result<Self, Error> {
-        let expression = match asked.expression.as_str() {
-            "" => None,
-            text => Some(predicate::parse_query(text).map_err(|error| Error::invalid(format!("the query: {error}")))?),
-        };
+        let expression = query::parse(&asked.expression)?;
         let order = match asked.sort_field.as_str() {
             "" => None,
             "name" => Some(Order::Name),
@@ -74,7 +73,7 @@ impl Query {
         let more = [app.metadata.description.as_str(), app.spec.public_addr.as_str(), app.spec.uri.as_str()];
         self.asked.labels.iter().all(has)
             && search::matches(&app.metadata, &more, &self.asked.keywords)
-            && self.expression.as_ref().is_none_or(|expression| expression.holds(&Document::of(app)).unwrap_or(false))
+            && self.expression.as_ref().is_none_or(|expression| document(app).fits(expression))
     }
 
     /// The order of two servers.
@@ -94,40 +93,10 @@ impl Query {
     }
 }
 
-/// A resource as an expression sees it: its name, its labels, and its document below `resource`, `metadata`, `spec`.
-struct Document<'a> {
-    app: &'a App,
-    json: Json,
-}
-
-impl<'a> Document<'a> {
-    fn of(app: &'a App) -> Self {
-        Self { app, json: serde_json::to_value(app).unwrap_or_default() }
-    }
-}
-
-impl Environment for Document<'_> {
-    fn field(&self, name: &str) -> Value<'_> {
-        match name {
-            "name" => return Value::text(&self.app.metadata.name),
-            "labels" | "metadata.labels" | "resource.metadata.labels" => {
-                return Value::Labels(&self.app.metadata.labels);
-            }
-            _ => {}
-        }
-        let path = name.strip_prefix("resource.").unwrap_or(name);
-        let found = path.split('.').try_fold(&self.json, |json, step| json.get(step));
-        match found {
-            Some(Json::String(text)) => Value::text(text),
-            Some(Json::Bool(value)) => Value::Bool(*value),
-            Some(Json::Number(number)) => number.as_i64().map_or(Value::Absent, Value::Int),
-            Some(Json::Array(items)) => Value::List(items.iter().filter_map(Json::as_str).map(Into::into).collect()),
-            // A field that a document leaves out when it is empty.
-            None if path.starts_with("metadata.labels.") => {
-                let key = path.trim_start_matches("metadata.labels.");
-                Value::text(self.app.metadata.labels.get(key).map_or("", String::as_str))
-            }
-            _ => Value::Absent,
-        }
+fn document(app: &App) -> Document<'_> {
+    Document {
+        name: &app.metadata.name,
+        labels: &app.metadata.labels,
+        json: serde_json::to_value(app).unwrap_or_default(),
     }
 }

@@ -42,7 +42,14 @@ pub async fn chunks(auth: &Auth, caller: &Caller, date: Timestamp) -> Result<Vec
     permit(auth, caller, Operation::SearchEvents, &[Verb::List, Verb::Read])?;
     let mut query = whole_day(date);
     query.limit = 1;
-    Ok(if find(auth, query).await?.entries.is_empty() { Vec::new() } else { vec![CHUNK] })
+    loop {
+        let found = find(auth, query.clone()).await?;
+        match (found.entries.is_empty(), found.next) {
+            (false, _) => return Ok(vec![CHUNK]),
+            (true, None) => return Ok(Vec::new()),
+            (true, next) => query.cursor = next,
+        }
+    }
 }
 
 /// Begins to export a chunk, after the event that `cursor` names.

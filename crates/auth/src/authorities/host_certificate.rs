@@ -7,9 +7,10 @@ use audit::{
     events::cert::{CertificateCreate, CertificateIdentity},
 };
 use crypto::{PublicKey, ssh};
-use domain::{Error, identity::Identity, role::SystemRole};
+use domain::{Error, Kind, identity::Identity, role::SystemRole};
+use rbac::{HostCert, RuleContext, Verb};
 
-use crate::{Auth, Caller, failure::internal};
+use crate::{Auth, Caller, Operation, decide::Asked, failure::internal};
 
 /// The life of a host certificate when the request names none, or more than [`LONGEST`].
 const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -37,15 +38,14 @@ pub struct HostCertificate {
 /// Issues an SSH host certificate.
 ///
 /// # Errors
-/// Denied to all but administrators: whoever has one can pass for that host.
+/// Denied unless a rule allows `create` of `host_cert`: whoever has a certificate can pass for that host. A condition of the
+/// rule sees every name that the certificate would carry.
 pub async fn host_certificate(
     auth: &Auth,
     caller: &Caller,
     request: HostCertificate,
 ) -> Result<ssh::Certificate, Error> {
-    if !matches!(caller.system_role(), Some(SystemRole::Admin | SystemRole::Auth)) {
-        return Err(Error::denied("access denied"));
-    }
+    auth.require_kind(caller, Operation::IssueHostCertificate, Kind::HostCert, &[Verb::Create])?;
     if request.host_id.is_empty() && request.node_name.is_empty() && request.principals.is_empty() {
         return Err(Error::invalid("principals: a host certificate needs at least one name"));
     }
@@ -68,6 +68,16 @@ pub async fn host_certificate(
     })?;
     let read = ssh::Certificate::from_unsigned(&body)
         .map_err(|error| internal("the SSH certificate cannot be read back", error))?;
+    let subject = HostCert {
+        cluster_name: auth.cluster(),
+        host_id: &request.host_id,
+        node_name: &request.node_name,
+        principals: read.principals(),
+        role: request.role.as_str(),
+    };
+    let operation = Operation::IssueHostCertificate;
+    let asked = Asked { operation, kind: Kind::HostCert, verb: Verb::Create, name: &read.principals().join(",") };
+    auth.require(caller, &asked, &RuleContext { host_cert: Some(subject), ..RuleContext::NONE })?;
     let event = CertificateCreate {
         client: ClientMetadata::default(),
         cert_type: "host".into(),

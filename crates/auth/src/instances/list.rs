@@ -1,16 +1,17 @@
 //! Pages of bot instances, filtered and in an order of choice.
 
-use domain::{
-    Error,
-    resources::{
-        BotInstance,
-        bot_instance::{Authentication, Heartbeat},
-    },
-};
+use domain::{Error, resources::BotInstance};
+use predicate::Expression;
 use rbac::Verb;
+use serde_json::Value as Json;
 use store::{ListRequest, MAX_PAGE_SIZE, Page};
 
-use crate::{Auth, Caller, Operation, guard::Guard, search};
+use crate::{
+    Auth, Caller, Operation,
+    guard::Guard,
+    query::{self, Document},
+    search,
+};
 
 /// The most instances that are put into another order than that of storage: each page of such a list reads them all.
 const MOST_SORTED: usize = 50_000;
@@ -25,6 +26,8 @@ pub struct Filter {
     pub bot_name: String,
     /// Must be part of a shown field; letter case is ignored.
     pub search: String,
+    /// An expression over the instance that must hold; empty for all.
+    pub query: String,
 }
 
 /// What a list is ordered by. Ties are in the order of bot and id.
@@ -76,6 +79,7 @@ pub async fn list(
     sort: Sort,
 ) -> Result<Page<BotInstance>, Error> {
     let guard = Guard::new(auth, caller, Operation::ReadBotInstances);
+    let filter = &Wanted { filter, expression: query::parse(&filter.query)? };
     if sort == Sort::default() {
         return page(&guard, page_size, page_token, filter).await;
     }
@@ -106,15 +110,25 @@ pub async fn list(
     Ok(Page { items: shown.into_iter().map(|(_, instance)| instance).collect(), next_page_token })
 }
 
-async fn page(guard: &Guard<'_>, size: usize, token: &str, filter: &Filter) -> Result<Page<BotInstance>, Error> {
+/// A filter that makes sense.
+struct Wanted<'a> {
+    filter: &'a Filter,
+    expression: Option<Expression>,
+}
+
+async fn page(guard: &Guard<'_>, size: usize, token: &str, filter: &Wanted<'_>) -> Result<Page<BotInstance>, Error> {
     let request = ListRequest::page(size, token);
-    let request = if filter.bot_name.is_empty() { request } else { request.within(&filter.bot_name) };
-    let wanted = |instance: &BotInstance| matches(instance, &filter.search);
+    let bot = &filter.filter.bot_name;
+    let request = if bot.is_empty() { request } else { request.within(bot) };
+    let wanted = |instance: &BotInstance| {
+        matches(instance, &filter.filter.search)
+            && filter.expression.as_ref().is_none_or(|expression| document(instance).fits(expression))
+    };
     guard.page(&request, &[Verb::List, Verb::Read], wanted).await
 }
 
 fn matches(instance: &BotInstance, term: &str) -> bool {
-    let (heartbeat, authentication) = (last_heartbeat(instance), last_authentication(instance));
+    let (heartbeat, authentication) = (instance.status.latest_heartbeat(), instance.status.latest_authentication());
     let fields = [
         Some(instance.spec.bot_name.as_str()),
         Some(instance.spec.instance_id.as_str()),
@@ -126,24 +140,34 @@ fn matches(instance: &BotInstance, term: &str) -> bool {
     term.is_empty() || fields.into_iter().flatten().any(|field| search::contains(field, term))
 }
 
-fn last_heartbeat(instance: &BotInstance) -> Option<&Heartbeat> {
-    instance.status.latest_heartbeats.last().or(instance.status.initial_heartbeat.as_ref())
-}
-
-fn last_authentication(instance: &BotInstance) -> Option<&Authentication> {
-    instance.status.latest_authentications.last().or(instance.status.initial_authentication.as_ref())
+/// An instance as an expression sees it. The newest record of each list has a name of its own.
+fn document(instance: &BotInstance) -> Document<'_> {
+    let mut json = serde_json::to_value(instance).unwrap_or_default();
+    if let Some(status) = json.get_mut("status").and_then(Json::as_object_mut) {
+        let latest = [
+            ("latest_heartbeat", instance.status.latest_heartbeat().map(serde_json::to_value)),
+            ("latest_authentication", instance.status.latest_authentication().map(serde_json::to_value)),
+        ];
+        for (name, record) in latest {
+            if let Some(Ok(record)) = record {
+                status.insert(name.to_owned(), record);
+            }
+        }
+    }
+    Document { name: &instance.metadata.name, labels: &instance.metadata.labels, json }
 }
 
 /// Where an instance stands in an order: the value that counts, then bot and id.
 type Place = (String, String, String);
 
 fn place(instance: &BotInstance, by: SortBy) -> Place {
-    let heartbeat = last_heartbeat(instance);
+    let heartbeat = instance.status.latest_heartbeat();
     let value = match by {
         SortBy::Bot => String::new(),
         SortBy::LastActive => {
             let heard = heartbeat.and_then(|heartbeat| heartbeat.recorded_at);
-            let known = last_authentication(instance).and_then(|authentication| authentication.authenticated_at);
+            let known =
+                instance.status.latest_authentication().and_then(|authentication| authentication.authenticated_at);
             heard.max(known).map(|time| format!("{:020}", time.as_millisecond().max(0))).unwrap_or_default()
         }
         SortBy::Version => heartbeat.map(|heartbeat| version_key(&heartbeat.version)).unwrap_or_default(),

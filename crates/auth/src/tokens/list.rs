@@ -1,7 +1,7 @@
 //! Pages of join tokens.
 
 use domain::{
-    Error,
+    Error, metadata,
     resources::{Bot, Token},
     role::SystemRole,
 };
@@ -17,6 +17,8 @@ pub struct Filter {
     pub roles: Vec<SystemRole>,
     /// Tokens of this bot; empty for all.
     pub bot_name: String,
+    /// Only those that stand in the configuration file.
+    pub only_static: bool,
 }
 
 /// A page of the tokens that the caller may read: whoever may list but not read tokens must not learn their names.
@@ -32,7 +34,8 @@ pub async fn list(
     let wanted = |token: &Token| {
         let has_role = filter.roles.is_empty() || token.spec.roles.iter().any(|role| filter.roles.contains(role));
         let is_for_bot = filter.bot_name.is_empty() || token.is_for_bot() && token.spec.bot_name == filter.bot_name;
-        has_role && is_for_bot
+        let is_wanted = !filter.only_static || token.metadata.labels.contains_key(metadata::STATIC_TOKEN);
+        has_role && is_for_bot && is_wanted
     };
     Guard::new(auth, caller, Operation::ReadTokens).page(&request, &[Verb::List, Verb::Read], wanted).await
 }

@@ -28,7 +28,7 @@ pub async fn get(auth: &Auth, caller: &Caller, which: Which<'_>, with_secrets: b
     let user: User = if is_own && !with_secrets {
         auth.store.fetch(name).await?
     } else {
-        Guard::new(auth, caller, Operation::ReadUsers).fetch(name, &[reading(with_secrets)]).await?
+        Guard::new(auth, caller, Operation::ReadUsers).fetch(name, &[reading(caller, with_secrets)?]).await?
     };
     Ok(if with_secrets { user } else { user.without_secrets() })
 }

@@ -9,7 +9,7 @@ use clock::Timestamp;
 use crypto::SecretString;
 use domain::{Error, Resource as _, resources::User};
 use rbac::Verb;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use storage::Key;
 
 use super::refuse_of_bot;
@@ -83,10 +83,10 @@ pub struct Invitation {
 }
 
 /// What is stored, under the hash of the secret.
-#[derive(Serialize)]
-struct Record<'a> {
-    user: &'a str,
-    purpose: &'static str,
+#[derive(Serialize, Deserialize)]
+struct Record {
+    user: String,
+    purpose: String,
     created: Timestamp,
 }
 
@@ -112,8 +112,9 @@ pub async fn invite(
     let created = auth.clock.now();
     let expires = created.saturating_add(life).unwrap_or(Timestamp::MAX);
     let token = auth.random.hex(TOKEN_BYTES);
-    let record = serde_json::to_vec(&Record { user: user.name(), purpose: purpose.as_str(), created })
-        .map_err(|error| crate::failure::internal("a record cannot be written", error))?;
+    let record =
+        serde_json::to_vec(&Record { user: user.name().to_owned(), purpose: purpose.as_str().to_owned(), created })
+            .map_err(|error| crate::failure::internal("a record cannot be written", error))?;
     let event = UserTokenCreate {
         resource: ResourceMetadata {
             ttl: format!("{}s", life.as_secs()),
@@ -122,10 +123,47 @@ pub async fn invite(
         user: caller.user_metadata(),
         connection: caller.connection(),
     };
-    let key = Key::new(USER_TOKEN, crypto::hash::sha256_hex(token.as_bytes()));
+    let key = key(&token);
     let change = auth.store.change().require_exists::<User>(user.name()).put_record(key, record, Some(expires));
     change.event(&event).commit().await?;
-    let url = format!("https://{}/web/{}/{token}", auth.cluster(), purpose.path());
-    let user = user.metadata.name;
-    Ok(Invitation { token: SecretString::new(token), user, url: SecretString::new(url), purpose, created, expires })
+    Ok(Invitation::new(auth, token, user.metadata.name, purpose, (created, expires)))
+}
+
+/// The link that `token` is the secret of. Whoever has it is the user, so nothing else is asked for but a certificate: the
+/// page behind the link asks for somebody who has none.
+///
+/// # Errors
+/// Denied to strangers. Not found when it never was, has ended, or was made for an earlier user of that name.
+pub async fn invitation(auth: &Auth, caller: &Caller, token: &str) -> Result<Invitation, Error> {
+    if caller.is_anonymous() {
+        return Err(Error::denied("access denied"));
+    }
+    let gone = || Error::not_found("this link does not exist, or has ended: ask for another one");
+    let item = auth.store.record(&key(token)).await?.ok_or_else(gone)?;
+    let record: Record = serde_json::from_slice(&item.value)
+        .map_err(|error| crate::failure::internal("a stored record cannot be read", error))?;
+    let user = auth.store.get::<User>(&record.user).await?.ok_or_else(gone)?;
+    if user.spec.created_by.time.is_some_and(|made| made > record.created) {
+        return Err(gone());
+    }
+    let purpose = Purpose::parse(&record.purpose).ok_or_else(gone)?;
+    let end = item.expires.unwrap_or(Timestamp::MAX);
+    Ok(Invitation::new(auth, token.to_owned(), record.user, purpose, (record.created, end)))
+}
+
+fn key(token: &str) -> Key {
+    Key::new(USER_TOKEN, crypto::hash::sha256_hex(token.as_bytes()))
+}
+
+impl Invitation {
+    fn new(
+        auth: &Auth,
+        token: String,
+        user: String,
+        purpose: Purpose,
+        (created, expires): (Timestamp, Timestamp),
+    ) -> Self {
+        let url = format!("https://{}/web/{}/{token}", auth.cluster(), purpose.path());
+        Self { token: SecretString::new(token), user, url: SecretString::new(url), purpose, created, expires }
+    }
 }

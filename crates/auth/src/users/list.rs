@@ -48,7 +48,7 @@ pub async fn list(
     with_secrets: bool,
 ) -> Result<Page<User>, Error> {
     let guard = Guard::new(auth, caller, Operation::ReadUsers);
-    let verbs = [Verb::List, reading(with_secrets)];
+    let verbs = [Verb::List, reading(caller, with_secrets)?];
     let mut page = guard.page(&request, &verbs, |user| filter.matches(user)).await?;
     if !with_secrets {
         page.items = page.items.into_iter().map(User::without_secrets).collect();

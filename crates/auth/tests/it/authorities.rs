@@ -1,16 +1,23 @@
 //! Authorities: everybody may know whom to trust, nobody gets a private key but by the one way.
 
 use auth::authorities::{
-    delete::delete, export_keys::export_keys, list::list, read::read, rotate::rotate, upsert::upsert,
+    delete::delete,
+    export_keys::export_keys,
+    host_certificate::{HostCertificate, host_certificate},
+    list::list,
+    read::read,
+    rotate::rotate,
+    upsert::upsert,
 };
 use domain::{
     Kind,
     ca::CaType,
     error::Kind as ErrorKind,
     resources::{CertAuthority, cert_authority::TlsKeyPair, role::Rule},
+    role::SystemRole,
 };
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, Machine};
 
 fn has_private_keys(authority: &CertAuthority) -> bool {
     authority.clone().without_secrets() != *authority
@@ -92,5 +99,43 @@ async fn trusted_keys_are_added_but_active_ones_never_changed() {
     let events = cluster.events().await;
     for event in ["create", "update", "delete"] {
         assert!(events.contains(&format!("tessera.cert_authority.{event}")), "{event}: {events:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_says_who_gets_host_certificates_and_for_which_names() {
+    let cluster = Cluster::start().await;
+    let auth = &cluster.auth;
+    let mut within = Rule::new(["host_cert"], ["create"]);
+    within.condition = r#"all_end_with(host_cert.principals, ".ssh.example") && equals(host_cert.role, "Node")"#.into();
+    let limited = cluster.person("limited", vec![within]).await;
+    let free = cluster.person("free", vec![Rule::new(["host_cert"], ["create"])]).await;
+    let other = cluster.person("other", vec![Rule::new(["node", "cert_authority"], ["*"])]).await;
+    let request = |node_name: &str, principals: &[&str], role| HostCertificate {
+        key: Machine::new().ssh.public().clone(),
+        host_id: String::new(),
+        node_name: node_name.into(),
+        principals: principals.iter().map(|name| (*name).to_owned()).collect(),
+        role,
+        ttl: Default::default(),
+    };
+    for (caller, node, principals, role, is_allowed) in [
+        (&limited, "", vec!["a.ssh.example", "b.ssh.example"], SystemRole::Node, true),
+        (&limited, "", vec!["a.ssh.example", "b.example"], SystemRole::Node, false),
+        (&limited, "", vec!["a.ssh.example"], SystemRole::Proxy, false),
+        // The name of the host is a name in the certificate, too.
+        (&limited, "bank.example", vec!["a.ssh.example"], SystemRole::Node, false),
+        (&limited, "bank.example", vec![], SystemRole::Node, false),
+        (&free, "bank.example", vec!["b.example"], SystemRole::Node, true),
+        (&other, "", vec!["a.ssh.example"], SystemRole::Node, false),
+    ] {
+        let what = format!("{} {node} {principals:?} {role:?}", caller.name());
+        match host_certificate(auth, caller, request(node, &principals, role)).await {
+            Ok(made) => assert!(
+                is_allowed && principals.iter().all(|name| made.principals().contains(&(*name).into())),
+                "{what}"
+            ),
+            Err(error) => assert!(!is_allowed && error.kind() == ErrorKind::Denied, "{what}: {error}"),
+        }
     }
 }

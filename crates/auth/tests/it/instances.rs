@@ -177,7 +177,7 @@ async fn instances_are_listed_in_an_order_of_choice_page_by_page() {
         instances::heartbeat(auth, &caller, beat(host, version), vec![]).await.unwrap();
     }
     let hosts = async |by, descending, search: &str| {
-        let filter = Filter { bot_name: "ci".into(), search: search.into() };
+        let filter = Filter { bot_name: "ci".into(), search: search.into(), ..Filter::default() };
         let (mut hosts, mut token) = (Vec::new(), String::new());
         loop {
             let sort = Sort { by, descending };

@@ -74,7 +74,7 @@ async fn tokens_are_listed_by_role_and_bot() {
         tokens::create(auth, &admin, token(name, bot)).await.unwrap();
     }
     let names = async |roles: Vec<SystemRole>, bot_name: &str| {
-        let filter = Filter { roles, bot_name: bot_name.to_owned() };
+        let filter = Filter { roles, bot_name: bot_name.to_owned(), ..Filter::default() };
         let page = tokens::list(auth, &admin, ListRequest::default(), &filter).await.unwrap();
         page.items.into_iter().map(|token| token.metadata.name).collect::<String>()
     };

@@ -1,14 +1,19 @@
 //! Watches: in order, whole, filtered, and without secrets.
 
 use auth::watch::{Told, Watch, WatchKind, open};
-use auth::{Caller, locks, roles};
+use auth::{Caller, apps, locks, roles, users};
 use domain::{
     AnyResource,
     error::Kind as ErrorKind,
-    resources::{CertAuthority, role::Rule},
+    form::Labels,
+    resources::{App, CertAuthority, role::Rule},
 };
 
-use crate::{harness::Cluster, locks::lock, people::role};
+use crate::{
+    harness::Cluster,
+    locks::lock,
+    people::{role, user},
+};
 
 fn kinds(names: &[&str]) -> Vec<WatchKind> {
     names.iter().map(|name| WatchKind { kind: (*name).to_owned(), ..WatchKind::default() }).collect()
@@ -110,10 +115,68 @@ async fn who_loses_a_role_loses_the_watch() {
     let cluster = Cluster::start().await;
     let (auth, admin) = (&cluster.auth, cluster.admin());
     let reader = cluster.person("reader", vec![Rule::new(["lock"], ["list", "read"])]).await;
-    let watch = open(auth, &reader, &kinds(&["lock"]), false).await.unwrap();
+    let mut watch = open(auth, &reader, &kinds(&["lock"]), false).await.unwrap();
     watch.recheck(auth, &reader).unwrap();
     roles::upsert(auth, &admin, role("of-reader", vec![])).await.unwrap();
     cluster.settle().await;
     let now = cluster.again("reader").await;
     assert_eq!(watch.recheck(auth, &now).unwrap_err().kind(), ErrorKind::Denied);
+}
+
+fn app(name: &str, team: &str) -> App {
+    let mut app = App::new(name, Default::default());
+    app.spec.uri = "http://127.0.0.1:1".into();
+    app.metadata.labels.insert("team".into(), team.into());
+    app
+}
+
+#[tokio::test]
+async fn deletions_tell_names_of_what_could_not_be_seen() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut rule = Rule::new(["role"], ["list", "read"]);
+    rule.condition = r#"equals(resource.metadata.labels["team"], "red")"#.into();
+    let mut of_reader = role("of-reader", vec![rule]);
+    of_reader.spec.allow.app_labels = Labels([("team".to_owned(), vec!["red".to_owned()])].into());
+    roles::create(auth, &admin, of_reader.clone()).await.unwrap();
+    users::create(auth, &admin, user("reader", &["of-reader"])).await.unwrap();
+    cluster.settle().await;
+    let reader = cluster.again("reader").await;
+    let labelled = |name: &str, team: &str| {
+        let mut labelled = role(name, vec![]);
+        labelled.metadata.labels.insert("team".into(), team.into());
+        labelled
+    };
+    for team in ["red", "blue"] {
+        apps::create::create(auth, &admin, app(&format!("{team}-before"), team)).await.unwrap();
+        roles::create(auth, &admin, labelled(&format!("{team}-role"), team)).await.unwrap();
+    }
+    let mut watch = open(auth, &reader, &kinds(&["app", "role"]), false).await.unwrap();
+    for team in ["red", "blue"] {
+        apps::create::create(auth, &admin, app(&format!("{team}-after"), team)).await.unwrap();
+    }
+    for name in ["blue-before", "red-before", "blue-after", "red-after"] {
+        apps::delete::delete(auth, &admin, name).await.unwrap();
+    }
+    // What is hidden from now on is gone for the watcher; its end says nothing more.
+    apps::create::create(auth, &admin, app("turns", "red")).await.unwrap();
+    apps::update::update(auth, &admin, app("turns", "blue")).await.unwrap();
+    apps::delete::delete(auth, &admin, "turns").await.unwrap();
+    for name in ["blue-role", "red-role"] {
+        roles::delete(auth, &admin, name).await.unwrap();
+    }
+    let expected =
+        ["put red-after", "delete red-before", "delete red-after", "put turns", "delete turns", "delete red-role"];
+    assert_eq!(told(&mut watch, &reader, expected.len()).await, expected);
+
+    // With wider roles the watcher may know more, also of what was there before.
+    apps::create::create(auth, &admin, app("blue-last", "blue")).await.unwrap();
+    of_reader.spec.allow.app_labels = Labels([("*".to_owned(), vec!["*".to_owned()])].into());
+    roles::upsert(auth, &admin, of_reader).await.unwrap();
+    cluster.settle().await;
+    let reader = cluster.again("reader").await;
+    watch.recheck(auth, &reader).unwrap();
+    assert!(watch.next(&reader).await.unwrap().is_some());
+    apps::delete::delete(auth, &admin, "blue-last").await.unwrap();
+    assert_eq!(told(&mut watch, &reader, 1).await, ["delete blue-last"]);
 }

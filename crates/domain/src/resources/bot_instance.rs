@@ -148,6 +148,18 @@ impl BotInstanceStatus {
         push_latest(&mut self.latest_authentications, authentication);
     }
 
+    /// What the instance said last about itself.
+    #[must_use]
+    pub fn latest_heartbeat(&self) -> Option<&Heartbeat> {
+        self.latest_heartbeats.last().or(self.initial_heartbeat.as_ref())
+    }
+
+    /// How it joined or renewed last.
+    #[must_use]
+    pub fn latest_authentication(&self) -> Option<&Authentication> {
+        self.latest_authentications.last().or(self.initial_authentication.as_ref())
+    }
+
     /// Adds a heartbeat, in the same way.
     pub fn record_heartbeat(&mut self, heartbeat: Heartbeat) {
         if self.initial_heartbeat.is_none() {
