@@ -26,6 +26,7 @@ fn help() -> String {
 
 /// Flags of every command.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Log what happens to standard error.
     #[arg(short, long, global = true)]

@@ -63,7 +63,8 @@ impl Session {
         let now = self.clock.now();
         if let Some(ended) = credentials.expires().filter(|end| *end <= now) {
             let (ended, now) = (cluster::show_time(ended), cluster::show_time(now));
-            let error = Error::denied(format!("identity file {file}: the identity has expired at {ended}, now it is {now}"));
+            let error =
+                Error::denied(format!("identity file {file}: the identity has expired at {ended}, now it is {now}"));
             return Err(error.because(Reason::Expired)).advise(|| RENEW);
         }
         let addresses = match self.globals.auth_server.as_slice() {
@@ -121,7 +122,9 @@ fn advice_for(error: &Error, address: &str) -> String {
             format!("use an identity file (-i) that the cluster at --auth-server={address} has made")
         }
         _ if error.kind == Kind::Denied => {
-            format!("use an identity file (-i) of the cluster at --auth-server={address} that is neither expired nor locked")
+            format!(
+                "use an identity file (-i) of the cluster at --auth-server={address} that is neither expired nor locked"
+            )
         }
         _ => format!("check --auth-server={address}, and that the server runs"),
     }

@@ -1,5 +1,7 @@
 //! Applications and the servers that announce them.
 
+use std::collections::BTreeMap;
+
 use api::{
     convert::Wire,
     r#gen::{
@@ -60,26 +62,7 @@ impl Remote for AppServer {
     }
 
     async fn list(client: &Client, _: bool) -> Result<Vec<Self>, Error> {
-        let mut found = Vec::new();
-        let mut start_key = String::new();
-        loop {
-            let request = ListResourcesRequest {
-                resource_type: Self::KIND.as_str().to_owned(),
-                limit: PAGE,
-                start_key,
-                ..Default::default()
-            };
-            let page = client.call::<rpc::ListResources>(request).await?;
-            for item in page.resources {
-                if let Some(paginated_resource::Resource::AppServer(server)) = item.resource {
-                    found.push(Self::from_wire(server)?);
-                }
-            }
-            start_key = page.next_key;
-            if start_key.is_empty() {
-                return Ok(found);
-            }
-        }
+        app_servers(client, &BTreeMap::new(), &[], "").await
     }
 
     async fn delete(client: &Client, name: &str) -> Result<(), Error> {
@@ -87,5 +70,37 @@ impl Remote for AppServer {
         let request =
             DeleteApplicationServerRequest { namespace: "default".to_owned(), host_id, name: name.to_owned() };
         client.call::<rpc::DeleteApplicationServer>(request).await
+    }
+}
+
+/// The servers of applications that have these labels, show these words and fit this expression.
+pub(crate) async fn app_servers(
+    client: &Client,
+    labels: &BTreeMap<String, String>,
+    words: &[String],
+    expression: &str,
+) -> Result<Vec<AppServer>, Error> {
+    let mut found = Vec::new();
+    let mut start_key = String::new();
+    loop {
+        let request = ListResourcesRequest {
+            resource_type: AppServer::KIND.as_str().to_owned(),
+            limit: PAGE,
+            start_key,
+            labels: labels.clone().into_iter().collect(),
+            search_keywords: words.to_vec(),
+            predicate_expression: expression.to_owned(),
+            ..Default::default()
+        };
+        let page = client.call::<rpc::ListResources>(request).await?;
+        for item in page.resources {
+            if let Some(paginated_resource::Resource::AppServer(server)) = item.resource {
+                found.push(AppServer::from_wire(server)?);
+            }
+        }
+        start_key = page.next_key;
+        if start_key.is_empty() {
+            return Ok(found);
+        }
     }
 }

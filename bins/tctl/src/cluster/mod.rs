@@ -26,6 +26,7 @@ use domain::{
 
 pub(crate) use self::{
     access::{Question, Subject, explain},
+    app::app_servers,
     audit::{Search, audit_events, audit_verify},
     authority::{authorities, authority, ca_pins, private_keys, revocation_lists},
     bot::{Instances, Order, bot_instance, bot_instances},

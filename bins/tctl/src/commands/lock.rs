@@ -117,7 +117,9 @@ async fn warn_of_typos(session: &mut Session, target: &LockTarget) -> anyhow::Re
     }
     let id = &target.bot_instance_id;
     if !id.is_empty()
-        && cluster::bot_instances(&client, Instances { search: id.clone(), ..Instances::default() }).await.is_ok_and(|all| all.iter().all(|one| one.spec.instance_id != *id))
+        && cluster::bot_instances(&client, Instances { search: id.clone(), ..Instances::default() })
+            .await
+            .is_ok_and(|all| all.iter().all(|one| one.spec.instance_id != *id))
     {
         unknown.push(("bot instance", id, "tctl bots instances ls"));
     }

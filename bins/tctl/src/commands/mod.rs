@@ -21,8 +21,13 @@ mod users;
 mod version;
 
 use clap::Subcommand;
+use cli::error::Advised;
+use domain::{Error, error::Reason};
 
 use crate::session::Session;
+
+/// A refusal says nothing of what exists or which rule decided; whoever may know can ask.
+const WHY: &str = "an administrator sees why with tctl access explain --user=NAME --verb=VERB --resource=KIND/NAME";
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
@@ -77,6 +82,14 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         let config = telemetry::log::Config { severity: telemetry::log::Severity::Debug, ..Default::default() };
         telemetry::log::init(&config, session.clock.clone())?;
     }
+    let denied = |error: anyhow::Error| match error.downcast_ref::<Error>() {
+        Some(Error { reason: Some(Reason::AccessDenied), .. }) => Advised::new(error, WHY).into(),
+        _ => error,
+    };
+    dispatch(command, session).await.map_err(denied)
+}
+
+async fn dispatch(command: Command, session: &mut Session) -> anyhow::Result<()> {
     match command {
         Command::Status(args) => status::run(args, session).await,
         Command::Create(args) => create::run(args, session).await,

@@ -1,7 +1,7 @@
 //! How resources are named on the command line: `roles`, `role/ci`, `cert_authority/user`, `users,roles`, `all`.
 
 use anyhow::bail;
-use domain::Kind;
+use domain::{Error, Kind};
 
 /// A kind, and perhaps one resource of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ const ALL: [Kind; 10] = [
     Kind::App,
 ];
 
+/// Kinds that only programs ask for.
+const INTERNAL: [Kind; 2] = [Kind::ClusterName, Kind::WatchStatus];
+
 /// Reads a comma separated list of references.
 ///
 /// # Errors
@@ -37,16 +40,23 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Reference>> {
 
 fn one(text: &str) -> anyhow::Result<Reference> {
     let (word, name) = text.split_once('/').map_or((text, None), |(word, name)| (word, Some(name.to_owned())));
-    let Some(kind) = Kind::parse(word) else {
-        let known: Vec<&str> = Kind::ALL.iter().filter(|kind| kind.is_supported()).map(|kind| kind.as_str()).collect();
-        let meant = daemon::config::nearest(word.trim_end_matches('s'), known.iter().copied());
-        let meant = meant.map(|kind| format!(", did you mean \"{kind}\"?")).unwrap_or_default();
-        bail!(domain::Error::invalid(format!("\"{word}\" is no kind of resource{meant}; there are {}", known.join(", "))));
-    };
+    let kind = kind(word)?;
     if !kind.is_supported() {
-        bail!(domain::Error::unsupported(format!("resources of kind \"{kind}\" are not supported yet")));
+        bail!(Error::unsupported(format!("resources of kind \"{kind}\" are not supported yet")));
     }
     Ok(Reference { kind, name: name.filter(|name| !name.is_empty()) })
+}
+
+/// Reads the word for a kind; one that does not exist is answered with the nearest and with all that do.
+pub(crate) fn kind(word: &str) -> Result<Kind, Error> {
+    let unknown = || {
+        let known = Kind::ALL.iter().filter(|kind| kind.is_supported() && !INTERNAL.contains(kind));
+        let known: Vec<&str> = known.map(|kind| kind.as_str()).collect();
+        let meant = daemon::config::nearest(word.trim_end_matches('s'), known.iter().copied());
+        let meant = meant.map(|kind| format!(", did you mean \"{kind}\"?")).unwrap_or_else(|| ".".to_owned());
+        Error::invalid(format!("\"{word}\" is no kind of resource{meant} There are {}", known.join(", ")))
+    };
+    Kind::parse(word).ok_or_else(unknown)
 }
 
 #[cfg(test)]
@@ -66,8 +76,13 @@ mod tests {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
         assert_eq!(parse("all").unwrap().len(), ALL.len());
-        assert!(parse("rolls").unwrap_err().to_string().contains("\"rolls\" is no kind of resource, did you mean \"role\"?"));
-        assert!(parse("xyz").unwrap_err().to_string().contains("\"xyz\" is no kind of resource; there are"));
+        assert!(
+            parse("rolls")
+                .unwrap_err()
+                .to_string()
+                .contains("\"rolls\" is no kind of resource, did you mean \"role\"? There are")
+        );
+        assert!(parse("xyz").unwrap_err().to_string().contains("\"xyz\" is no kind of resource"));
         assert!(parse("node/x").unwrap_err().to_string().contains("not supported yet"));
     }
 }

@@ -1,8 +1,8 @@
 //! Flags that change lists: roles, logins and the other traits of users and bots.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use domain::resources::user::Traits;
+use domain::{Error, resources::user::Traits};
 
 /// A duration flag.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -12,6 +12,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 /// Words of a comma separated flag.
 pub(crate) fn words(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Labels as they are written on a command line, `key=value,…`.
+pub(crate) fn labels(text: &str) -> Result<BTreeMap<String, String>, Error> {
+    words(text)
+        .iter()
+        .map(|pair| {
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| Error::invalid(format!("write key=value, found \"{pair}\"")))?;
+            Ok((key.to_owned(), value.to_owned()))
+        })
+        .collect()
 }
 
 /// A change of a list: `--add-…` or `--set-…`; `,` empties it.
@@ -136,6 +148,13 @@ mod tests {
             });
             assert_eq!(changed, expected.map(|list| list.into_iter().map(str::to_owned).collect()), "{add:?} {set:?}");
         }
+    }
+
+    #[test]
+    fn labels_are_pairs() {
+        let expected = BTreeMap::from([("a".to_owned(), "b=c".to_owned()), ("d".to_owned(), String::new())]);
+        assert_eq!(labels("a=b=c, d=").unwrap(), expected);
+        assert!(labels("a").is_err());
     }
 
     #[test]

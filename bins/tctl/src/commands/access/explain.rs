@@ -1,13 +1,13 @@
 //! `tctl access explain`: has the server decide for somebody else, and shows what each role contributed.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use cli::{Format, Table};
 use domain::{Kind, ca::CaType, resources::Bot};
 
 use crate::{
     args::Shape,
     cluster::{self, Question, Subject},
-    commands::traits::words,
+    commands::{reference, traits::words},
     session::Session,
 };
 
@@ -54,7 +54,8 @@ impl From<Who> for Subject {
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
     let (kind, sub_kind, name) = resource(&args.resource)?;
     let client = session.client().await?;
-    let question = Question { subject: args.subject.into(), verb: args.verb, kind: kind.as_str().to_owned(), sub_kind, name };
+    let question =
+        Question { subject: args.subject.into(), verb: args.verb, kind: kind.as_str().to_owned(), sub_kind, name };
     let answer = cluster::explain(&client, question).await?;
     if args.shape.format != Format::Text {
         return session.out.value(args.shape.format, &answer);
@@ -73,9 +74,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
 /// Kind, sub-kind and name; a certificate authority is named by its type, and by its cluster after another slash.
 fn resource(text: &str) -> anyhow::Result<(Kind, String, String)> {
     let (word, name) = text.split_once('/').unwrap_or((text, ""));
-    let Some(kind) = Kind::parse(word) else {
-        bail!(domain::Error::invalid(format!("--resource: \"{word}\" is no kind of resource; write for example role")));
-    };
+    let kind = reference::kind(word).context("--resource")?;
     if kind != Kind::CertAuthority || name.is_empty() {
         return Ok((kind, String::new(), name.to_owned()));
     }

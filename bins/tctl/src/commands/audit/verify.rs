@@ -22,7 +22,9 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
     let checkpoint = match &args.checkpoint {
-        Some(path) => std::fs::read(path).with_context(|| format!("checkpoint {} cannot be read", path.display()))?,
+        Some(path) => std::fs::read(path)
+            .with_context(|| format!("checkpoint {} cannot be read", path.display()))
+            .map_err(cli::exit::invalid_input)?,
         None => Vec::new(),
     };
     let client = session.client().await?;

@@ -123,7 +123,8 @@ fn sources(kind: Option<Export>, integration: Option<&str>) -> anyhow::Result<Ve
     }
     let kinds = kind.map_or_else(|| vec![Export::User, Export::Host], |kind| vec![kind]);
     let sources: Option<Vec<_>> = kinds.into_iter().map(Export::source).collect();
-    Ok(sources.ok_or_else(|| Error::unsupported("--type=github is not supported yet: it belongs to Git integrations"))?)
+    Ok(sources
+        .ok_or_else(|| Error::unsupported("--type=github is not supported yet: it belongs to Git integrations"))?)
 }
 
 pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()> {
@@ -150,7 +151,9 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
         return write(session, prefix, &parts);
     }
     if parts.iter().filter(|part| std::str::from_utf8(part).is_err()).count() > 1 {
-        bail!(cli::exit::Usage("several DER keys or certificates cannot share standard output: add --out=PREFIX".into()));
+        bail!(cli::exit::Usage(
+            "several DER keys or certificates cannot share standard output: add --out=PREFIX".into()
+        ));
     }
     parts.iter().try_for_each(|part| session.out.bytes(part))
 }

@@ -1,8 +1,8 @@
 //! `tctl tokens add`: a token with which agents join.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use cli::Format;
 use domain::{
     resources::{Token, token::TokenSpec},
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let roles = roles(&args.types)?;
     let name = args.value.clone().unwrap_or_else(|| session.random.hex(16));
     let mut token = Token::new(name.clone(), TokenSpec { roles: roles.clone(), ..TokenSpec::default() });
-    token.metadata.labels = labels(args.labels.as_deref().unwrap_or_default())?;
+    token.metadata.labels = traits::labels(args.labels.as_deref().unwrap_or_default()).context("--labels")?;
     token.metadata.expires = Some(session.clock.now().checked_add(args.ttl)?);
     cluster::check(&mut token)?;
     let expires = token.metadata.expires;
@@ -126,14 +126,4 @@ fn roles(text: &str) -> anyhow::Result<Vec<SystemRole>> {
         }
     }
     Ok(roles)
-}
-
-fn labels(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
-    words(text)
-        .iter()
-        .map(|pair| match pair.split_once('=') {
-            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
-            None => bail!(domain::Error::invalid(format!("--labels: write key=value, found \"{pair}\""))),
-        })
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! `tctl tokens ls`: all join tokens.
 
 use cli::{Format, Table};
-use domain::{Resource, Timestamp, resources::Token};
+use domain::{Resource, Timestamp, resources::Token, role::SystemRole};
 use serde_json::Value;
 
 use crate::{args::Shape, cluster::Remote, session::Session};
@@ -37,12 +37,17 @@ pub(crate) fn table(tokens: &[Token], with_secrets: bool) -> Table {
     let mut table = Table::new(["Token", "Type", "Labels", "Expiry Time (UTC)", "Join Method", "Usable By"]);
     for token in tokens {
         let name = if with_secrets { token.name().to_owned() } else { token.safe_name() };
-        let roles: Vec<&str> = token.spec.roles.iter().map(|role| role.as_str()).collect();
+        let roles: Vec<&str> = token.spec.roles.iter().map(|role| role_name(*role)).collect();
         let labels = cli::table::labels(&token.metadata.labels);
         let method = token.spec.join_method.as_str().to_owned();
         table.row([name, roles.join(","), labels, expiry(token.metadata.expires), method, usable_by(token)]);
     }
     table
+}
+
+/// What a token gives; the links that `tctl users add` makes are listed among the tokens.
+fn role_name(role: SystemRole) -> &'static str {
+    if role == SystemRole::Signup { "User signup" } else { role.as_str() }
 }
 
 /// Which bot may use a token, and from where: the rules of its join method, `;` between them.
