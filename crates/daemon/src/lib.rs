@@ -22,4 +22,4 @@ mod writable;
 
 pub use admin_socket::path as admin_socket;
 pub use overrides::Overrides;
-pub use server::{Environment, Server};
+pub use server::{AroundStore, Environment, Server};

@@ -33,6 +33,9 @@ use crate::{
     writable::Writable,
 };
 
+/// Puts something between the server and its store.
+pub type AroundStore = Arc<dyn Fn(Arc<dyn Backend>) -> Arc<dyn Backend> + Send + Sync>;
+
 /// What a server is built with besides its configuration.
 #[derive(Clone)]
 pub struct Environment {
@@ -44,12 +47,20 @@ pub struct Environment {
     pub bootstrap: Option<PathBuf>,
     /// Documents that are applied at each start.
     pub apply_on_startup: Option<PathBuf>,
+    /// For tests of what a store does at its worst: dies, lags, refuses.
+    pub around_store: Option<AroundStore>,
 }
 
 impl Environment {
     /// The machine's own clock and randomness, no documents.
     pub fn system() -> Self {
-        Self { clock: Clock::system(), random: Random::system(), bootstrap: None, apply_on_startup: None }
+        Self {
+            clock: Clock::system(),
+            random: Random::system(),
+            bootstrap: None,
+            apply_on_startup: None,
+            around_store: None,
+        }
     }
 }
 
@@ -185,7 +196,8 @@ async fn open(
         move || backend::open(&storage, &clock, &random)
     })
     .await??;
-    let writable = Writable::new(backend);
+    let backend = environment.around_store.as_ref().map_or(Arc::clone(&backend), |around| around(backend));
+    let writable = Writable::new(backend, clock.clone());
     let backend: Arc<dyn Backend> = Arc::clone(&writable) as _;
     let sealing = sealing::load(storage, data_dir.path(), random)?;
     let keys: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new(sealing, random.clone())?);
@@ -342,8 +354,7 @@ fn watch_store(auth: &Arc<Auth>, watched: Watched, supervisor: &Supervisor) {
                 let age = auth.cache().age().unwrap_or_default();
                 metrics.auth.behind(age, metrics.backlog.load(Ordering::Relaxed));
                 let stale = (age > STALE_CACHE).then(|| format!("the store has not answered for {} s", age.as_secs()));
-                let refused = writable.refusal().await.map(|why| format!("the store cannot be written: {why}"));
-                let illness = stale.or(refused);
+                let illness = stale.or(writable.illness().await);
                 match &illness {
                     Some(reason) => component.unready(reason),
                     None if was_ill => component.ready(),

@@ -9,14 +9,14 @@ use std::{
 use client::{Client, Credentials};
 use clock::Clock;
 use crypto::Random;
-use daemon::{Environment, Server, config::Config};
+use daemon::{AroundStore, Environment, Server, config::Config};
 use tempfile::TempDir;
 
 /// How long a test's cluster may take to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How a test's cluster differs from the plain one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The cluster's name.
     pub name: String,
@@ -28,6 +28,8 @@ pub struct Options {
     pub auth_service: String,
     /// Where the cluster's directory is made; short, because it holds a Unix socket.
     pub parent: PathBuf,
+    /// What lies between the server and its store.
+    pub around_store: Option<AroundStore>,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             in_memory: false,
             auth_service: String::new(),
             parent: "/tmp".into(),
+            around_store: None,
         }
     }
 }
@@ -65,7 +68,14 @@ impl Cluster {
     pub async fn start_with(options: Options) -> Self {
         // In /tmp, whatever TMPDIR says: the path of a Unix socket is short.
         let directory = tempfile::Builder::new().prefix("tessera-test-").tempdir_in(&options.parent);
-        let directory = directory.expect("a directory for the cluster");
+        Self::over(directory.expect("a directory for the cluster"), options).await
+    }
+
+    /// Starts a cluster over a directory in which there may have been one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn over(directory: TempDir, options: Options) -> Self {
         let server = run(directory.path(), &options).await;
         Self { directory, options, server }
     }
@@ -135,7 +145,11 @@ fn data_dir(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-async fn run(directory: &Path, options: &Options) -> Server {
+/// The configuration of a cluster in a directory.
+///
+/// # Panics
+/// When the options make none.
+pub fn config(directory: &Path, options: &Options) -> Config {
     let text = format!(
         "version: v3
 teleport:
@@ -152,9 +166,16 @@ auth_service:
         name = options.name,
         more = options.auth_service,
     );
-    let config = Config::from_text(&text, "the test's configuration").expect("a valid configuration");
-    let environment = Environment { clock: options.clock.clone(), ..Environment::system() };
-    Server::start(&config, environment).await.expect("the server starts")
+    Config::from_text(&text, "the test's configuration").expect("a valid configuration")
+}
+
+async fn run(directory: &Path, options: &Options) -> Server {
+    let environment = Environment {
+        clock: options.clock.clone(),
+        around_store: options.around_store.clone(),
+        ..Environment::system()
+    };
+    Server::start(&config(directory, options), environment).await.expect("the server starts")
 }
 
 #[cfg(test)]

@@ -3,5 +3,7 @@
 //! For tests only: nothing here is linked into what ships.
 
 mod cluster;
+mod witness;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, config};
+pub use witness::{DurableWrite, Witness, Witnessed};
