@@ -34,7 +34,14 @@ pub fn predicates(data: &[u8]) {
             .map(|(k, v)| (k.into(), v))
             .into(),
     };
-    for schema in [&predicate::WHERE, &predicate::LABELS, &predicate::QUERY, &predicate::ATTRIBUTES] {
+    for schema in [
+        &predicate::WHERE,
+        &predicate::LABELS,
+        &predicate::REVIEW,
+        &predicate::PARTICIPANT,
+        &predicate::QUERY,
+        &predicate::ATTRIBUTES,
+    ] {
         match Expression::parse(schema, &text) {
             Ok(expression) => {
                 assert_eq!(expression.as_str(), text);

@@ -163,6 +163,7 @@ fn written_documents_survive() {
     let documents: &[(&str, &str)] = &[
         ("token", include_str!("testdata/tokens.yaml")),
         ("role", include_str!("testdata/roles.yaml")),
+        ("every field of a role", include_str!("../../../domain/src/resources/role/every_field.yaml")),
         ("others", include_str!("testdata/others.yaml")),
     ];
     let mut seen = 0;

@@ -6,7 +6,7 @@ use domain::{
     Error, Kind,
     resources::{Role, User, token},
 };
-use rbac::{AccessChecker, Explanation, Named, RoleSet, RuleContext, Verb};
+use rbac::{AccessChecker, Explanation, Family, Named, RoleSet, RuleContext, Verb};
 use serde::Deserialize;
 use storage::Key;
 
@@ -26,7 +26,7 @@ pub enum Subject {
 pub struct Question {
     /// Whose access.
     pub subject: Subject,
-    /// The verb.
+    /// The verb: one of rules, or `reach` for an application, `impersonate`, `request` or `search` for a role.
     pub verb: String,
     /// The kind of resource.
     pub kind: String,
@@ -34,6 +34,49 @@ pub struct Question {
     pub sub_kind: String,
     /// The resource; empty for the kind as a whole.
     pub name: String,
+}
+
+/// What somebody wants, besides using a verb of rules.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// To use a verb of rules.
+    Use(Verb),
+    /// To reach a resource of this family.
+    Reach(Family),
+    /// To hold a role in a certificate of one's own name.
+    Impersonate,
+    /// To ask for a role.
+    Request,
+    /// To look for resources as if one had a role.
+    Search,
+}
+
+impl Wish {
+    fn parse(verb: &str, kind: Kind, name: &str) -> Result<Self, Error> {
+        let wish = match (verb, kind) {
+            ("reach", Kind::App) => Self::Reach(Family::App),
+            ("impersonate", Kind::Role) => Self::Impersonate,
+            ("request", Kind::Role) => Self::Request,
+            ("search", Kind::Role) => Self::Search,
+            ("reach", _) => return Err(Error::invalid(format!("verb: reach is for an app, not for a {kind}"))),
+            ("impersonate" | "request" | "search", _) => {
+                return Err(Error::invalid(format!("verb: {verb} is for a role, not for a {kind}")));
+            }
+            (word, _) => return Verb::parse(word).map(Self::Use).ok_or_else(|| unknown(word)),
+        };
+        match name {
+            "" => Err(Error::invalid(format!("name: {verb} needs one: write {kind}/NAME"))),
+            _ => Ok(wish),
+        }
+    }
+}
+
+fn unknown(word: &str) -> Error {
+    let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
+    Error::invalid(format!(
+        "verb: must be one of {}, or reach (app), impersonate, request, search (role), found {word:?}",
+        verbs.join(", ")
+    ))
 }
 
 /// The part of a stored document that conditions see.
@@ -57,12 +100,9 @@ pub async fn explain(auth: &Auth, caller: &Caller, question: Question) -> Result
         let asked = Asked { operation: Operation::ExplainAccess, kind, verb: Verb::Read, name: "" };
         auth.require(caller, &asked, &RuleContext::NONE)?;
     }
-    let verb = Verb::parse(&question.verb).ok_or_else(|| {
-        let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
-        Error::invalid(format!("verb: must be one of {}, found {:?}", verbs.join(", "), question.verb))
-    })?;
     let kind = Kind::parse(&question.kind)
         .ok_or_else(|| Error::invalid(format!("kind: {:?} is no kind of resource", question.kind)))?;
+    let wish = Wish::parse(&question.verb, kind, &question.name)?;
     let (user, names) = match question.subject {
         Subject::User(name) => {
             let user = auth.store.fetch::<User>(&name).await?;
@@ -77,12 +117,20 @@ pub async fn explain(auth: &Auth, caller: &Caller, question: Question) -> Result
     }
     let (name, traits) = user.map_or_else(Default::default, |user| (user.metadata.name, user.spec.traits));
     let checker = AccessChecker::new(name, &traits, Arc::new(RoleSet::new(roles)));
-    if question.name.is_empty() {
-        return Ok(checker.explain_rule(&RuleContext::NONE, kind, verb));
-    }
-    let labels = labels(auth, kind, &question.sub_kind, &question.name).await?;
-    let resource = Some(Named { name: &question.name, labels: &labels });
-    Ok(checker.explain_rule(&RuleContext { resource, ..RuleContext::NONE }, kind, verb))
+    let name = question.name.as_str();
+    let labels = match name {
+        "" => BTreeMap::new(),
+        name => labels(auth, kind, &question.sub_kind, name).await?,
+    };
+    let named = Named { name, labels: &labels };
+    let context = RuleContext { resource: (!name.is_empty()).then_some(named), ..RuleContext::NONE };
+    Ok(checker.explain(&match wish {
+        Wish::Use(verb) => rbac::Question::Rule(kind, verb, &context),
+        Wish::Reach(family) => rbac::Question::Labels(family, &labels),
+        Wish::Impersonate => rbac::Question::ImpersonateRole(named),
+        Wish::Request => rbac::Question::RequestRole(name),
+        Wish::Search => rbac::Question::SearchAsRole(name),
+    }))
 }
 
 /// The labels of a stored resource, whatever its kind.

@@ -4,9 +4,13 @@ use auth::{
     access::explain::{Question, Subject, explain},
     locks,
     revocations::export::export,
+    roles,
     status::status,
 };
-use domain::{error::Kind as ErrorKind, resources::role::Rule};
+use domain::{
+    error::Kind as ErrorKind,
+    resources::role::{AccessRequestConditions, ImpersonateConditions, Role, RoleSpec, Rule},
+};
 use storage::{Backend as _, Batch, Key};
 
 use crate::{
@@ -60,6 +64,47 @@ async fn an_administrator_learns_why_and_the_denied_does_not() {
     let missing = Subject::Roles(vec!["moon".into()]);
     assert_eq!(explain(auth, &admin, question(missing, "lock")).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(explain(auth, &alice, question(user(), "lock")).await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[tokio::test]
+async fn what_is_no_verb_of_a_rule_is_explained_too() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut role = Role::new("helper", RoleSpec::default());
+    role.spec.allow.impersonate = Some(ImpersonateConditions { roles: vec!["access".into()], ..Default::default() });
+    role.spec.allow.request = Some(AccessRequestConditions {
+        roles: vec!["edit*".into()],
+        search_as_roles: vec!["access".into()],
+        ..Default::default()
+    });
+    roles::create(auth, &admin, role).await.unwrap();
+    let ask = async |verb: &str, kind: &str, name: &str| {
+        let question = Question {
+            subject: Subject::Roles(vec!["helper".into()]),
+            verb: verb.into(),
+            kind: kind.into(),
+            sub_kind: String::new(),
+            name: name.into(),
+        };
+        explain(auth, &admin, question).await
+    };
+    for (verb, name, allowed, place) in [
+        ("impersonate", "access", true, "spec.allow.impersonate.roles"),
+        ("impersonate", "editor", false, "spec.allow.impersonate.roles"),
+        ("request", "editor", true, "spec.allow.request.roles"),
+        ("request", "auditor", false, "spec.allow.request.roles"),
+        ("search", "access", true, "spec.allow.request.search_as_roles"),
+    ] {
+        let explained = ask(verb, "role", name).await.unwrap();
+        assert_eq!(explained.decision.allowed, allowed, "{verb} {name}: {explained}");
+        assert!(explained.to_string().contains(place), "{verb} {name}: {explained}");
+    }
+    for (verb, kind, name) in
+        [("impersonate", "user", "a"), ("reach", "role", "access"), ("request", "role", ""), ("smell", "role", "")]
+    {
+        assert_eq!(ask(verb, kind, name).await.unwrap_err().kind(), ErrorKind::Invalid, "{verb} {kind} {name}");
+    }
+    assert_eq!(ask("reach", "app", "moon").await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]

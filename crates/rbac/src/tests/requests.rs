@@ -165,7 +165,8 @@ fn one_threshold_of_every_role_that_has_a_say_decides() {
         asking(name, AccessRequestConditions { thresholds: thresholds.to_vec(), ..for_roles(roles) })
     };
     let lead = r#"contains(reviewer.roles, "lead") && !equals(request.reason, "")"#;
-    let cases: &[(&[Role], &[&str], &[&str], RequestState)] = &[
+    type Case<'a> = (&'a [Role], &'a [&'a str], &'a [&'a str], RequestState);
+    let cases: &[Case<'_>] = &[
         (&[with("a", &["x"], &[])], &["x"], &[], Pending),
         (&[with("a", &["x"], &[])], &["x"], &["+bob"], Approved),
         (&[with("a", &["x"], &[])], &["x"], &["-bob"], Denied),

@@ -19,7 +19,8 @@ use crate::{
 pub(crate) struct Args {
     #[command(flatten)]
     subject: Who,
-    /// What is wanted: list, create, read, readnosecrets, update, delete, rotate, use.
+    /// What is wanted: list, create, read, readnosecrets, update, delete, rotate, use; reach (an app); impersonate, request
+    /// or search (a role).
     #[arg(long)]
     verb: String,
     /// To what: `KIND`, or `KIND/NAME`.
