@@ -2,25 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::{
-    r#gen::tessera::v1::{RenewRequest, RenewalQuestion, renew_response::Payload},
-    methods::{Method, proto::join_service::RegisterUsingToken, tessera::v1::renewal_service::Renew},
-};
+use api::methods::{Method, proto::join_service::RegisterUsingToken};
 use auth::{Operation, Trace};
 use auth_grpc::table;
 use client::Client;
-use futures_util::stream;
 use prost::Message;
 use serde_json::Value;
 use storage::JournalPosition;
 use testkit::Cluster;
-use tokio::sync::mpsc;
 
-use crate::support::{
-    people::{self, Person},
-    raw::Raw,
-    requests,
-};
+use crate::support::{people, raw::Raw, requests};
 
 /// Operations that no row stands for; none that leaves an event may be among them.
 const WITHOUT_A_ROW: &[Operation] = &[Operation::Sweep];
@@ -73,7 +64,8 @@ async fn every_operation_that_changes_something_leaves_its_event() {
     let bot = people::join_for(&cluster, "joiner-2", 1).await.unwrap();
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     journal.news().await;
-    renew_in_grace(&client_of(&cluster).await, &bot).await;
+    let expires = people::in_seconds(600);
+    people::renew_in_grace(&client_of(&cluster).await, &bot, &people::key(), expires).await.unwrap();
     let events = journal.news().await;
     assert!(events.iter().any(|event| event == "tessera.bot.grace_renewal"), "{events:?}");
     proven.insert(Operation::RenewInGrace);
@@ -90,28 +82,6 @@ async fn client_of(cluster: &Cluster) -> Client {
     let authorities = cluster.server().auth().host_certificates().unwrap();
     let credentials = client::Credentials::none().with_authorities(authorities);
     cluster.client(credentials).await
-}
-
-/// The conversation of a bot whose certificate has ended, or is about to.
-async fn renew_in_grace(client: &Client, bot: &Person) {
-    let (send, receive) = mpsc::channel::<RenewRequest>(1);
-    let requests = stream::unfold(receive, |mut receive| async { receive.recv().await.map(|next| (next, receive)) });
-    let mut answers = client.bidirectional::<Renew>(requests).await.unwrap();
-    let Some(Payload::Nonce(nonce)) = answers.next().await.unwrap().and_then(|answer| answer.payload) else {
-        panic!("the server speaks first")
-    };
-    let key = people::key();
-    let question = RenewalQuestion {
-        tls_public_key: key.public().to_pem().into_bytes(),
-        ssh_public_key: key.public().to_authorized_key().into_bytes(),
-        expires: Some(people::in_seconds(600)),
-    };
-    let question = question.encode_to_vec();
-    let message = auth::instances::grace::signed_bytes(&nonce.cluster_name, &nonce.nonce, &question);
-    let signature = bot.key.sign(&message).unwrap();
-    send.send(RenewRequest { certificate: bot.certificate.der().to_vec(), question, signature }).await.unwrap();
-    let answer = answers.next().await.unwrap().and_then(|answer| answer.payload);
-    assert!(matches!(answer, Some(Payload::Certs(_))), "{answer:?}");
 }
 
 /// The journal from a point on.

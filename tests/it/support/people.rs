@@ -3,20 +3,28 @@
 use std::{path::Path, time::Duration};
 
 use api::{
-    r#gen::{proto, types},
+    r#gen::{
+        proto,
+        tessera::v1::{RenewRequest, RenewalQuestion, renew_response::Payload},
+        types,
+    },
     methods::proto::{
         auth_service::{CreateTokenV2, GenerateUserCerts, UpsertLock, UpsertRoleV2},
         join_service::RegisterUsingToken,
     },
     methods::teleport::{machineid::v1::bot_service::CreateBot, users::v1::users_service::UpsertUser},
+    methods::tessera::v1::renewal_service::Renew,
 };
 use client::{Client, Credentials};
 use clock::{Clock, Timestamp};
 use crypto::{Algorithm, KeyPair, Random, SecretString, tls::CertificateChain, x509::Certificate};
 use domain::{Resource, ca::CaType, resources::CertAuthority, suite::Suite};
+use futures_util::stream;
 use keystore::{SealingKey, SoftwareKeyStore};
+use prost::Message;
 use serde_json::{Value, json};
 use testkit::Cluster;
+use tokio::sync::mpsc;
 
 /// A document from its JSON.
 pub(crate) fn document<T: Resource>(value: Value) -> T {
@@ -42,7 +50,7 @@ impl Person {
         Credentials::in_memory(vec![self.certificate.clone()], &self.key, self.authorities.clone()).unwrap()
     }
 
-    fn from_certs(key: KeyPair, certs: &proto::Certs) -> Self {
+    pub(crate) fn from_certs(key: KeyPair, certs: &proto::Certs) -> Self {
         let read = |pem: &[u8]| Certificate::from_pem(std::str::from_utf8(pem).unwrap()).unwrap();
         let authorities = certs.tlsca_certs.iter().map(|pem| read(pem)).collect();
         Self { key, certificate: read(&certs.tls), authorities }
@@ -134,9 +142,42 @@ pub(crate) async fn join_for(cluster: &Cluster, token: &str, seconds: u64) -> Re
     Ok(Person::from_certs(key, &certs))
 }
 
+/// The conversation of a bot whose certificate has ended, or is about to.
+pub(crate) async fn renew_in_grace(
+    client: &Client,
+    bot: &Person,
+    key: &KeyPair,
+    expires: prost_types::Timestamp,
+) -> Result<Person, domain::Error> {
+    let (send, receive) = mpsc::channel::<RenewRequest>(1);
+    let requests = stream::unfold(receive, |mut receive| async { receive.recv().await.map(|next| (next, receive)) });
+    let mut answers = client.bidirectional::<Renew>(requests).await?;
+    let Some(Payload::Nonce(nonce)) = answers.next().await?.and_then(|answer| answer.payload) else {
+        panic!("the server speaks first")
+    };
+    let question = RenewalQuestion {
+        tls_public_key: key.public().to_pem().into_bytes(),
+        ssh_public_key: key.public().to_authorized_key().into_bytes(),
+        expires: Some(expires),
+    };
+    let question = question.encode_to_vec();
+    let message = auth::instances::grace::signed_bytes(&nonce.cluster_name, &nonce.nonce, &question);
+    let signature = bot.key.sign(&message).unwrap();
+    let request = RenewRequest { certificate: bot.certificate.der().to_vec(), question, signature };
+    send.send(request).await.map_err(|_| domain::Error::unavailable("the server ended the conversation"))?;
+    match answers.next().await?.and_then(|answer| answer.payload) {
+        Some(Payload::Certs(certs)) => Ok(Person::from_certs(key.clone(), &certs)),
+        other => panic!("no certificates: {other:?}"),
+    }
+}
+
 /// Renews a bot's own identity with a fresh key.
 pub(crate) async fn renew(cluster: &Cluster, bot: &Person) -> Result<Person, domain::Error> {
-    let key = key();
+    renew_with(cluster, bot, &key()).await
+}
+
+/// Renews a bot's own identity with this key.
+pub(crate) async fn renew_with(cluster: &Cluster, bot: &Person, key: &KeyPair) -> Result<Person, domain::Error> {
     let request = proto::UserCertsRequest {
         tls_public_key: key.public().to_pem().into_bytes(),
         ssh_public_key: key.public().to_authorized_key().into_bytes(),
@@ -144,7 +185,7 @@ pub(crate) async fn renew(cluster: &Cluster, bot: &Person) -> Result<Person, dom
         ..Default::default()
     };
     let certs = cluster.client(bot.credentials()).await.call::<GenerateUserCerts>(request).await?;
-    Ok(Person::from_certs(key, &certs))
+    Ok(Person::from_certs(key.clone(), &certs))
 }
 
 /// Locks whatever `target` names.
