@@ -1,0 +1,78 @@
+package goclient
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/gravitational/teleport/api/client/proto"
+	"github.com/gravitational/teleport/api/types"
+	"github.com/gravitational/trace"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// TestNotBuiltYet calls what clients of this version may call and this server does not do yet: each says so by its code, so
+// that a tool can go on without, and none trips the breaker of the connection.
+func TestNotBuiltYet(t *testing.T) {
+	defer guard(t)
+	c := admin(t)
+	step(t, "sessions and tokens of applications", func(t *testing.T, ctx context.Context) {
+		_, err := c.CreateAppSession(ctx, &proto.CreateAppSessionRequest{Username: "admin", PublicAddr: "a.example", ClusterName: cluster})
+		refused(t, "CreateAppSession", trace.IsNotImplemented, err)
+		_, err = c.GetAppSession(ctx, types.GetAppSessionRequest{SessionID: "a"})
+		refused(t, "GetAppSession", trace.IsNotImplemented, err)
+		_, _, err = c.ListAppSessions(ctx, 1, "", "")
+		refused(t, "ListAppSessions", trace.IsNotImplemented, err)
+		_, err = c.GenerateAppToken(ctx, types.GenerateAppTokenRequest{Username: "admin", URI: "https://a.example", Expires: time.Now().Add(time.Minute)})
+		refused(t, "GenerateAppToken", func(err error) bool { return trace.IsNotImplemented(err) || trace.IsBadParameter(err) }, err)
+		refused(t, "DeleteAppSession", trace.IsNotImplemented, c.DeleteAppSession(ctx, types.DeleteAppSessionRequest{SessionID: "a"}))
+		refused(t, "DeleteUserAppSessions", trace.IsNotImplemented, c.DeleteUserAppSessions(ctx, &proto.DeleteUserAppSessionsRequest{Username: "admin"}))
+		refused(t, "DeleteAllAppSessions", trace.IsNotImplemented, c.DeleteAllAppSessions(ctx))
+	})
+	step(t, "servers of agents that do not exist yet", func(t *testing.T, ctx context.Context) {
+		_, err := c.GetNodes(ctx, "default")
+		refused(t, "GetNodes", trace.IsNotImplemented, err)
+		_, err = c.GetDatabaseServers(ctx, "default")
+		refused(t, "GetDatabaseServers", trace.IsNotImplemented, err)
+		_, err = c.GetKubernetesServers(ctx)
+		refused(t, "GetKubernetesServers", trace.IsNotImplemented, err)
+	})
+	step(t, "certificates of agents", func(t *testing.T, ctx context.Context) {
+		_, err := c.GenerateHostCerts(ctx, &proto.HostCertsRequest{
+			HostID: "6f1d2a6c-3a53-4c3e-9bb4-f3d8d10f2f6a", NodeName: "node", Role: types.RoleApp, PublicTLSKey: []byte("x"), PublicSSHKey: []byte("x"),
+		})
+		refused(t, "GenerateHostCerts", trace.IsNotImplemented, err)
+	})
+	step(t, "other ways to join", func(t *testing.T, ctx context.Context) {
+		service := proto.NewJoinServiceClient(c.GetConnection())
+		iam := must(service.RegisterUsingIAMMethod(ctx))
+		_, err := iam.Recv()
+		equal(t, "IAM", status.Code(err), codes.Unimplemented)
+		azure := must(service.RegisterUsingAzureMethod(ctx))
+		_, err = azure.Recv()
+		equal(t, "Azure", status.Code(err), codes.Unimplemented)
+		tpm := must(service.RegisterUsingTPMMethod(ctx))
+		_, err = tpm.Recv()
+		equal(t, "TPM", status.Code(err), codes.Unimplemented)
+	})
+	step(t, "rotation of what others own", func(t *testing.T, ctx context.Context) {
+		authority := must(c.GetCertAuthority(ctx, types.CertAuthID{Type: types.HostCA, DomainName: cluster}, false))
+		refused(t, "RotateExternalCertAuthority", func(err error) bool { return trace.IsNotImplemented(err) || trace.IsAccessDenied(err) }, c.RotateExternalCertAuthority(ctx, authority))
+	})
+	step(t, "recordings of sessions", func(t *testing.T, ctx context.Context) {
+		events, errs := c.StreamUnstructuredSessionEvents(ctx, "6f1d2a6c-3a53-4c3e-9bb4-f3d8d10f2f6a", 0)
+		select {
+		case event, more := <-events:
+			holds(t, "no event of a session that never was", event == nil && !more)
+		case err := <-errs:
+			refused(t, "StreamUnstructuredSessionEvents", func(err error) bool { return err != io.EOF && (trace.IsNotImplemented(err) || trace.IsNotFound(err)) }, err)
+		}
+	})
+	step(t, "the connection is as good as before", func(t *testing.T, ctx context.Context) {
+		for range 10 {
+			must(c.Ping(ctx))
+		}
+	})
+}
