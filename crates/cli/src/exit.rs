@@ -111,7 +111,10 @@ mod tests {
             (anyhow::Error::new(domain::Error::conflict("x")), Exit::Conflict),
             (invalid_input(anyhow::anyhow!("x")).context("y"), Exit::Invalid),
             (anyhow::Error::new(domain::read_documents("kind: [", "f").unwrap_err()), Exit::Invalid),
-            (anyhow::Error::new(domain::read_documents("{kind: node, version: v2}", "f").unwrap_err()), Exit::Unsupported),
+            (
+                anyhow::Error::new(domain::read_documents("{kind: node, version: v2}", "f").unwrap_err()),
+                Exit::Unsupported,
+            ),
         ] {
             assert_eq!(Exit::of(&error), exit, "{error:#}");
         }

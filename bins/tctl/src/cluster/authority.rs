@@ -6,7 +6,7 @@ use api::{
         teleport::trust::v1::{
             DeleteCertAuthorityRequest, GetCertAuthoritiesRequest, GetCertAuthorityRequest, UpsertCertAuthorityRequest,
         },
-        tessera::v1::{ExportCrlRequest, ExportKeysRequest},
+        tessera::v1::{ExportCrlRequest, ExportKeysRequest, ExportedKey},
     },
     methods::{
         teleport::trust::v1::trust_service as rpc,
@@ -14,8 +14,8 @@ use api::{
     },
 };
 use client::Client;
-use crypto::x509::Certificate;
-use domain::{Error, ca::CaType, error::Kind as ErrorKind, resources::CertAuthority};
+use crypto::{KeyPair, PublicKey, x509::Certificate};
+use domain::{Error, ca::CaType, error::Kind as ErrorKind, form::SecretBytes, resources::CertAuthority};
 
 use super::{Remote, ping};
 
@@ -44,10 +44,19 @@ pub(super) async fn by_reference(client: &Client, name: &str, with_keys: bool) -
     Ok(found)
 }
 
+/// The authorities of one type. Private keys leave the server by one call of their own only.
 async fn of_type(client: &Client, ca_type: CaType, include_key: bool) -> Result<Vec<CertAuthority>, Error> {
     let request = GetCertAuthoritiesRequest { r#type: ca_type.as_str().to_owned(), include_key };
     let answer = client.call::<rpc::GetCertAuthorities>(request).await?;
-    answer.cert_authorities_v2.into_iter().map(CertAuthority::from_wire).collect()
+    let found = answer.cert_authorities_v2.into_iter().map(CertAuthority::from_wire);
+    let mut found: Vec<CertAuthority> = found.collect::<Result<_, _>>()?;
+    if include_key && !found.is_empty() {
+        let own = ping(client).await?.cluster_name;
+        if let Some(authority) = found.iter_mut().find(|authority| authority.spec.cluster_name == own) {
+            exported(client, ca_type).await?.into_iter().try_for_each(|key| put(authority, key))?;
+        }
+    }
+    Ok(found)
 }
 
 /// The pins of the host authority: what a joining machine checks the server by.
@@ -63,9 +72,39 @@ pub(crate) async fn ca_pins(client: &Client) -> Result<Vec<String>, Error> {
 
 /// The private keys of an authority for one use (`ssh`, `tls` or `jwt`); the server audits it.
 pub(crate) async fn private_keys(client: &Client, ca_type: CaType, key_use: &str) -> Result<Vec<Vec<u8>>, Error> {
+    let keys = exported(client, ca_type).await?;
+    Ok(keys.into_iter().filter(|key| key.r#use == key_use).map(|key| key.private_key).collect())
+}
+
+async fn exported(client: &Client, ca_type: CaType) -> Result<Vec<ExportedKey>, Error> {
     let request = ExportKeysRequest { r#type: ca_type.as_str().to_owned() };
-    let answer = client.call::<keys_service::ExportKeys>(request).await?;
-    Ok(answer.keys.into_iter().filter(|key| key.r#use == key_use).map(|key| key.private_key).collect())
+    Ok(client.call::<keys_service::ExportKeys>(request).await?.keys)
+}
+
+/// Puts a private key beside its public one, wherever that stands in the authority.
+fn put(authority: &mut CertAuthority, key: ExportedKey) -> Result<(), Error> {
+    let broken = |_| Error::internal("the server sent a private key that cannot be read");
+    let private =
+        String::from_utf8(key.private_key).map_err(|_| Error::internal("the server sent a key that is no text"))?;
+    let pair = KeyPair::from_pem(&private).map_err(broken)?;
+    let is_ours = |public: Option<PublicKey>| public.is_some_and(|public| public == *pair.public());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let spec = &mut authority.spec;
+    for keys in [&mut spec.active_keys, &mut spec.additional_trusted_keys] {
+        let ssh = keys.ssh.iter_mut().filter(|_| key.r#use == "ssh");
+        for found in ssh.filter(|one| is_ours(PublicKey::from_authorized_key(text(&one.public_key.0).trim()).ok())) {
+            found.private_key = SecretBytes::new(private.clone().into_bytes());
+        }
+        let certified = |pem: &[u8]| Certificate::from_pem(&text(pem)).ok()?.public_key().ok();
+        for found in keys.tls.iter_mut().filter(|one| key.r#use == "tls" && is_ours(certified(&one.cert.0))) {
+            found.key = SecretBytes::new(private.clone().into_bytes());
+        }
+        let jwt = keys.jwt.iter_mut().filter(|_| key.r#use == "jwt");
+        for found in jwt.filter(|one| is_ours(PublicKey::from_pem(&text(&one.public_key.0)).ok())) {
+            found.private_key = SecretBytes::new(private.clone().into_bytes());
+        }
+    }
+    Ok(())
 }
 
 /// The revocation lists of an authority: one `krl` for OpenSSH, or a `crl` for each X.509 key, DER.

@@ -70,3 +70,16 @@ async fn the_audit_log_is_read_and_verified() {
     let verified: serde_json::Value = serde_json::from_str(&tool.done("audit verify --format=json")).unwrap();
     assert_eq!(verified["intact"], true);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inventory() {
+    let tool = Tool::start().await;
+    let counted: serde_json::Value = serde_json::from_str(&tool.done("inventory status --format=json")).unwrap();
+    assert!(counted["instance_count"].is_u64() && counted["version_counts"].is_object(), "{counted}");
+    let connected = tool.done("inventory status --connected --format=json");
+    let listed: serde_json::Value = serde_json::from_str(&tool.done("inventory list --format=json")).unwrap();
+    assert!(connected.contains("instance_count") && listed.is_array(), "{connected} {listed}");
+    assert!(tool.done("inventory status").contains("Total Instances: "));
+    let run = tool.run("inventory ls --older-than=new", "", &[]);
+    assert!(run.code == 2 && run.stderr.contains("is no version, write for example 18.0.0"), "{}", run.stderr);
+}

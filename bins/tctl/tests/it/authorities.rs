@@ -41,7 +41,17 @@ async fn every_type_of_authority_is_exported() {
     let line = line.trim_start_matches("cert-authority ");
     let fingerprint = crypto::PublicKey::from_authorized_key(line).unwrap().ssh_fingerprint();
     assert_eq!(pem(&format!("user --fingerprint={fingerprint}")).lines().count(), 1);
-    assert!(tool.done("audit ls --types=cert.authority.exported,ca.export --format=json").starts_with('['));
+    for (kind, secrets) in [("user", 2), ("spiffe", 2), ("jwt", 1)] {
+        let authority: serde_json::Value =
+            serde_json::from_str(&tool.done(&format!("get cert_authority/{kind} --with-secrets --format=json")))
+                .unwrap();
+        let text = authority[0]["spec"]["active_keys"].to_string();
+        // The beginning of "-----BEGIN" in Base64, at the place of a private key.
+        let found = ["\"private_key\":\"LS0tLS1CRUdJT", "\"key\":\"LS0tLS1CRUdJT"].map(|key| text.matches(key).count());
+        assert_eq!(found.iter().sum::<usize>(), secrets, "{kind}: {text}");
+    }
+    let plain = tool.done("get cert_authority/user --format=json");
+    assert!(!plain.contains("private_key\"") && !plain.contains("\"key\""), "{plain}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,15 +44,15 @@ pub(crate) struct Run {
 impl Tool {
     pub(crate) async fn start() -> Self {
         let cluster = Cluster::start().await;
-        let directory = tempfile::Builder::new().prefix("tctl-test-").tempdir_in("/tmp").unwrap();
+        let directory = tempfile::Builder::new().prefix("tctl-test-").tempdir_in("/tmp").expect("a directory");
         let config = format!(
             "version: v3\nteleport: {{nodename: test, data_dir: {}}}\n\
              auth_service: {{enabled: yes, cluster_name: test.example, listen_addr: '{}'}}\n",
             cluster.data_dir().display(),
             cluster.address(),
         );
-        fs::write(directory.path().join("server.yaml"), config).unwrap();
-        let changing = CHANGING.map(|(pattern, stand_in)| (Regex::new(pattern).unwrap(), stand_in)).to_vec();
+        fs::write(directory.path().join("server.yaml"), config).expect("a file");
+        let changing = CHANGING.map(|(pattern, stand_in)| (Regex::new(pattern).expect("a pattern"), stand_in)).to_vec();
         Self { cluster, directory, changing }
     }
 
@@ -62,7 +62,7 @@ impl Tool {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).unwrap();
+        fs::write(self.path(name), text).expect("a file");
     }
 
     /// Runs the program in our directory with these words and nothing else of our environment; `DIR` is the directory,
@@ -81,12 +81,16 @@ impl Tool {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("tctl starts");
         // A program that does not read its input has closed it.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("tctl ends");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Run { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Run {
+            code: output.status.code().expect("no signal ended it"),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// Runs a command that must succeed, and returns what it printed.

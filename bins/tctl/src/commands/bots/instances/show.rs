@@ -104,8 +104,6 @@ fn services(health: &[ServiceHealth]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn the_page_of_an_instance() {
         let text = "{kind: bot_instance, version: v1, spec: {bot_name: ci, instance_id: 6c4ed8b9-5b0c-4d1f-9b0a-3f1a2f6d8d11}, \
