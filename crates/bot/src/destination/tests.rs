@@ -115,7 +115,7 @@ fn readers_get_an_access_list_that_survives_rewriting() {
         sink.write("key", b"x").expect("written");
         let file = fs::File::open(path.join("key")).expect("there");
         let list = acl::get(&file, acl::ACCESS).expect("readable").expect("a list");
-        assert_eq!(list, acl::AccessList::for_readers(&config.readers).expect("a number"));
+        assert_eq!(list, acl::AccessList::for_readers(&config.readers, &path).expect("a number"));
     }
 }
 
