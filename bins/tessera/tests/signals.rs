@@ -1,17 +1,57 @@
-//! The server as a process: what HUP and USR2 do to it.
+//! The server as a process: what signals do to it, and what it tells its service manager.
 #![allow(clippy::unwrap_used, reason = "a test that fails shall panic where it fails")]
 
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::net::{UnixDatagram, UnixStream},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 struct Running {
     child: Child,
+    directory: tempfile::TempDir,
+    port: u16,
     diag: String,
+}
+
+impl Running {
+    /// A server that is ready, with more in its environment.
+    fn start(environment: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (port, diag) = (free_port(), format!("127.0.0.1:{}", free_port()));
+        write_config(directory.path(), port, &diag, "");
+        let child = Command::new(env!("CARGO_BIN_EXE_tessera"))
+            .args(["start", "-c"])
+            .arg(directory.path().join("tessera.yaml"))
+            .envs(environment.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, directory, port, diag };
+        wait_until("the first start", || is_ready(&server.diag));
+        server
+    }
+
+    fn send(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
+    }
+
+    fn starts(&self) -> usize {
+        lines(self.directory.path(), "started milliseconds")
+    }
+
+    fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
 }
 
 impl Drop for Running {
@@ -60,31 +100,117 @@ fn lines(directory: &Path, wanted: &str) -> usize {
 
 #[test]
 fn hup_and_usr2_begin_anew_in_the_same_process_and_a_mistake_changes_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let at = directory.path();
-    let (port, diag) = (free_port(), format!("127.0.0.1:{}", free_port()));
-    write_config(at, port, &diag, "");
-    let child = Command::new(env!("CARGO_BIN_EXE_tessera"))
-        .args(["start", "-c"])
-        .arg(at.join("tessera.yaml"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut server = Running { child, diag };
-    let send = |signal: &str| {
-        let id = server.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap().success());
-    };
-    wait_until("the first start", || is_ready(&server.diag));
-
+    let mut server = Running::start(&[]);
     for (times, signal) in [(2, "HUP"), (3, "USR2")] {
-        send(signal);
-        wait_until(signal, || lines(at, "started milliseconds") == times && is_ready(&server.diag));
+        server.send(signal);
+        wait_until(signal, || server.starts() == times && is_ready(&server.diag));
     }
-    write_config(at, port, &server.diag, ", clustername: x");
-    send("HUP");
-    wait_until("the refusal", || lines(at, "not restarted") == 1);
+    let at = server.directory.path().to_owned();
+    write_config(&at, server.port, &server.diag, ", clustername: x");
+    server.send("HUP");
+    wait_until("the refusal", || lines(&at, "not restarted") == 1);
     assert!(is_ready(&server.diag));
-    assert!(server.child.try_wait().unwrap().is_none(), "the process is the one that was started");
+    assert!(server.is_alive(), "the process is the one that was started");
+}
+
+/// Connects for as long as it lives, and counts.
+struct Knocking {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<(usize, usize)>>,
+}
+
+impl Knocking {
+    fn at(doors: Vec<Box<dyn Fn() -> bool + Send>>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = doors.into_iter().map(|door| {
+            let stop = Arc::clone(&stop);
+            #[expect(clippy::disallowed_methods, reason = "another process has its own clock")]
+            std::thread::spawn(move || {
+                let (mut tries, mut refused) = (0, 0);
+                while !stop.load(Ordering::Relaxed) {
+                    tries += 1;
+                    refused += usize::from(!door());
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                (tries, refused)
+            })
+        });
+        Self { threads: threads.collect(), stop }
+    }
+
+    fn counted(self) -> Vec<(usize, usize)> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    }
+}
+
+#[test]
+fn no_connection_is_refused_while_the_server_begins_anew() {
+    let server = Running::start(&[]);
+    let (api, diag) = (format!("127.0.0.1:{}", server.port), server.diag.clone());
+    let socket = server.directory.path().join("data/admin.sock");
+    let knocking = Knocking::at(vec![
+        Box::new(move || TcpStream::connect(&api).is_ok()),
+        Box::new(move || TcpStream::connect(&diag).is_ok()),
+        Box::new(move || UnixStream::connect(&socket).is_ok()),
+    ]);
+    for times in [2, 3] {
+        server.send("HUP");
+        wait_until("the restart", || server.starts() == times && is_ready(&server.diag));
+    }
+    for (tries, refused) in knocking.counted() {
+        assert!(tries > 100, "{tries} tries say nothing");
+        assert_eq!(refused, 0, "of {tries}");
+    }
+}
+
+#[test]
+fn a_signal_at_any_moment_of_a_restart_does_not_end_the_process() {
+    let mut server = Running::start(&[]);
+    let sent = AtomicUsize::new(0);
+    while server.starts() < 4 {
+        server.send(["HUP", "USR2", "USR1"][sent.fetch_add(1, Ordering::Relaxed) % 3]);
+        assert!(server.is_alive(), "after {} signals", sent.load(Ordering::Relaxed));
+    }
+    assert!(sent.load(Ordering::Relaxed) > 20, "the signals came too slowly to say anything");
+    wait_until("calm", || is_ready(&server.diag));
+    server.send("TERM");
+    assert!(server.child.wait().unwrap().success());
+    assert!(TcpStream::connect(&server.diag).is_err());
+    assert!(!server.directory.path().join("data/admin.sock").exists());
+}
+
+#[test]
+fn the_service_manager_is_told_of_reloads_and_that_we_are_alive() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let hear = |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let length = manager.recv(&mut buffer).expect("the manager hears nothing more");
+            let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if said.starts_with(wanted) {
+                return said;
+            }
+        }
+    };
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
+    let server = Running::start(&environment);
+    hear("STATUS=serving signals.example at 127.0.0.1:");
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    server.send("HUP");
+    assert!(hear("RELOADING=1").contains("\nMONOTONIC_USEC="));
+    hear("READY=1");
+    hear("WATCHDOG=1");
+    // A refused configuration ends the reload too: systemd would wait for it for ever.
+    write_config(server.directory.path(), server.port, &server.diag, ", clustername: x");
+    server.send("HUP");
+    hear("RELOADING=1");
+    hear("STATUS=goes on with the old configuration");
+    hear("READY=1");
+    server.send("TERM");
+    hear("STOPPING=1");
 }

@@ -144,6 +144,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_combination_of_answers_makes_a_file_without_a_warning() {
+        for choice in 0_u32..32 {
+            let chosen = |bit: u32| choice & (1 << bit) != 0;
+            for suite in [None, Some(Suite::Legacy), Some(Suite::BalancedV1), Some(Suite::FipsV1), Some(Suite::HsmV1)] {
+                let answers = Answers {
+                    cluster_name: chosen(0).then(|| "example.com".into()),
+                    public_addr: if chosen(1) { vec!["a.example.com".into(), "[::1]:443".into()] } else { Vec::new() },
+                    nodename: chosen(2).then(|| "7".into()),
+                    data_dir: chosen(3).then(|| "/srv/it's \"here\"".into()),
+                    listen_addr: chosen(4).then(|| "[::]:3025".into()),
+                    suite,
+                };
+                let config = Config::from_text(&text(&answers).unwrap(), "x").unwrap();
+                assert_eq!(config.warnings, Vec::<String>::new(), "{answers:?}");
+                if let Some(data_dir) = answers.data_dir {
+                    assert_eq!(config.teleport.data_dir, data_dir);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_file_means_what_was_answered() {
         let answers = Answers {
             cluster_name: Some("example.com".into()),

@@ -4,12 +4,14 @@
 //! about access and speaks no protocol: it hands finished parts to each other. [`Server::start`] is also how a test
 //! starts a cluster in its own process.
 
-mod admin_socket;
 mod backend;
 pub mod config;
 pub mod configure;
 pub mod data_dir;
+pub mod debug;
+mod diagnostics;
 mod documents;
+mod local_socket;
 mod logging;
 mod metrics;
 mod overrides;
@@ -20,6 +22,6 @@ mod settings;
 mod static_tokens;
 mod writable;
 
-pub use admin_socket::path as admin_socket;
-pub use overrides::Overrides;
+pub use local_socket::admin_socket;
+pub use overrides::{Overrides, ROLES};
 pub use server::{AroundStore, Environment, Server};

@@ -28,7 +28,8 @@ pub(crate) fn config(log: &config::Log) -> Config {
         config::LogStyle::Text => Format::Text,
         config::LogStyle::Json => Format::Json,
     };
-    Config { output, severity: severity(log.severity), format, components: COMPONENTS }
+    let extra = log.format.extra_fields.iter().map(|field| field.extra()).collect();
+    Config { output, severity: severity(log.severity), format, extra, components: COMPONENTS }
 }
 
 fn severity(severity: config::Severity) -> Severity {

@@ -6,6 +6,9 @@ use domain::Error;
 
 use crate::config::{Address, Config, Severity};
 
+/// The names of all services, as `--roles` takes them.
+pub const ROLES: [&str; 8] = ["auth", "proxy", "node", "app", "db", "kube", "discovery", "windowsdesktop"];
+
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -35,9 +38,9 @@ impl Overrides {
         {
             match role {
                 "auth" => config.auth_service.enabled = true,
-                "proxy" | "node" | "app" | "db" | "kube" | "discovery" | "windowsdesktop" => {
+                later if ROLES.contains(&later) => {
                     return Err(Error::unsupported(format!(
-                        "--roles: the service \"{role}\" is not supported yet; use --roles=auth"
+                        "--roles: the service \"{later}\" is not supported yet; use --roles=auth"
                     )));
                 }
                 other => return Err(Error::invalid(format!("--roles: there is no service \"{other}\""))),

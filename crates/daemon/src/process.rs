@@ -1,10 +1,10 @@
 //! A server as a process: log, pid file, signals, the service manager.
 
-use std::{pin::Pin, time::Duration};
+use std::{os::unix::process::CommandExt, pin::Pin, time::Duration};
 
 use anyhow::{Context, bail};
 use clock::Clock;
-use service::{Notifier, PidFile, Signal, Signals};
+use service::{Handover, Notifier, PidFile, Signal, Signals};
 use telemetry::log::Handle;
 
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 /// How long a fast stop (TERM, INT) waits for calls that are running.
 const FAST_STOP: Duration = Duration::from_secs(5);
 
-/// How long a restart (HUP, USR2) waits for calls that are running. Watches never end by themselves, and nobody is served
-/// until the new server has the port.
+/// How long a restart (HUP, USR2) waits for calls that are running. Watches never end by themselves, and who connects
+/// meanwhile waits for the new server.
 const RESTART: Duration = Duration::from_secs(1);
 
 /// How long a graceful stop (QUIT) waits for calls that are running.
@@ -28,19 +28,58 @@ const GRACEFUL_STOP: Duration = Duration::from_secs(30 * 3600);
 pub enum Ended {
     /// A signal told it to stop.
     Stopped,
-    /// A signal told it to begin anew: the caller replaces the process by one with the same arguments.
+    /// A signal told it to begin anew: the caller replaces the program image, with the same arguments, by
+    /// [`replace`]. Signals wait from here on.
     Restart,
+}
+
+/// Says to a program image that its standard input holds the ports of the one before it: the process id, so that a
+/// child process does not take it for itself.
+const HANDOVER: &str = "TESSERA_HANDOVER";
+
+/// Lets signals wait until [`run`] can obey them; to be called before there are other threads. A HUP that comes too
+/// early would otherwise end a process that has just replaced itself.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn hold_signals() -> std::io::Result<()> {
+    Signals::hold()
+}
+
+/// The ports that the program image before us left open; none at an ordinary start.
+pub fn inherited() -> Handover {
+    if variable(HANDOVER).is_none_or(|pid| pid.parse() != Ok(std::process::id())) {
+        return Handover::default();
+    }
+    // Without them we open our own, as at an ordinary start.
+    Handover::receive(std::io::stdin()).unwrap_or_default()
+}
+
+/// Begins anew in this process, which keeps its id and so its service manager, with the program file that is there now.
+/// Returns only when that fails.
+pub fn replace(handover: &Handover) -> anyhow::Error {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "tessera".into());
+    let mut command = std::process::Command::new(&program);
+    command.args(arguments);
+    match handover.send() {
+        Ok(ports) => {
+            command.stdin(ports).env(HANDOVER, std::process::id().to_string());
+        }
+        Err(error) => tracing::warn!(%error, "the ports cannot be kept open over the restart"),
+    }
+    anyhow::Error::new(command.exec()).context(format!("{} cannot be started again", program.display()))
 }
 
 /// Runs a server until a signal ends it.
 ///
-/// `check` reads the configuration again before a restart: a file with a mistake must not end a server that works.
+/// Call [`hold_signals`] first. `check` reads the configuration again before a restart: a file with a mistake must not end a server that works.
 ///
 /// # Errors
 /// When it cannot start, or a part of it cannot go on.
 pub async fn run(
     config: Config,
-    environment: Environment,
+    mut environment: Environment,
     check: impl Fn() -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<Ended> {
     let log = telemetry::log::init(&logging::config(&config.teleport.log), environment.clock.clone())?;
@@ -49,9 +88,10 @@ pub async fn run(
     }
     let mut signals = Signals::install().context("signals cannot be taken over")?;
     let _pid_file = config.teleport.pid_file.as_ref().map(PidFile::write).transpose()?;
-    let notifier = Notifier::new(notify_socket().as_deref()).context("NOTIFY_SOCKET cannot be reached")?;
+    let notifier = Notifier::new(variable("NOTIFY_SOCKET").as_deref()).context("NOTIFY_SOCKET cannot be reached")?;
     let began = environment.clock.monotonic();
-    let clock = environment.clock.clone();
+    let (clock, handover) = (environment.clock.clone(), environment.handover.clone());
+    environment.log = Some(log.clone());
     let start = Server::start(&config, environment);
     let server = tokio::select! {
         started = start => started?,
@@ -62,14 +102,35 @@ pub async fn run(
     };
     let took = clock.monotonic().saturating_sub(began);
     tracing::info!(milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "started");
+    notifier.status(&format!("serving {} at {}", server.auth().cluster(), server.auth_addr()));
     notifier.ready();
-    let process = Process { notifier: &notifier, log: &log, delay: config.teleport.shutdown_delay, clock: &clock };
+    let process = Process {
+        notifier: &notifier,
+        log: &log,
+        handover: handover.unwrap_or_default(),
+        delay: config.teleport.shutdown_delay,
+        clock: &clock,
+    };
     let (outcome, ended) = process.drain(server, &mut signals, check).await;
     match outcome.fatal {
         Some(error) => bail!(error),
+        None if ended == Ended::Restart => last_call(&mut signals, &clock).await,
         None => Ok(ended),
     }
 }
+
+/// Lets signals wait for the next image, but for a stop that has come already.
+async fn last_call(signals: &mut Signals, clock: &Clock) -> anyhow::Result<Ended> {
+    Signals::hold().context("signals cannot be held")?;
+    // What a handler has caught before the line above is still on its way through the runtime.
+    match clock.timeout(LAST_CALL, stop_signal(signals)).await {
+        Ok(_) => Ok(Ended::Stopped),
+        Err(_) => Ok(Ended::Restart),
+    }
+}
+
+/// How long a signal takes from its handler to [`Signals::next`], with room to spare.
+const LAST_CALL: Duration = Duration::from_millis(2);
 
 async fn stop_signal(signals: &mut Signals) -> Signal {
     loop {
@@ -84,6 +145,7 @@ async fn stop_signal(signals: &mut Signals) -> Signal {
 struct Process<'a> {
     notifier: &'a Notifier,
     log: &'a Handle,
+    handover: Handover,
     delay: Duration,
     clock: &'a Clock,
 }
@@ -103,6 +165,9 @@ impl Process<'_> {
         let running = server.run(GRACEFUL_STOP);
         tokio::pin!(running);
         let (mut soft_stop, mut hard_stop) = (never(), never());
+        let watchdog = service::watchdog(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref());
+        let feed = || watchdog.map_or_else(never, |interval| after(self.clock, interval));
+        let mut hungry = feed();
         let (mut is_stopping, mut ended) = (false, Ended::Stopped);
         loop {
             let signal = tokio::select! {
@@ -117,17 +182,25 @@ impl Process<'_> {
                     hard_stop = never();
                     continue;
                 }
+                () = &mut hungry => {
+                    self.notifier.alive();
+                    hungry = feed();
+                    continue;
+                }
                 signal = signals.next() => signal,
             };
             match signal {
                 // A second signal means that somebody has waited long enough.
                 Signal::Stop if is_stopping => {
                     ended = Ended::Stopped;
+                    self.handover.clear();
                     supervisor.stop().hard();
                 }
                 Signal::Stop | Signal::StopGracefully => {
                     tracing::info!(?signal, "stopping");
                     self.notifier.stopping();
+                    // A port that nobody serves any more must not look open.
+                    self.handover.clear();
                     stopping.unready("shutting down");
                     // Whoever balances the load looks at /readyz and has this long to send others elsewhere.
                     soft_stop = after(self.clock, self.delay);
@@ -144,12 +217,14 @@ impl Process<'_> {
                     if is_stopping {
                         continue;
                     }
+                    self.notifier.reloading(self.clock.monotonic());
                     if let Err(error) = check() {
+                        self.notifier.status("goes on with the old configuration: the new one is refused, see the log");
+                        self.notifier.ready();
                         tracing::error!(%error, "not restarted: the configuration is refused; the server goes on as it is");
                         continue;
                     }
                     tracing::info!(?signal, "restarting with the configuration as it is now");
-                    self.notifier.reloading();
                     stopping.unready("restarting");
                     // The new server needs the data directory and the port, so there is no time to drain for hours.
                     soft_stop = after(self.clock, Duration::ZERO);
@@ -177,6 +252,6 @@ fn after(clock: &Clock, delay: Duration) -> Timer {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the daemon resolves the environment for everybody below it")]
-fn notify_socket() -> Option<String> {
-    std::env::var("NOTIFY_SOCKET").ok()
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -15,19 +15,18 @@ use crypto::Random;
 use domain::resources::ClusterName;
 use keystore::{KeyStore, SoftwareKeyStore};
 use net::{Listener, ListenerOptions};
-use service::{
-    Component, Outcome, Policy, Readiness, Supervisor,
-    diagnostics::{Diagnostics, Paths},
-};
+use service::{Component, Handover, Outcome, Policy, Readiness, Supervisor};
 use storage::Backend;
 use store::Store;
+use telemetry::log::Handle;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::{
-    admin_socket, backend,
+    backend,
     config::{Address, AuditSink, Config},
     data_dir::DataDir,
-    documents,
+    diagnostics, documents,
+    local_socket::{self, ADMIN},
     metrics::Metrics,
     sealing, settings, static_tokens,
     writable::Writable,
@@ -49,6 +48,11 @@ pub struct Environment {
     pub apply_on_startup: Option<PathBuf>,
     /// For tests of what a store does at its worst: dies, lags, refuses.
     pub around_store: Option<AroundStore>,
+    /// The ports of the program image before this one, and where ours are kept for the next; nothing when the process
+    /// never replaces itself.
+    pub handover: Option<Handover>,
+    /// The process's log, which the debug socket changes; nothing when the log is not the server's.
+    pub log: Option<Handle>,
 }
 
 impl Environment {
@@ -60,6 +64,8 @@ impl Environment {
             bootstrap: None,
             apply_on_startup: None,
             around_store: None,
+            handover: None,
+            log: None,
         }
     }
 }
@@ -75,6 +81,7 @@ pub struct Server {
     /// The audit chain; ends last, so that its checkpoint covers everything.
     chain: Supervisor,
     data_dir: DataDir,
+    handover: Option<Handover>,
 }
 
 /// What was opened before anything runs.
@@ -108,13 +115,14 @@ impl Server {
         let readiness = Readiness::new();
         let starting = readiness.register("auth");
         let metrics = Metrics::default();
-        let diag_addr = diagnostics(config, &environment.clock, &readiness, &metrics, &supervisor).await?;
+        let diag_addr = diagnostics::start(config, &environment, &data_dir, &readiness, &metrics, &supervisor).await?;
         let parts = open(config, &environment, &data_dir, &metrics).await?;
         let auth_addr = parts.listener.local_addr()?;
         let chain = chain(config, &environment, &parts, data_dir.path()).await?;
         let (auth, is_new, writable) = (Arc::clone(&parts.auth), parts.is_new, Arc::clone(&parts.writable));
-        serve(parts, &supervisor);
+        serve(parts, config, &supervisor);
         auth.cache().wait_ready().await;
+        compare_pins(&auth, &config.teleport.ca_pin);
         Box::pin(static_tokens::apply(&auth, &config.auth_service.tokens)).await?;
         let bootstrap = environment.bootstrap.as_ref().filter(|_| is_new);
         for path in bootstrap.into_iter().chain(&environment.apply_on_startup) {
@@ -123,7 +131,8 @@ impl Server {
         starting.ready();
         watch_store(&auth, Watched { writable, component: starting, metrics }, &supervisor);
         tracing::info!(address = %auth_addr, cluster = auth.cluster(), "auth service is ready");
-        Ok(Self { auth, auth_addr, diag_addr, readiness, supervisor, chain, data_dir })
+        let handover = environment.handover;
+        Ok(Self { auth, auth_addr, diag_addr, readiness, supervisor, chain, data_dir, handover })
     }
 
     /// Where the API listens, with the port that the system chose.
@@ -138,7 +147,7 @@ impl Server {
 
     /// The socket of the local administrator.
     pub fn admin_socket(&self) -> PathBuf {
-        admin_socket::path(self.data_dir.path())
+        local_socket::path(self.data_dir.path(), ADMIN)
     }
 
     /// The authority, for tests that look behind the API.
@@ -165,8 +174,8 @@ impl Server {
         if !chained.cut_off.is_empty() {
             tracing::warn!("the last audit checkpoint was not written in time; the next start lays the missing links");
         }
-        // The administrator's socket goes with the server; a left-over one would only confuse.
-        let _ = std::fs::remove_file(admin_socket::path(self.data_dir.path()));
+        // The sockets go with the server, unless the next image has them: a left-over one would only confuse.
+        local_socket::remove(self.data_dir.path(), self.handover.as_ref());
         outcome
     }
 
@@ -176,6 +185,9 @@ impl Server {
         self.run(grace).await
     }
 }
+
+/// What the API's port is called when it is handed over.
+const AUTH: &str = "auth";
 
 /// How long the last audit checkpoint may take; what it misses is linked at the next start.
 const CHAIN_GRACE: Duration = Duration::from_secs(5);
@@ -202,9 +214,10 @@ async fn open(
     let sealing = sealing::load(storage, data_dir.path(), random)?;
     let keys: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new(sealing, random.clone())?);
     let address = resolve(&config.auth_service.listen_addr).await?;
-    let listener = Listener::bind(address, ListenerOptions::default())
+    let listener = listen(address, environment.handover.as_ref())
         .with_context(|| format!("auth_service.listen_addr {address} cannot be used; is another server running?"))?;
-    let admin = admin_socket::bind(data_dir.path()).context("the administrator's socket cannot be opened")?;
+    let admin = local_socket::bind(data_dir.path(), ADMIN, environment.handover.as_ref())
+        .context("the administrator's socket cannot be opened")?;
     let stored = stored_cluster(&backend, config, environment).await?;
     let is_new = stored.is_none();
     let cluster_name = match &config.auth_service.cluster_name {
@@ -222,6 +235,19 @@ async fn open(
     let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
     let metrics = metrics.clone();
     Ok(Parts { backend, writable, metrics, keys, auth, driver, listener, admin, is_new })
+}
+
+/// Opens the API's port, or takes it over from the image before.
+fn listen(address: SocketAddr, handover: Option<&Handover>) -> anyhow::Result<Listener> {
+    let options = ListenerOptions::default();
+    let listener = match handover.and_then(|handover| handover.take_tcp(AUTH, address)) {
+        Some(inherited) => Listener::from_tcp(TcpListener::from_std(inherited)?, options),
+        None => Listener::bind(address, options)?,
+    };
+    if let Some(handover) = handover {
+        handover.keep(AUTH, &listener)?;
+    }
+    Ok(listener)
 }
 
 /// The name of the cluster that the store belongs to; a file without a name follows it, so that a host that was
@@ -243,6 +269,15 @@ fn warn_about_name(name: &str) {
             "the cluster name is no valid SPIFFE trust domain (lower-case letters, digits, '.', '-', '_'): workload \
              identity will not be available, and the name cannot be changed later"
         );
+    }
+}
+
+/// A pin in the file is for the agents of this host; one that names another cluster would have them refuse this one.
+fn compare_pins(auth: &Auth, wanted: &[String]) {
+    let Ok(authorities) = auth.host_certificates() else { return };
+    let pins: Vec<String> = authorities.iter().map(|certificate| certificate.pin()).collect();
+    if !wanted.is_empty() && !pins.iter().any(|pin| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(pin))) {
+        tracing::warn!(?wanted, ?pins, "teleport.ca_pin names another cluster than this one; agents with it stay out");
     }
 }
 
@@ -301,12 +336,14 @@ async fn chain(
     Ok(supervisor)
 }
 
-fn serve(parts: Parts, supervisor: &Supervisor) {
+fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
     let Parts { auth, driver, listener, admin, metrics, .. } = parts;
     auth.run(driver, supervisor);
     once(supervisor, "api", {
         let auth = Arc::clone(&auth);
-        let options = auth_grpc::Options { metrics: metrics.api.clone(), ..auth_grpc::Options::default() };
+        let strangers_per_address = config.teleport.connection_limits.max_connections;
+        let limits = net::Limits { strangers_per_address, ..net::Limits::default() };
+        let options = auth_grpc::Options { metrics: metrics.api.clone(), limits };
         move |stop| auth_grpc::serve(auth, listener, options, stop.token().clone())
     });
     once(supervisor, "administrator's socket", move |stop| {
@@ -366,32 +403,7 @@ fn watch_store(auth: &Arc<Auth>, watched: Watched, supervisor: &Supervisor) {
     });
 }
 
-async fn diagnostics(
-    config: &Config,
-    clock: &Clock,
-    readiness: &Readiness,
-    metrics: &Metrics,
-    supervisor: &Supervisor,
-) -> anyhow::Result<Option<SocketAddr>> {
-    let Some(address) = &config.teleport.diag_addr else { return Ok(None) };
-    let listener = TcpListener::bind(resolve(address).await?)
-        .await
-        .with_context(|| format!("diag_addr {address} cannot be used; choose another with teleport.diag_addr"))?;
-    let bound = listener.local_addr()?;
-    let diagnostics = Diagnostics {
-        paths: Paths::Server,
-        readiness: readiness.clone(),
-        registry: Arc::new(metrics.registry(clock.now())),
-        clock: clock.clone(),
-    };
-    let (listener, tasks) = (Arc::new(listener), supervisor.clone());
-    supervisor.spawn("diagnostics", Policy::Fatal, move |stop| {
-        diagnostics.clone().serve(Arc::clone(&listener), tasks.clone(), stop)
-    });
-    Ok(Some(bound))
-}
-
-async fn resolve(address: &Address) -> anyhow::Result<SocketAddr> {
+pub(crate) async fn resolve(address: &Address) -> anyhow::Result<SocketAddr> {
     if let Ok(ip) = address.host.parse::<IpAddr>() {
         return Ok(SocketAddr::new(ip, address.port));
     }

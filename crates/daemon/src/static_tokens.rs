@@ -29,7 +29,8 @@ pub(crate) async fn apply(auth: &Auth, tokens: &[StaticToken]) -> anyhow::Result
     }
     for token in wanted {
         let found = stored.iter().find(|old| old.metadata.name == token.metadata.name);
-        if found.is_none_or(|old| old.spec.roles != token.spec.roles || !old.metadata.labels.contains_key(STATIC_TOKEN)) {
+        if found.is_none_or(|old| old.spec.roles != token.spec.roles || !old.metadata.labels.contains_key(STATIC_TOKEN))
+        {
             auth::tokens::upsert(auth, &caller, token).await.context("auth_service.tokens")?;
         }
     }

@@ -4,6 +4,7 @@
 //! This crate must never know what the program is about; tasks and components are names handed in.
 
 pub mod diagnostics;
+mod handover;
 mod notify;
 mod pid_file;
 mod readiness;
@@ -11,7 +12,8 @@ mod signals;
 mod stop;
 mod supervisor;
 
-pub use notify::Notifier;
+pub use handover::Handover;
+pub use notify::{Notifier, watchdog};
 pub use pid_file::{PidFile, PidFileError};
 pub use readiness::{Component, ComponentReport, Readiness, Report, State};
 pub use signals::{Signal, Signals};

@@ -6,6 +6,7 @@ use std::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram},
     },
+    time::Duration,
 };
 
 /// Speaks to the service manager, or to nobody when there is none.
@@ -34,9 +35,15 @@ impl Notifier {
         self.send("READY=1");
     }
 
-    /// We begin anew in the same process; [`Notifier::ready`] follows.
-    pub fn reloading(&self) {
-        self.send("RELOADING=1");
+    /// We begin anew in the same process; [`Notifier::ready`] follows. `now` is `CLOCK_MONOTONIC`, by which a manager
+    /// (`Type=notify-reload`) tells this reload from an earlier one.
+    pub fn reloading(&self, now: Duration) {
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    }
+
+    /// We are alive; to be said at least at the interval of [`watchdog`].
+    pub fn alive(&self) {
+        self.send("WATCHDOG=1");
     }
 
     /// We are going down.
@@ -58,6 +65,16 @@ impl Notifier {
     }
 }
 
+/// How often to call [`Notifier::alive`]: half of what the manager waits for. `usec` and `pid` are the values of
+/// `WATCHDOG_USEC` and `WATCHDOG_PID`; nothing when nobody watches, or watches another process.
+pub fn watchdog(usec: Option<&str>, pid: Option<&str>) -> Option<Duration> {
+    if pid.is_some_and(|pid| pid.parse() != Ok(std::process::id())) {
+        return None;
+    }
+    let usec: u64 = usec?.parse().ok().filter(|usec| *usec > 0)?;
+    Some(Duration::from_micros(usec / 2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,12 +86,29 @@ mod tests {
         let manager = UnixDatagram::bind(&path).unwrap();
         let notifier = Notifier::new(path.to_str()).unwrap();
         notifier.ready();
+        notifier.reloading(Duration::from_millis(1500));
+        notifier.alive();
         notifier.stopping();
         let mut buffer = [0; 64];
-        for expected in ["READY=1", "STOPPING=1"] {
+        for expected in ["READY=1", "RELOADING=1\nMONOTONIC_USEC=1500000", "WATCHDOG=1", "STOPPING=1"] {
             let length = manager.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], expected.as_bytes());
         }
         Notifier::new(None).unwrap().ready();
+    }
+
+    #[test]
+    fn the_watchdog_is_fed_twice_as_often_as_it_asks_and_only_when_it_means_us() {
+        let us = std::process::id().to_string();
+        for (usec, pid, expected) in [
+            (Some("3000000"), Some(us.as_str()), Some(Duration::from_millis(1500))),
+            (Some("3000000"), None, Some(Duration::from_millis(1500))),
+            (Some("3000000"), Some("1"), None),
+            (Some("0"), None, None),
+            (Some("x"), None, None),
+            (None, None, None),
+        ] {
+            assert_eq!(watchdog(usec, pid), expected, "{usec:?} {pid:?}");
+        }
     }
 }

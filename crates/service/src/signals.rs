@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nix::sys::signal::{SigSet, Signal as Number};
 use tokio::signal::unix::{self, SignalKind};
 
 /// What a signal asks for.
@@ -30,11 +31,27 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over the signals.
+    /// Lets signals wait, for this thread and those that it starts from now on, until [`Signals::install`] on this
+    /// thread. A program that is started, or replaces itself, would otherwise die of a HUP that comes before its
+    /// handlers: what waits survives `execve`.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn hold() -> io::Result<()> {
+        Ok(ours().thread_block()?)
+    }
+
+    /// Takes over the signals, those that [`Signals::hold`] made wait first.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn install() -> io::Result<Self> {
+        let signals = Self::handle()?;
+        ours().thread_unblock()?;
+        Ok(signals)
+    }
+
+    fn handle() -> io::Result<Self> {
         Ok(Self {
             terminate: unix::signal(SignalKind::terminate())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
@@ -55,5 +72,25 @@ impl Signals {
             _ = self.user1.recv() => Signal::User1,
             _ = self.user2.recv() => Signal::User2,
         }
+    }
+}
+
+fn ours() -> SigSet {
+    [Number::SIGTERM, Number::SIGINT, Number::SIGQUIT, Number::SIGHUP, Number::SIGUSR1, Number::SIGUSR2]
+        .into_iter()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_before_the_handlers_waits_for_them() {
+        Signals::hold().unwrap();
+        // To this thread: another test's thread has no handler and would end the process.
+        nix::sys::signal::raise(Number::SIGHUP).unwrap();
+        let mut signals = Signals::install().unwrap();
+        assert_eq!(signals.next().await, Signal::Reload);
     }
 }

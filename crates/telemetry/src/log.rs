@@ -6,13 +6,18 @@ mod line;
 mod tests;
 mod writer;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    path::PathBuf,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use clock::Clock;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, filter::Targets, layer::SubscriberExt, reload};
 
-pub use line::Format;
+pub use line::{Extra, Format};
 pub use writer::Output;
 use writer::Writer;
 
@@ -55,6 +60,18 @@ impl FromStr for Severity {
     }
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "ERROR",
+            Self::Warn => "WARN",
+            Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+            Self::Trace => "TRACE",
+        })
+    }
+}
+
 impl Severity {
     fn filter(self) -> Targets {
         let level = match self {
@@ -78,13 +95,21 @@ pub struct Config {
     pub severity: Severity,
     /// How lines look.
     pub format: Format,
+    /// What each line carries besides message and fields.
+    pub extra: Vec<Extra>,
     /// Names for components, by the crate (first part of the target) that speaks; others are shown in capitals.
     pub components: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output: Output::Stderr, severity: Severity::Info, format: Format::Text, components: &[] }
+        Self {
+            output: Output::Stderr,
+            severity: Severity::Info,
+            format: Format::Text,
+            extra: Extra::ALL.to_vec(),
+            components: &[],
+        }
     }
 }
 
@@ -112,14 +137,22 @@ pub enum InitError {
 #[derive(Clone)]
 pub struct Handle {
     filter: reload::Handle<Targets, Registry>,
+    severity: Arc<Mutex<Severity>>,
     writer: Arc<Writer>,
 }
 
 impl Handle {
     /// Says more, or less, from now on.
     pub fn set_severity(&self, severity: Severity) {
+        let mut current = self.severity.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = severity;
         // Fails only when the subscriber is gone, and with it everybody who could notice.
         let _ = self.filter.reload(severity.filter());
+    }
+
+    /// How much is said now.
+    pub fn severity(&self) -> Severity {
+        *self.severity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens the log file anew, after somebody has moved it away.
@@ -153,5 +186,5 @@ pub fn subscriber(
     let (filter, reload) = reload::Layer::new(config.severity.filter());
     let lines = layer::Lines::new(config, clock, Arc::clone(&writer));
     let subscriber = Registry::default().with(filter).with(lines);
-    Ok((subscriber, Handle { filter: reload, writer }))
+    Ok((subscriber, Handle { filter: reload, severity: Arc::new(Mutex::new(config.severity)), writer }))
 }

@@ -9,6 +9,8 @@ use daemon::{
     configure::{Answers, Target, text, write},
 };
 
+const SUITES: [Suite; 4] = [Suite::BalancedV1, Suite::Legacy, Suite::FipsV1, Suite::HsmV1];
+
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tessera configure --cluster-name=example.com\n  \
@@ -25,13 +27,13 @@ pub(crate) struct Args {
     #[arg(long)]
     nodename: Option<String>,
     /// Where state lives.
-    #[arg(long)]
+    #[arg(long, value_hint = clap::ValueHint::DirPath)]
     data_dir: Option<PathBuf>,
     /// Where the API listens.
     #[arg(long)]
     listen_addr: Option<String>,
-    /// Which key algorithms: legacy, balanced-v1, fips-v1, hsm-v1.
-    #[arg(long)]
+    /// Which key algorithms [default: balanced-v1].
+    #[arg(long, value_name = "SUITE", value_parser = SUITES.map(Suite::as_str))]
     signature_algorithm_suite: Option<String>,
     /// Get web certificates from an ACME authority.
     #[arg(long)]
@@ -52,11 +54,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if args.acme || args.acme_email.is_some() || args.cert_file.is_some() || args.key_file.is_some() {
-        bail!(cli::exit::Usage(
-            "--acme, --acme-email, --cert-file and --key-file belong to the proxy, which is not supported yet".into()
+        bail!(domain::Error::unsupported(
+            "--acme, --acme-email, --cert-file and --key-file belong to the proxy, which is not supported yet"
         ));
     }
-    let suite = args.signature_algorithm_suite.as_deref().map(suite).transpose()?;
+    let suite = args.signature_algorithm_suite.as_deref();
+    let suite = SUITES.into_iter().find(|known| suite == Some(known.as_str()));
     let answers = Answers {
         cluster_name: args.cluster_name,
         public_addr: args.public_addr,
@@ -76,15 +79,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
             out.line(format_args!("The configuration has been written to {path}.\n  next: tessera start -c {path}"))
         }
     }
-}
-
-fn suite(word: &str) -> anyhow::Result<Suite> {
-    [Suite::Legacy, Suite::BalancedV1, Suite::FipsV1, Suite::HsmV1]
-        .into_iter()
-        .find(|suite| suite.as_str() == word)
-        .ok_or_else(|| {
-            anyhow::Error::new(cli::exit::Usage(format!(
-                "--signature-algorithm-suite: \"{word}\" is none of legacy, balanced-v1, fips-v1, hsm-v1"
-            )))
-        })
 }

@@ -3,6 +3,7 @@
 mod check;
 mod completion;
 mod configure;
+mod debug;
 mod start;
 mod version;
 
@@ -17,6 +18,8 @@ pub(crate) enum Command {
     Configure(Box<configure::Args>),
     /// Check a configuration file and print what it means.
     Check(check::Args),
+    /// Ask a server that runs on this host, and change what it logs.
+    Debug(debug::Args),
     /// Print the version.
     Version(version::Args),
     /// Print a completion script for a shell.
@@ -29,6 +32,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Start(args) => start::run(*args),
         Command::Configure(args) => configure::run(*args),
         Command::Check(args) => check::run(args),
+        Command::Debug(args) => debug::run(args),
         Command::Version(args) => version::run(args),
         Command::Completion(args) => completion::run(args),
     }

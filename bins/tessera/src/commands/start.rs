@@ -1,26 +1,31 @@
 //! `tessera start`: runs the server until a signal ends it.
 
-use std::{net::IpAddr, os::unix::process::CommandExt, path::PathBuf, process::Command};
+use std::{net::IpAddr, path::PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use clap::ValueHint;
 use cli::exit::invalid_input;
-use daemon::{Environment, Overrides, config::Config, process::Ended};
+use daemon::{
+    Environment, Overrides,
+    config::Config,
+    process::{self, Ended},
+};
 
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tessera start\n  tessera start -c tessera.yaml --diag-addr=127.0.0.1:3000\n  \
                         tessera start --apply-on-startup=roles.yaml\n\n\
                         Signals: TERM and INT stop within 5 s, QUIT lets running calls finish, HUP and USR2 begin anew \
-                        in the same process with the configuration and the program file as they are then, USR1 \
-                        writes diagnostics to the log.")]
+                        in the same process with the configuration and the program file as they are then (the ports \
+                        stay open), USR1 writes diagnostics to the log.")]
 pub(crate) struct Args {
     /// Configuration file [default: $TELEPORT_CONFIG_FILE, /etc/tessera.yaml, /etc/teleport.yaml, or an embedded
     /// default].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Services to run: auth.
-    #[arg(short, long)]
-    roles: Option<String>,
+    /// Services to run, comma separated; all but auth are not supported yet.
+    #[arg(short, long, value_name = "ROLES", value_delimiter = ',', value_parser = daemon::ROLES)]
+    roles: Vec<String>,
     /// Token to join a cluster with.
     #[arg(long)]
     token: Option<String>,
@@ -49,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long)]
     fips: bool,
     /// Write the process id to this file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pid_file: Option<PathBuf>,
     /// IP address that others are told to reach this machine at.
     #[arg(long)]
@@ -58,10 +63,10 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "IP")]
     listen_ip: Option<IpAddr>,
     /// Documents to apply at each start: token, role, user, bot, cluster configuration.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     apply_on_startup: Option<PathBuf>,
     /// Documents that a new cluster begins with.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     bootstrap: Option<PathBuf>,
     /// Let SSH users set environment variables.
     #[arg(long)]
@@ -105,24 +110,27 @@ impl Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if let Some((flag, _)) = args.later().into_iter().find(|(_, is_given)| *is_given) {
-        bail!(cli::exit::Usage(format!("{flag} belongs to a service that is not supported yet")));
+        bail!(domain::Error::unsupported(format!("{flag} belongs to a service that is not supported yet")));
     }
     // Versions are only compared once there are other servers.
     let _ = args.skip_version_check;
+    process::hold_signals().context("signals cannot be held")?;
     let config = load(&args)?;
+    let handover = process::inherited();
     let environment = Environment {
         bootstrap: args.bootstrap.clone(),
         apply_on_startup: args.apply_on_startup.clone(),
+        handover: Some(handover.clone()),
         ..Environment::system()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let check = || load(&args).map(|_| ());
-    let outcome = runtime.block_on(Box::pin(daemon::process::run(config, environment, check)));
+    let outcome = runtime.block_on(Box::pin(process::run(config, environment, check)));
     // A blocking thread that still waits for a disk must not hold the process.
     runtime.shutdown_background();
     match outcome? {
         Ended::Stopped => Ok(()),
-        Ended::Restart => Err(replace_process()),
+        Ended::Restart => Err(process::replace(&handover)),
     }
 }
 
@@ -140,12 +148,4 @@ fn load(args: &Args) -> anyhow::Result<Config> {
     };
     overrides.apply(&mut config)?;
     Ok(config)
-}
-
-/// Starts the program file that is there now in this process, which keeps its id and so its service manager.
-fn replace_process() -> anyhow::Error {
-    let mut arguments = std::env::args_os();
-    let program = arguments.next().unwrap_or_else(|| "tessera".into());
-    let error = Command::new(&program).args(arguments).exec();
-    anyhow::Error::new(error).context(format!("{} cannot be started again", program.display()))
 }

@@ -134,6 +134,28 @@ impl<'n> Fields<'n> {
         found
     }
 
+    /// Some of the words listed, in the file's order; a word that stands twice counts once.
+    pub(crate) fn choices<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<Vec<T>> {
+        let mut chosen = Vec::new();
+        for text in self.texts(key)? {
+            match choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)) {
+                Some((_, choice)) if chosen.contains(choice) => {}
+                Some((_, choice)) => chosen.push(*choice),
+                None => {
+                    let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+                    let hint = nearest(&text, words.clone()).map(|word| format!("did you mean \"{word}\"?"));
+                    let message = format!("\"{text}\" is none of {}", words.join(", "));
+                    self.refuse(key, message, hint.unwrap_or_default());
+                }
+            }
+        }
+        Some(chosen)
+    }
+
     /// A list of values, or one value (possibly comma separated) that stands for a list.
     pub(crate) fn texts(&self, key: &'static str) -> Option<Vec<String>> {
         let entry = self.set(key)?;

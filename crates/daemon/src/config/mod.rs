@@ -26,9 +26,10 @@ pub use problem::{Invalid, Problem};
 pub use sections::{
     auth_service::{AuthService, SessionRecording, StaticToken},
     authentication::{Authentication, LockingMode, SecondFactor, Suite},
-    log::{Log, LogFormat, LogOutput, LogStyle, Severity},
+    debug_service::DebugService,
+    log::{ExtraField, Log, LogFormat, LogOutput, LogStyle, Severity},
     storage::{AuditSink, Storage, StorageType},
-    teleport::Common,
+    teleport::{Common, ConnectionLimits},
 };
 
 use fields::Fields;
@@ -44,6 +45,8 @@ pub struct Config {
     pub teleport: Common,
     /// The auth service.
     pub auth_service: AuthService,
+    /// The debug socket.
+    pub debug_service: DebugService,
     /// Accepted, but worth a word at the start: one sentence each.
     #[serde(skip)]
     pub warnings: Vec<String>,

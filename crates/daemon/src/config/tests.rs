@@ -33,7 +33,8 @@ fn a_documented_file_is_read_in_full() {
 teleport:
   nodename: auth-1
   data_dir: /srv/tessera
-  ca_pin: sha256:abc
+  ca_pin: sha256:7e12c17c20d9cb504bbcb3f0236be3f446861f1396dcbb44425fe28ec1c108f1
+  connection_limits: {max_connections: 100}
   diag_addr: 127.0.0.1:3000
   pid_file: /run/tessera.pid
   log: {output: stdout, severity: DEBUG, format: {output: json, extra_fields: [level]}}
@@ -67,6 +68,8 @@ app_service: {enabled: no, apps: [{name: grafana, uri: 'http://localhost:3000'}]
     assert_eq!(config.auth_service.authentication.signature_algorithm_suite, Some(Suite::FipsV1));
     assert_eq!(config.teleport.storage.audit_events_uri.len(), 2);
     assert_eq!(config.teleport.log.severity, Severity::Debug);
+    assert_eq!(config.teleport.log.format.extra_fields.len(), 1);
+    assert_eq!(config.teleport.connection_limits.max_connections, Some(100));
     assert_eq!(config.auth_service.keep_alive_interval.map(|d| d.as_secs()), Some(120));
     assert!(!config.effective().contains("secret"), "{}", config.effective());
 }
@@ -117,6 +120,16 @@ fn what_is_wrong_is_said_with_its_place() {
         ("teleport: {storage: {audit_events_uri: 'dynamodb://t'}}\n", &["\"dynamodb://t\" is not supported yet"]),
         ("auth_service: {authentication: {type: oidc}}\n", &["authentication.type", "not supported yet"]),
         ("auth_service: {authentication: {require_session_mfa: yes}}\n", &["require_session_mfa: not supported yet"]),
+        (
+            "teleport: {log: {format: {extra_fields: [levle]}}}\n",
+            &["\"levle\" is none of level, timestamp", "\"level\"?"],
+        ),
+        ("teleport: {ca_pin: 'sha256:abc'}\n", &["teleport.ca_pin: \"sha256:abc\" is no pin", "tctl status"]),
+        ("teleport: {ca_pin: [/no/such/file]}\n", &["/no/such/file cannot be read"]),
+        ("teleport: {connection_limits: {max_connections: 0}}\n", &["max_connections: must be at least 1"]),
+        ("teleport: {connection_limits: {max_conections: 9}}\n", &["unknown key", "\"max_connections\"?"]),
+        ("metrics_service: {enabled: yes}\n", &["metrics_service: not supported yet", "teleport.diag_addr"]),
+        ("debug_service: {enabld: yes}\n", &["debug_service.enabld: unknown key", "\"enabled\"?"]),
         ("auth_service: {enabled: no}\n", &["no service is enabled"]),
         ("auth_service: {ca_key_params: {pkcs11: {module_path: /x}}}\n", &["ca_key_params: not supported yet"]),
     ] {
@@ -151,14 +164,168 @@ fn broken_yaml_duplicates_and_bombs_are_refused() {
 #[test]
 fn what_changes_nothing_is_warned_about() {
     let config = read(
-        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\nauth_service: {license_file: x}\n",
+        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5, max_users: 5}}\nauth_service: {license_file: x}\n",
     );
     assert_eq!(
         config.warnings,
         [
-            "teleport.yaml:1: teleport.connection_limits has no effect in this version",
+            "teleport.yaml:1: teleport.connection_limits.max_users has no effect in this version",
             "teleport.yaml:1: teleport.cache has no effect: decisions are always made from the cache",
             "teleport.yaml:2: auth_service.license_file has no effect in this version",
         ]
     );
+}
+
+/// A value that fits, as flow YAML, and all paths of keys in it.
+fn sample(schema: &schema::Schema, path: &str, paths: &mut Vec<String>) -> String {
+    use schema::Schema;
+    match schema {
+        Schema::Any => "{}".to_owned(),
+        Schema::Text => "text".to_owned(),
+        Schema::Flag => "no".to_owned(),
+        Schema::Number => "7".to_owned(),
+        Schema::Duration => "5m".to_owned(),
+        Schema::Texts => "[one, two]".to_owned(),
+        Schema::Free => "{of: theirs}".to_owned(),
+        Schema::List(each) => format!("[{}]", sample(each, path, paths)),
+        Schema::Map(keys) => {
+            let entries = keys.iter().map(|(key, schema)| {
+                let path = format!("{path}.{key}");
+                let value = sample(schema, &path, paths);
+                paths.push(path);
+                format!("{key}: {value}")
+            });
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+#[test]
+fn every_part_that_is_not_built_is_known_key_by_key_and_refused_only_when_enabled() {
+    for (section, schema) in sections::later() {
+        let mut paths = Vec::new();
+        let all = sample(schema, section, &mut paths);
+        assert!(paths.contains(&format!("{section}.enabled")), "{section} cannot be switched off");
+        read(&format!("version: v3\n{section}: {all}\n"));
+        let refused = refusal(&format!("version: v3\n{section}: {}\n", all.replacen("enabled: no", "enabled: yes", 1)));
+        assert!(refused.starts_with(&format!("{section}: not supported yet\n  --> teleport.yaml:2:")), "{refused}");
+        for path in &paths {
+            let key = path.rsplit('.').next().unwrap();
+            // The first place where the key stands; the text between must not be part of a longer key.
+            let broken = [("{", ":"), (" ", ":")].into_iter().find_map(|(before, after)| {
+                let (from, to) = (format!("{before}{key}{after}"), format!("{before}{key}x{after}"));
+                all.contains(&from).then(|| all.replacen(&from, &to, 1))
+            });
+            let refused = refusal(&format!("version: v3\n{section}: {}\n", broken.unwrap()));
+            assert!(refused.contains(&format!("{key}x: unknown key")), "{path}: {refused}");
+            assert!(refused.contains("teleport.yaml:2:"), "{path}: {refused}");
+            assert!(refused.contains("did you mean"), "{path}: {refused}");
+        }
+    }
+}
+
+/// Each documented key of what is built, with a value that may stand there.
+const DOCUMENTED: &[(&str, &str)] = &[
+    ("version", "v3"),
+    ("teleport.nodename", "one"),
+    ("teleport.data_dir", "/var/lib/teleport"),
+    ("teleport.pid_file", "/run/teleport.pid"),
+    ("teleport.auth_token", "token"),
+    ("teleport.join_params", "{method: azure, token_name: t, azure: {client_id: x}}"),
+    ("teleport.ca_pin", "''"),
+    ("teleport.advertise_ip", "10.1.0.5"),
+    ("teleport.diag_addr", "127.0.0.1:3000"),
+    ("teleport.auth_server", "auth.example.com:3025"),
+    ("teleport.auth_servers", "[auth.example.com:3025]"),
+    ("teleport.proxy_server", "proxy.example.com:443"),
+    ("teleport.relay_server", "''"),
+    ("teleport.cache", "{enabled: yes, max_backoff: 12m}"),
+    ("teleport.shutdown_delay", "30s"),
+    ("teleport.connection_limits.max_connections", "1000"),
+    ("teleport.connection_limits.max_users", "250"),
+    ("teleport.auth_connection_config", "{upper_limit_between_retries: 90s, initial_connection_delay: 9s}"),
+    ("teleport.log.output", "stderr"),
+    ("teleport.log.severity", "INFO"),
+    ("teleport.log.format.output", "json"),
+    ("teleport.log.format.extra_fields", "[level, timestamp, component, caller]"),
+    ("teleport.ciphers", "[]"),
+    ("teleport.kex_algos", "[]"),
+    ("teleport.mac_algos", "[]"),
+    ("teleport.ciphersuites", "[]"),
+    ("teleport.storage.type", "dir"),
+    ("teleport.storage.path", "/var/lib/teleport/backend"),
+    ("teleport.storage.sync", "FULL"),
+    ("teleport.storage.journal", "WAL"),
+    ("teleport.storage.audit_events_uri", "['file:///var/lib/teleport/audit', 'stdout://']"),
+    ("teleport.storage.audit_sessions_uri", "''"),
+    ("auth_service.enabled", "yes"),
+    ("auth_service.cluster_name", "example.com"),
+    ("auth_service.listen_addr", "0.0.0.0:3025"),
+    ("auth_service.public_addr", "[auth.example.com:3025]"),
+    ("auth_service.proxy_protocol", "off"),
+    ("auth_service.tokens", "['proxy,node:secret']"),
+    ("auth_service.session_recording", "node-sync"),
+    ("auth_service.client_idle_timeout", "15m"),
+    ("auth_service.client_idle_timeout_message", "bye"),
+    ("auth_service.disconnect_expired_cert", "yes"),
+    ("auth_service.keep_alive_interval", "5m"),
+    ("auth_service.keep_alive_count_max", "3"),
+    ("auth_service.routing_strategy", "most_recent"),
+    ("auth_service.license_file", "/var/lib/teleport/license.pem"),
+    ("auth_service.message_of_the_day", "hello"),
+    ("auth_service.proxy_listener_mode", "multiplex"),
+    ("auth_service.session_control_timeout", "2m"),
+    ("auth_service.web_idle_timeout", "10m"),
+    ("auth_service.ca_key_params", "{}"),
+    ("auth_service.authentication.type", "local"),
+    ("auth_service.authentication.local_auth", "yes"),
+    ("auth_service.authentication.second_factor", "on"),
+    ("auth_service.authentication.second_factors", "[otp, webauthn, sso]"),
+    (
+        "auth_service.authentication.webauthn",
+        "{rp_id: example.com, attestation_allowed_cas: [], attestation_denied_cas: []}",
+    ),
+    ("auth_service.authentication.passwordless", "yes"),
+    ("auth_service.authentication.headless", "yes"),
+    ("auth_service.authentication.connector_name", "passwordless"),
+    ("auth_service.authentication.require_session_mfa", "no"),
+    ("auth_service.authentication.locking_mode", "best_effort"),
+    ("auth_service.authentication.device_trust", "{mode: off}"),
+    ("auth_service.authentication.default_session_ttl", "12h"),
+    ("auth_service.authentication.signature_algorithm_suite", "balanced-v1"),
+    ("debug_service.enabled", "yes"),
+];
+
+#[test]
+fn every_documented_key_is_known_and_a_slip_in_it_is_not() {
+    let nested = |path: &str, value: &str| {
+        let levels: Vec<&str> = path.split('.').collect();
+        let indented = levels.iter().enumerate().map(|(depth, key)| format!("{}{key}:", "  ".repeat(depth)));
+        format!("{} {value}\n", indented.collect::<Vec<_>>().join("\n"))
+    };
+    for (path, value) in DOCUMENTED {
+        read(&nested(path, value));
+        let refused = refusal(&nested(&format!("{path}x"), value));
+        let (line, key) = (path.split('.').count(), path.rsplit('.').next().unwrap());
+        assert!(refused.contains(&format!("{path}x: unknown key")), "{refused}");
+        assert!(refused.contains(&format!("teleport.yaml:{line}:")), "{refused}");
+        assert!(refused.contains(&format!("did you mean \"{key}")), "{refused}");
+    }
+}
+
+#[test]
+fn none_of_the_extra_fields_means_all_of_them() {
+    for text in ["", "teleport: {log: {format: {extra_fields: []}}}\n"] {
+        assert_eq!(read(text).teleport.log.format.extra_fields.len(), 4, "{text}");
+    }
+    let config = read("teleport: {log: {format: {extra_fields: [caller, level, caller]}}}\n");
+    assert!(config.effective().contains("caller") && !config.effective().contains("timestamp"));
+}
+
+#[test]
+fn a_pin_may_stand_in_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let pin = format!("sha256:{}", "ab".repeat(32));
+    std::fs::write(file.path(), format!("{pin}\n")).unwrap();
+    assert_eq!(read(&format!("teleport: {{ca_pin: [{}]}}\n", file.path().display())).teleport.ca_pin, [pin]);
 }

@@ -11,12 +11,13 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use super::{Config, Format, line::Line, writer::Writer};
+use super::{Config, Extra, Format, line::Line, writer::Writer};
 use crate::{field, redact};
 
 /// The layer that writes lines.
 pub(super) struct Lines {
     format: Format,
+    extra: Vec<Extra>,
     components: &'static [(&'static str, &'static str)],
     clock: Clock,
     writer: Arc<Writer>,
@@ -24,7 +25,8 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(config: &Config, clock: Clock, writer: Arc<Writer>) -> Self {
-        Self { format: config.format, components: config.components, clock, writer }
+        let (format, extra, components) = (config.format, config.extra.clone(), config.components);
+        Self { format, extra, components, clock, writer }
     }
 
     /// The component that a crate is: its given name, or its own in capitals.
@@ -62,6 +64,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         }
         let component = fields.component.take().unwrap_or_else(|| self.component(event.metadata()));
         let line = Line {
+            extra: &self.extra,
             time: self.clock.now(),
             level: *event.metadata().level(),
             component: &component,

@@ -14,8 +14,37 @@ pub enum Format {
     Json,
 }
 
+/// What a line may carry besides its message and fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// How severe it is.
+    Level,
+    /// When it was said.
+    Timestamp,
+    /// The part of the program that speaks.
+    Component,
+    /// Where in the source.
+    Caller,
+}
+
+impl Extra {
+    /// Everything, which is what a line carries unless somebody chooses.
+    pub const ALL: [Self; 4] = [Self::Level, Self::Timestamp, Self::Component, Self::Caller];
+
+    /// Its name in configuration and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Level => "level",
+            Self::Timestamp => "timestamp",
+            Self::Component => "component",
+            Self::Caller => "caller",
+        }
+    }
+}
+
 /// What a line is made from.
 pub(super) struct Line<'a> {
+    pub(super) extra: &'a [Extra],
     pub(super) time: clock::Timestamp,
     pub(super) level: tracing::Level,
     pub(super) component: &'a str,
@@ -32,11 +61,24 @@ impl Line<'_> {
         }
     }
 
+    fn has(&self, extra: Extra) -> bool {
+        self.extra.contains(&extra)
+    }
+
     fn text(&self) -> String {
-        let mut line = format!("{:.3} {:<5} [{}] ", self.time, self.level, self.component);
+        let mut line = String::new();
+        // Writing into a String cannot fail.
+        if self.has(Extra::Timestamp) {
+            let _ = write!(line, "{:.3} ", self.time);
+        }
+        if self.has(Extra::Level) {
+            let _ = write!(line, "{:<5} ", self.level);
+        }
+        if self.has(Extra::Component) {
+            let _ = write!(line, "[{}] ", self.component);
+        }
         push_printable(&mut line, self.message);
         for (name, value) in self.fields {
-            // Writing into a String cannot fail.
             let _ = write!(line, " {name}:");
             match value {
                 Value::String(text) if is_plain(text) => line.push_str(text),
@@ -45,7 +87,7 @@ impl Line<'_> {
                 }
             }
         }
-        if let Some(caller) = &self.caller {
+        if let Some(caller) = self.caller.as_ref().filter(|_| self.has(Extra::Caller)) {
             let _ = write!(line, " {caller}");
         }
         line.push('\n');
@@ -54,11 +96,16 @@ impl Line<'_> {
 
     fn json(&self) -> String {
         let mut object = Map::new();
-        object.insert("timestamp".into(), format!("{:.3}", self.time).into());
-        object.insert("level".into(), self.level.as_str().to_ascii_lowercase().into());
-        object.insert("component".into(), self.component.into());
-        if let Some(caller) = &self.caller {
-            object.insert("caller".into(), caller.as_str().into());
+        let values = [
+            (Extra::Timestamp, Some(format!("{:.3}", self.time))),
+            (Extra::Level, Some(self.level.as_str().to_ascii_lowercase())),
+            (Extra::Component, Some(self.component.to_owned())),
+            (Extra::Caller, self.caller.clone()),
+        ];
+        for (extra, value) in values {
+            if let Some(value) = value.filter(|_| self.has(extra)) {
+                object.insert(extra.as_str().into(), value.into());
+            }
         }
         object.insert("message".into(), self.message.into());
         for (name, value) in self.fields {

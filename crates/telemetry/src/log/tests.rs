@@ -4,9 +4,13 @@ use super::*;
 
 /// Logs into a file and gives back what was written, without the callers' line numbers.
 fn logged(format: Format, severity: Severity, speak: impl FnOnce(&Handle)) -> String {
+    logged_as(Config { format, severity, ..Config::default() }, speak)
+}
+
+fn logged_as(config: Config, speak: impl FnOnce(&Handle)) -> String {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
-    let config = Config { output: Output::File(path.clone()), severity, format, components: &[("telemetry", "TEST")] };
+    let config = Config { output: Output::File(path.clone()), components: &[("telemetry", "TEST")], ..config };
     let clock = ManualClock::new("2026-01-02T03:04:05.678Z".parse().unwrap());
     let (subscriber, handle) = subscriber(&config, clock.clock()).unwrap();
     tracing::subscriber::with_default(subscriber, || speak(&handle));
@@ -65,10 +69,25 @@ fn json_lines_are_objects_with_the_fields_of_spans() {
 }
 
 #[test]
+fn a_line_carries_only_the_extra_fields_that_were_chosen() {
+    for (format, extra, expected) in [
+        (Format::Text, vec![Extra::Level], "INFO  hello a:1\n"),
+        (Format::Text, vec![Extra::Component, Extra::Timestamp], "2026-01-02T03:04:05.678Z [TEST] hello a:1\n"),
+        (Format::Json, vec![Extra::Component], "{\"component\":\"TEST\",\"message\":\"hello\",\"a\":1}\n"),
+    ] {
+        let text = logged_as(Config { format, extra, ..Config::default() }, |_| tracing::info!(a = 1, "hello"));
+        assert_eq!(text, expected);
+    }
+    let text = logged_as(Config { extra: vec![Extra::Caller], ..Config::default() }, |_| tracing::info!("hello"));
+    assert_eq!(text, "hello\n", "the caller is cut off by this test, the rest must not be there");
+}
+
+#[test]
 fn the_severity_changes_while_running() {
     let text = logged(Format::Text, Severity::Error, |handle| {
         tracing::info!("one");
         handle.set_severity(Severity::Debug);
+        assert_eq!(handle.severity(), Severity::Debug);
         tracing::debug!("two");
     });
     assert!(!text.contains("one") && text.contains("two"), "{text}");

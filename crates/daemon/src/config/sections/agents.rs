@@ -64,6 +64,9 @@ pub(super) const WINDOWS_DESKTOP_SERVICE: Schema = Map(&[
     ("ldap", Any),
     ("discovery", Any),
     ("discovery_configs", Any),
+    ("discovery_interval", Schema::Duration),
+    ("publish_crl_interval", Schema::Duration),
+    ("resources", RESOURCES),
     ("static_hosts", Any),
     ("hosts", Any),
     ("non_ad_hosts", Any),
@@ -71,4 +74,42 @@ pub(super) const WINDOWS_DESKTOP_SERVICE: Schema = Map(&[
     ("labels", Free),
     ("pki_domain", Text),
     ("kdc_address", Text),
+]);
+
+/// Accounts of an identity provider.
+pub(super) const OKTA_SERVICE: Schema = Map(&[
+    ("enabled", Flag),
+    ("api_endpoint", Text),
+    ("api_token_path", Text),
+    ("sync_period", Schema::Duration),
+    ("sync", Any),
+]);
+
+/// Devices of a management service.
+pub(super) const JAMF_SERVICE: Schema = Map(&[
+    ("enabled", Flag),
+    ("name", Text),
+    ("sync_delay", Schema::Duration),
+    ("exit_on_sync", Flag),
+    ("api_endpoint", Text),
+    ("username", Text),
+    ("password_file", Text),
+    ("client_id", Text),
+    ("client_secret_file", Text),
+    ("inventory", Any),
+]);
+
+/// Tunnels near the agents.
+pub(super) const RELAY_SERVICE: Schema = Map(&[
+    ("enabled", Flag),
+    ("relay_group", Text),
+    ("target_connection_count", Schema::Number),
+    ("public_hostnames", Texts),
+    ("transport_listen_addr", Text),
+    ("transport_proxy_protocol", Flag),
+    ("peer_listen_addr", Text),
+    ("peer_public_addr", Text),
+    ("tunnel_listen_addr", Text),
+    ("tunnel_public_addr", Text),
+    ("tunnel_proxy_protocol", Flag),
 ]);

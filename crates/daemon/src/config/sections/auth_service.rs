@@ -150,6 +150,8 @@ fn later(fields: &Fields<'_>) {
     fields.unsupported("ca_key_params", &CA_KEY_PARAMS, "remove it: keys are kept by the software key store");
     fields.unsupported("access_graph", &Schema::Any, "remove it");
     fields.unsupported("hosted_plugins", &Schema::Any, "remove it");
+    fields.unsupported("access_monitoring", &Schema::Any, "remove it");
+    fields.unsupported("session_recording_config", &Schema::Any, "use session_recording");
     for (key, schema) in [
         ("routing_strategy", Schema::Text),
         ("license_file", Schema::Text),
@@ -164,6 +166,8 @@ fn later(fields: &Fields<'_>) {
         ("web_idle_timeout", Schema::Duration),
         ("load_all_cas", Schema::Flag),
         ("kubeconfig_file", Schema::Text),
+        ("agent_tunnel_strategy", Schema::Any),
+        ("ssh_dial_timeout", Schema::Duration),
     ] {
         fields.ineffective(key, &schema);
     }

@@ -118,10 +118,12 @@ pub(super) fn read(fields: Fields<'_>) -> Authentication {
     fields.unsupported("require_session_mfa", &Schema::Text, "write \"no\"");
     fields.unsupported(
         "device_trust",
-        &Schema::Map(&[("mode", Schema::Text), ("auto_enroll", Schema::Flag)]),
+        &Schema::Map(&[("mode", Schema::Text), ("auto_enroll", Schema::Flag), ("ekcert_allowed_cas", Schema::Texts)]),
         "remove it",
     );
     fields.unsupported("hardware_key", &Schema::Any, "remove it");
+    fields.unsupported("piv_slot", &Schema::Text, "remove it");
+    fields.unsupported("stable_unix_user_config", &Schema::Any, "remove it");
     fields.unsupported("u2f", &Schema::Any, "remove it");
     fields.finish();
     authentication

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
+use telemetry::log::Extra;
 
 use crate::config::fields::Fields;
 
 /// What is logged, how, and where to.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Log {
     /// Where records go.
     pub output: LogOutput,
@@ -30,7 +31,7 @@ pub enum LogOutput {
 }
 
 /// How severe a log record must be to be kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Severity {
     /// Everything.
@@ -47,12 +48,29 @@ pub enum Severity {
 }
 
 /// How a log record is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogFormat {
     /// One line for people, or one JSON object for programs.
     pub output: LogStyle,
-    /// Fields that every record carries: `level`, `timestamp`, `component`, `caller`.
-    pub extra_fields: Vec<String>,
+    /// What every record carries besides message and fields; all of it unless the file chooses.
+    pub extra_fields: Vec<ExtraField>,
+}
+
+/// Something that a record can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraField(Extra);
+
+impl ExtraField {
+    /// As the log knows it.
+    pub(crate) fn extra(self) -> Extra {
+        self.0
+    }
+}
+
+impl Serialize for ExtraField {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
 }
 
 /// The shape of a log record.
@@ -116,11 +134,17 @@ pub(super) fn read(fields: Fields<'_>) -> Log {
         severity: fields.choice("severity", &SEVERITIES).unwrap_or_default(),
         format: LogFormat {
             output: format.choice("output", &[("text", LogStyle::Text), ("json", LogStyle::Json)]).unwrap_or_default(),
-            extra_fields: format.texts("extra_fields").unwrap_or_default(),
+            extra_fields: extra_fields(&format),
         },
     };
-    format.warn("extra_fields", "has no effect: every record carries time, level, component and caller");
     format.finish();
     fields.finish();
     log
+}
+
+/// As documented: none chosen means all.
+fn extra_fields(format: &Fields<'_>) -> Vec<ExtraField> {
+    let names = Extra::ALL.map(|extra| (extra.as_str(), ExtraField(extra)));
+    let chosen = format.choices("extra_fields", &names).unwrap_or_default();
+    if chosen.is_empty() { Extra::ALL.map(ExtraField).to_vec() } else { chosen }
 }

@@ -4,6 +4,7 @@ pub(super) mod agents;
 pub(super) mod app_service;
 pub(super) mod auth_service;
 pub(super) mod authentication;
+pub(super) mod debug_service;
 pub(super) mod log;
 pub(super) mod proxy_service;
 pub(super) mod ssh_service;
@@ -14,6 +15,42 @@ use super::{Config, Fields, Node, Problems, Version, schema::Schema};
 
 const SWITCH_OFF: &str = "remove this section, or set \"enabled: no\" in it";
 
+/// Parts that are not built yet.
+const PARTS: [(&str, &Schema); 11] = [
+    ("proxy_service", &proxy_service::SCHEMA),
+    ("app_service", &app_service::SCHEMA),
+    ("ssh_service", &ssh_service::SCHEMA),
+    ("db_service", &agents::DB_SERVICE),
+    ("kubernetes_service", &agents::KUBERNETES_SERVICE),
+    ("discovery_service", &agents::DISCOVERY_SERVICE),
+    ("windows_desktop_service", &agents::WINDOWS_DESKTOP_SERVICE),
+    ("okta_service", &agents::OKTA_SERVICE),
+    ("jamf_service", &agents::JAMF_SERVICE),
+    ("relay_service", &agents::RELAY_SERVICE),
+    ("tracing_service", &TRACING_SERVICE),
+];
+
+const KEY_PAIRS: Schema = Schema::List(&Schema::Map(&[("key_file", Schema::Text), ("cert_file", Schema::Text)]));
+
+const METRICS_SERVICE: Schema = Schema::Map(&[
+    ("enabled", Schema::Flag),
+    ("listen_addr", Schema::Text),
+    ("mtls", Schema::Flag),
+    ("ca_certs", Schema::Texts),
+    ("keypairs", KEY_PAIRS),
+    ("grpc_server_latency", Schema::Flag),
+    ("grpc_client_latency", Schema::Flag),
+]);
+
+const TRACING_SERVICE: Schema = Schema::Map(&[
+    ("enabled", Schema::Flag),
+    ("exporter_url", Schema::Text),
+    ("ca_certs", Schema::Texts),
+    ("https_keypairs", KEY_PAIRS),
+    ("keypairs", KEY_PAIRS),
+    ("sampling_rate_per_million", Schema::Number),
+]);
+
 /// Reads the whole file, reporting as it goes; what is wrong gets its default.
 pub(super) fn read(root: &Node, problems: &Problems) -> Config {
     let fields = Fields::of("", root, problems);
@@ -22,25 +59,19 @@ pub(super) fn read(root: &Node, problems: &Problems) -> Config {
         version: version.unwrap_or_default(),
         teleport: teleport::read(&fields.section_or_empty("teleport")),
         auth_service: auth_service::read(&fields.section_or_empty("auth_service")),
+        debug_service: debug_service::read(&fields.section_or_empty("debug_service")),
         warnings: Vec::new(),
     };
-    let parts: [(&'static str, &Schema); 8] = [
-        ("proxy_service", &proxy_service::SCHEMA),
-        ("app_service", &app_service::SCHEMA),
-        ("ssh_service", &ssh_service::SCHEMA),
-        ("db_service", &agents::DB_SERVICE),
-        ("kubernetes_service", &agents::KUBERNETES_SERVICE),
-        ("discovery_service", &agents::DISCOVERY_SERVICE),
-        ("windows_desktop_service", &agents::WINDOWS_DESKTOP_SERVICE),
-        ("okta_service", &Schema::Any),
-    ];
-    for (key, schema) in parts {
+    for (key, schema) in PARTS {
         fields.unsupported(key, schema, SWITCH_OFF);
     }
-    fields.unsupported("debug_service", &Schema::Map(&[("enabled", Schema::Flag)]), SWITCH_OFF);
-    fields.unsupported("relay_service", &Schema::Any, SWITCH_OFF);
-    fields.unsupported("jamf_service", &Schema::Any, SWITCH_OFF);
-    fields.unsupported("tracing_service", &Schema::Any, SWITCH_OFF);
+    fields.unsupported("metrics_service", &METRICS_SERVICE, "metrics are served at teleport.diag_addr");
     fields.finish();
     config
+}
+
+/// All parts that are not built yet.
+#[cfg(test)]
+pub(super) fn later() -> impl Iterator<Item = (&'static str, &'static Schema)> {
+    PARTS.into_iter().chain([("metrics_service", &METRICS_SERVICE)])
 }

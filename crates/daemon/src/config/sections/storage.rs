@@ -68,7 +68,8 @@ const TYPES: [(&str, Choice); 9] = [
 ];
 
 /// Keys of adapters that do not exist yet; they mean nothing to the one that is used.
-const OTHERS: [(&str, Schema); 22] = [
+const OTHERS: &[(&str, Schema)] = &[
+    // etcd
     ("peers", Schema::Texts),
     ("prefix", Schema::Text),
     ("username", Schema::Text),
@@ -78,19 +79,47 @@ const OTHERS: [(&str, Schema); 22] = [
     ("tls_key_file", Schema::Text),
     ("tls_ca_file", Schema::Text),
     ("etcd_max_client_msg_size_bytes", Schema::Number),
+    // PostgreSQL, CockroachDB
     ("conn_string", Schema::Text),
     ("change_feed_conn_string", Schema::Text),
+    ("change_feed_poll_interval", Schema::Duration),
+    ("change_feed_batch_size", Schema::Number),
+    ("auth_mode", Schema::Text),
+    ("gcp_connection_name", Schema::Text),
+    ("gcp_ip_type", Schema::Text),
+    ("expiry_interval", Schema::Duration),
+    ("expiry_batch_size", Schema::Number),
+    ("disable_expiry", Schema::Flag),
+    ("ttl_job_cron", Schema::Text),
     ("wal2json", Schema::Any),
+    // DynamoDB
     ("region", Schema::Text),
     ("table_name", Schema::Text),
-    ("collection_name", Schema::Text),
-    ("project_id", Schema::Text),
-    ("credentials_path", Schema::Text),
+    ("access_key", Schema::Text),
+    ("secret_key", Schema::Text),
     ("billing_mode", Schema::Text),
     ("auto_scaling", Schema::Any),
     ("continuous_backups", Schema::Flag),
+    ("read_capacity_units", Schema::Number),
+    ("write_capacity_units", Schema::Number),
+    ("read_min_capacity", Schema::Number),
+    ("read_max_capacity", Schema::Number),
+    ("read_target_value", Schema::Text),
+    ("write_min_capacity", Schema::Number),
+    ("write_max_capacity", Schema::Number),
+    ("write_target_value", Schema::Text),
+    ("audit_retention_period", Schema::Text),
     ("retention_period", Schema::Text),
     ("poll_stream_period", Schema::Duration),
+    // Firestore
+    ("collection_name", Schema::Text),
+    ("project_id", Schema::Text),
+    ("database_id", Schema::Text),
+    ("credentials_path", Schema::Text),
+    ("purge_expired_documents_poll_interval", Schema::Duration),
+    ("retry_period", Schema::Duration),
+    ("disable_expired_document_purge", Schema::Flag),
+    ("endpoint", Schema::Text),
 ];
 
 pub(super) fn read(fields: Fields<'_>, data_dir: &Path) -> Storage {
@@ -103,7 +132,7 @@ pub(super) fn read(fields: Fields<'_>, data_dir: &Path) -> Storage {
         None => StorageType::default(),
     };
     for (key, schema) in OTHERS {
-        fields.ineffective(key, &schema);
+        fields.ineffective(key, schema);
     }
     for (key, safe) in [("sync", "full"), ("journal", "wal")] {
         if fields.text(key).is_some_and(|value| !value.eq_ignore_ascii_case(safe)) {

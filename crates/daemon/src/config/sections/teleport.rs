@@ -36,16 +36,23 @@ pub struct Common {
     /// How long a server that was told to stop goes on serving, unready, so that a load balancer sends others elsewhere.
     #[serde(serialize_with = "duration::go::serialize")]
     pub shutdown_delay: Duration,
-    /// Pins of the CA of the cluster that is joined.
+    /// Pins of the host CA that this cluster must have; none: any.
     pub ca_pin: Vec<String>,
+    /// What one address may hold.
+    pub connection_limits: ConnectionLimits,
     /// The log.
     pub log: Log,
     /// The store.
     pub storage: Storage,
 }
 
-const CONNECTION_LIMITS: Schema =
-    Schema::Map(&[("max_connections", Schema::Number), ("max_users", Schema::Number), ("rates", Schema::Any)]);
+/// What one address may hold.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ConnectionLimits {
+    /// Connections at a time from one address whose peers have shown no certificate of ours; more wait their turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+}
 
 const AUTH_CONNECTION_CONFIG: Schema = Schema::Map(&[
     ("upper_limit_between_retries", Schema::Duration),
@@ -81,17 +88,16 @@ pub(super) fn read(fields: &Fields<'_>) -> Common {
         advertise_ip: fields.ip("advertise_ip"),
         diag_addr: fields.address("diag_addr", DIAG_PORT),
         shutdown_delay: fields.duration("shutdown_delay").unwrap_or_default(),
-        ca_pin: fields.texts("ca_pin").unwrap_or_default(),
+        ca_pin: pins(fields),
+        connection_limits: connection_limits(&fields.section_or_empty("connection_limits")),
         log: log::read(fields.section_or_empty("log")),
         storage: storage::read(fields.section_or_empty("storage"), &data_dir),
         data_dir,
     };
-    fields.warn("ca_pin", "has no effect: it pins the cluster that an agent joins, and an auth service joins none");
     join_parameters(fields);
     for key in ["ciphers", "kex_algos", "mac_algos", "ciphersuites"] {
         fields.unsupported(key, &Schema::Texts, "remove this key: the safe defaults are used");
     }
-    fields.ineffective("connection_limits", &CONNECTION_LIMITS);
     fields.ineffective("auth_connection_config", &AUTH_CONNECTION_CONFIG);
     if !fields.checked("cache", &CACHE) {
         fields.warn("cache", "has no effect: decisions are always made from the cache");
@@ -99,6 +105,42 @@ pub(super) fn read(fields: &Fields<'_>) -> Common {
     fields.unsupported("relay_server", &Schema::Text, "remove this key");
     fields.finish();
     common
+}
+
+fn connection_limits(fields: &Fields<'_>) -> ConnectionLimits {
+    let max_connections = fields.number("max_connections").and_then(|number| usize::try_from(number).ok());
+    if max_connections == Some(0) {
+        fields.refuse("max_connections", "must be at least 1", "remove it to have no limit for one address");
+    }
+    fields.ineffective("max_users", &Schema::Number);
+    fields.ineffective("rates", &Schema::Any);
+    fields.finish();
+    ConnectionLimits { max_connections }
+}
+
+/// Values, or paths of files with one value a line.
+fn pins(fields: &Fields<'_>) -> Vec<String> {
+    let mut pins = Vec::new();
+    for text in fields.texts("ca_pin").unwrap_or_default() {
+        if !text.starts_with('/') {
+            pins.push(text);
+            continue;
+        }
+        match std::fs::read_to_string(&text) {
+            Ok(content) => pins.extend(content.split_whitespace().map(str::to_owned)),
+            Err(error) => fields.refuse("ca_pin", format!("{text} cannot be read: {error}"), ""),
+        }
+    }
+    let is_pin = |pin: &str| {
+        pin.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    for pin in &pins {
+        if !is_pin(pin) {
+            let message = format!("\"{pin}\" is no pin");
+            fields.refuse("ca_pin", message, "write \"sha256:\" and 64 hexadecimal digits; tctl status shows the pin");
+        }
+    }
+    pins
 }
 
 /// How an agent joins a cluster; an auth service alone joins none.
