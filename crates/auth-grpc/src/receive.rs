@@ -136,7 +136,8 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.give_back(*self.held.get_mut());
+        let held = *self.held.get_mut();
+        self.give_back(held);
     }
 }
 

@@ -140,12 +140,11 @@ impl Watch {
         let mut told = None;
         let mut is_lost = false;
         for selector in &mut self.selectors {
-            match selector.wants(caller, &resource) {
-                true => {
-                    selector.note(&resource);
-                    told = told.or_else(|| Some(Told::Put(selector.shown(Arc::clone(&resource)))));
-                }
-                false => is_lost |= selector.forget(&resource),
+            if selector.wants(caller, &resource) {
+                selector.note(&resource);
+                told = told.or_else(|| Some(Told::Put(selector.shown(Arc::clone(&resource)))));
+            } else {
+                is_lost |= selector.forget(&resource);
             }
         }
         let group = group_of(&resource);

@@ -13,7 +13,7 @@ use api::{
         },
         types::{Metadata, UserTokenSpecV3, UserTokenUsage, UserTokenV3, UserV2},
     },
-    methods::proto::auth_service::CreateResetPasswordToken,
+    methods::proto::auth_service::{CreateResetPasswordToken, GetResetPasswordToken},
     methods::teleport::users::v1::users_service::{CreateUser, DeleteUser, GetUser, ListUsers, UpdateUser, UpsertUser},
 };
 use auth::{Operation, users};
