@@ -124,7 +124,7 @@ impl<'a> Guard<'a> {
 
     /// Replaces a resource that still has the revision that `new` carries.
     pub(crate) async fn update<T: Written>(&self, new: T) -> Result<T, Error> {
-        settle(|| self.replace(new.clone())).await
+        settle(|| Box::pin(self.replace(new.clone()))).await
     }
 
     async fn replace<T: Written>(&self, mut new: T) -> Result<T, Error> {
@@ -141,7 +141,7 @@ impl<'a> Guard<'a> {
         self.may(T::KIND, &UPSERT)?;
         // Before anything is read: any other refusal would say that there is something under this name.
         self.on(&new, &UPSERT)?;
-        settle(|| self.put(new.clone())).await
+        settle(|| Box::pin(self.put(new.clone()))).await
     }
 
     async fn put<T: Written>(&self, mut new: T) -> Result<T, Error> {
