@@ -12,6 +12,7 @@ use crypto::SecretBytes;
 use rustix::{
     fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, ResolveFlags},
     io::Errno,
+    process::{Pid, getpid, test_kill_process},
 };
 
 use super::{DestinationError, acl, acl::AccessList};
@@ -44,7 +45,20 @@ impl DirectorySink {
         let sink =
             Self { path, handle, symlinks: config.symlinks, acls: config.acls, readers, attempt: AtomicU64::new(0) };
         sink.let_readers_in()?;
+        sink.remove_leftovers();
         Ok(sink)
+    }
+
+    /// Removes what a process that was killed had half written: it may be a private key, and in a container, where the
+    /// next process has the same id, it would stand in the way. Another process that lives may still be writing.
+    fn remove_leftovers(&self) {
+        let Ok(entries) = fs::Dir::read_from(&self.handle) else { return };
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if temporary_of(name).is_some_and(|process| !lives_elsewhere(process)) {
+                let _ = fs::unlinkat(&self.handle, name, AtFlags::empty());
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -93,7 +107,7 @@ impl DirectorySink {
         let (handle, name) = self.locate(name)?;
         let handle = handle.as_ref().unwrap_or(&self.handle);
         let number = self.attempt.fetch_add(1, Ordering::Relaxed);
-        let temporary = format!(".{name}.{}.{number}.tmp", std::process::id());
+        let temporary = temporary(&name, number);
         let done = self.write_through(handle, &temporary, &name, content);
         if done.is_err() {
             // What was being written may be a private key; the error of the write is the one to report.
@@ -205,6 +219,26 @@ fn holder(file: File) -> String {
     match read.ok().and_then(|_| text.trim().parse::<u32>().ok()) {
         Some(process) => format!(" (process {process})"),
         None => String::new(),
+    }
+}
+
+/// The file that becomes `name` once it is whole.
+fn temporary(name: &str, number: u64) -> String {
+    format!(".{name}.{}.{number}.tmp", std::process::id())
+}
+
+/// The process that a temporary file was written by, if it is one of ours.
+fn temporary_of(name: &str) -> Option<i32> {
+    let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplitn(3, '.');
+    let (number, process) = (parts.next()?, parts.next()?);
+    number.parse::<u64>().ok()?;
+    parts.next().and_then(|_| process.parse().ok())
+}
+
+fn lives_elsewhere(process: i32) -> bool {
+    match Pid::from_raw(process) {
+        Some(pid) => pid != getpid() && test_kill_process(pid) != Err(Errno::SRCH),
+        None => false,
     }
 }
 

@@ -97,6 +97,28 @@ fn one_process_holds_a_directory() {
 }
 
 #[test]
+fn what_a_killed_process_had_half_written_goes() {
+    let (_home, path) = home();
+    let mut child = std::process::Command::new("true").spawn().expect("a child");
+    child.wait().expect("ended");
+    let (own, dead) = (std::process::id(), child.id());
+    let leftovers =
+        [format!(".key.{own}.0.tmp"), format!(".key-cert.pub.{dead}.7.tmp"), format!("..write-test.{dead}.0.tmp")];
+    let others = [".key.1.0.tmp", ".tmp", ".key.tmp", ".key.0.tmp", "key", ".key.x.0.tmp"];
+    for name in leftovers.iter().map(String::as_str).chain(others) {
+        fs::write(path.join(name), b"half").expect("written");
+    }
+    let sink = Sink::open(&Destination::Directory(directory(&path))).expect("open");
+    for name in &leftovers {
+        assert!(!path.join(name).exists(), "{name} is still there");
+    }
+    for name in others {
+        assert!(path.join(name).exists(), "{name} is not ours to remove");
+    }
+    sink.write("key", b"whole").expect("nothing stands in the way");
+}
+
+#[test]
 fn readers_get_an_access_list_that_survives_rewriting() {
     let (_home, path) = home();
     let mut config = directory(&path);
