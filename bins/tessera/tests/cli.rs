@@ -44,7 +44,7 @@ fn each_failure_ends_with_the_documented_code() {
         (&["check", &typo], 8, "auth_service.cluster_nam: unknown key"),
         (&["check", &proxy], 8, "proxy_service: not supported yet"),
         (&["check", "/no/such/file"], 8, "cannot be read"),
-        (&["check", &good], 0, "cluster_name"),
+        (&["check", &good], 0, "is valid; this is what it means"),
         (&["configure", "--acme"], 7, "belong to the proxy, which is not supported yet"),
         (&["configure", "--cert-file=x", "--key-file=y"], 7, "not supported yet"),
         (&["configure", "--signature-algorithm-suite=fast"], 2, "balanced-v1"),
