@@ -194,6 +194,8 @@ fn one_threshold_of_every_role_that_has_a_say_decides() {
         ),
         (&[with("a", &["x"], &[]), with("b", &["x"], &[threshold(lead, 1, 1)])], &["x"], &["+bob"], Pending),
         (&[with("a", &["x"], &[]), with("b", &["x"], &[threshold(lead, 1, 1)])], &["x"], &["+bob", "+Eve"], Approved),
+        (&[with("a", &["x"], &[threshold("", 2, 1)]), with("b", &["y"], &[])], &["x", "y"], &["+bob"], Pending),
+        (&[with("a", &["x"], &[threshold(lead, 1, 1)]), with("b", &["x"], &[])], &["x"], &["+bob"], Pending),
     ];
     for (index, (roles, asked, reviews, expected)) in cases.iter().enumerate() {
         assert_eq!(state(&checker(roles.to_vec()), asked, reviews), *expected, "case {index}: {reviews:?}");
