@@ -5,6 +5,7 @@
 
 mod client;
 mod identity;
+mod proof;
 mod server;
 
 use std::fmt;

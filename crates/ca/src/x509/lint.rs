@@ -73,11 +73,11 @@ fn all(checks: &[(&'static str, bool)]) -> Result<(), Error> {
 
 /// The same attributes with the same values, in any order: shared RDNs are sorted by their encoding.
 fn same_attributes(found: &[(String, String)], wanted: &[(String, String)]) -> bool {
-    let sorted = |attributes: &[(String, String)]| {
-        let mut attributes = attributes.to_vec();
+    fn sorted(attributes: &[(String, String)]) -> Vec<&(String, String)> {
+        let mut attributes: Vec<_> = attributes.iter().collect();
         attributes.sort();
         attributes
-    };
+    }
     sorted(found) == sorted(wanted)
 }
 

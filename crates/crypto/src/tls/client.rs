@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
-use super::{CertificateChain, ClockTime, Error, VERSIONS, provider, root_store};
+use super::{CertificateChain, ClockTime, Error, VERSIONS, proof, provider, root_store};
 use crate::x509::Certificate;
 
 /// How a client knows the server.
@@ -98,7 +98,7 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        AnyServer.verify_tls12_signature(message, certificate, signature)
+        proof::tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -107,11 +107,11 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        AnyServer.verify_tls13_signature(message, certificate, signature)
+        proof::tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        AnyServer.supported_verify_schemes()
+        proof::schemes()
     }
 }
 
@@ -137,8 +137,7 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &algorithms)
+        proof::tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -147,11 +146,10 @@ impl ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+        proof::tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        proof::schemes()
     }
 }

@@ -10,7 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
-use super::{ClockTime, Error, VERSIONS, provider, root_store};
+use super::{ClockTime, Error, VERSIONS, proof, provider, root_store};
 use crate::x509::Certificate;
 
 /// Whether a server asks its clients for certificates.
@@ -116,8 +116,7 @@ impl ClientCertVerifier for TrustedClients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &algorithms)
+        proof::tls12(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -126,11 +125,10 @@ impl ClientCertVerifier for TrustedClients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+        proof::tls13(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        proof::schemes()
     }
 }

@@ -101,7 +101,7 @@ impl Body {
             extensions: Vec::new(),
         };
         for extension in tbs.extensions().map_or(&[][..], |extensions| &extensions[..]) {
-            let oid = extension.extn_id.to_string();
+            let oid = dotted(&extension.extn_id);
             // Which of two would count is a matter of taste, so there may be one only (RFC 5280 §4.2).
             if body.extensions.iter().any(|other| other.oid == oid) {
                 return Err(Error::Malformed("repeated extension"));
@@ -134,7 +134,7 @@ impl Body {
             }
             EXTENDED_KEY_USAGE => {
                 let usages = ExtendedKeyUsage::from_der(value).map_err(|_| Error::Malformed("extended key usage"))?;
-                self.extended_key_usage = usages.0.iter().map(ObjectIdentifier::to_string).collect();
+                self.extended_key_usage = usages.0.iter().map(dotted).collect();
             }
             _ => {}
         }
@@ -310,13 +310,45 @@ fn attributes(name: &Name) -> Result<Vec<(String, String)>, Error> {
                 // Shown as OpenSSL does what it cannot read as text.
                 _ => format!("#{}", crate::hash::hex(value.value())),
             };
-            Ok((attribute.oid.to_string(), text))
+            Ok((dotted(&attribute.oid), text))
         })
         .collect()
+}
+
+/// `1.2.840.113549`. A certificate has some thirty of them, and the general way of formatting is felt.
+fn dotted(oid: &ObjectIdentifier) -> String {
+    let mut text = String::with_capacity(24);
+    for arc in oid.arcs() {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        let mut power = 1_000_000_000;
+        while power > 1 && arc < power {
+            power /= 10;
+        }
+        while power > 0 {
+            text.push(char::from(b'0' + (arc / power % 10) as u8));
+            power /= 10;
+        }
+    }
+    text
 }
 
 fn instant(time: &Time) -> Result<Timestamp, Error> {
     let since = time.to_unix_duration();
     let seconds = i64::try_from(since.as_secs()).map_err(|_| Error::Malformed("time"))?;
     Timestamp::from_second(seconds).map_err(|_| Error::Malformed("time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_identifiers_are_written_as_everybody_writes_them() {
+        for text in ["0.0", "1.3.9999.1.7", "1.2.840.113549.1.1.11", "2.5.4.10", "2.100.3", "2.16.840.4294967295"] {
+            let oid: ObjectIdentifier = text.parse().expect("an object identifier");
+            assert_eq!(dotted(&oid), text);
+        }
+    }
 }
