@@ -1,53 +1,75 @@
-//! Protobuf on the wire, with the code that a message deserves which cannot be read.
+//! Protobuf on the wire. The library's machinery carries bytes, so that it is compiled once and not for each method;
+//! only reading and writing a message is.
 
+use std::marker::PhantomData;
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message;
 use tonic::{
-    Status,
-    codec::{BufferSettings, Codec, DecodeBuf, Decoder},
+    Status, Streaming,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
-use tonic_prost::ProstCodec;
 
-/// Messages of ours (`T`) out, messages of peers (`U`) in.
-pub(crate) struct MessageCodec<T, U>(ProstCodec<T, U>);
+/// Messages as bytes, in and out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BytesCodec;
 
-impl<T, U> Default for MessageCodec<T, U> {
-    fn default() -> Self {
-        Self(ProstCodec::new())
+impl Codec for BytesCodec {
+    type Encode = Vec<u8>;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
     }
 }
 
-impl<T, U> Codec for MessageCodec<T, U>
-where
-    ProstCodec<T, U>: Codec<Encode = T, Decode = U>,
-    <ProstCodec<T, U> as Codec>::Decoder: Decoder<Item = U, Error = Status>,
-    T: Send + 'static,
-    U: Send + 'static,
-{
-    type Encode = T;
-    type Decode = U;
-    type Encoder = <ProstCodec<T, U> as Codec>::Encoder;
-    type Decoder = MessageDecoder<<ProstCodec<T, U> as Codec>::Decoder>;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        self.0.encoder()
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        MessageDecoder(self.0.decoder())
-    }
-}
-
-/// Says INVALID_ARGUMENT where the library says INTERNAL: the peer sent it, and no administrator needs to look at us.
-pub(crate) struct MessageDecoder<D>(D);
-
-impl<D: Decoder<Error = Status>> Decoder for MessageDecoder<D> {
-    type Item = D::Item;
+impl Encoder for BytesCodec {
+    type Item = Vec<u8>;
     type Error = Status;
 
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        self.0.decode(source).map_err(|status| Status::invalid_argument(status.message()))
+    fn encode(&mut self, message: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for BytesCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(source.copy_to_bytes(source.remaining())))
+    }
+}
+
+/// Reads a message. One that cannot be read is INVALID_ARGUMENT and not INTERNAL: the peer sent it, and no administrator
+/// needs to look at us.
+pub(crate) fn read<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
+    T::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))
+}
+
+/// The messages of a peer, one after the other.
+pub(crate) struct Requests<T> {
+    stream: Streaming<Bytes>,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T: Message + Default> Requests<T> {
+    pub(crate) fn new(stream: Streaming<Bytes>) -> Self {
+        Self { stream, message: PhantomData }
     }
 
-    fn buffer_settings(&self) -> BufferSettings {
-        self.0.buffer_settings()
+    /// The next one; nothing when the peer has said all.
+    ///
+    /// # Errors
+    /// The peer went away, or sent what cannot be read.
+    pub(crate) async fn message(&mut self) -> Result<Option<T>, Status> {
+        self.stream.message().await?.map(read).transpose()
     }
 }

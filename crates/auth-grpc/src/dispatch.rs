@@ -4,13 +4,15 @@ use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use api::methods::Method;
 use auth::{Auth, Caller, Operation};
-use futures_util::Stream;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use prost::Message;
 use tonic::{Request, Response, Status, Streaming, body::Body, codec::CompressionEncoding};
 
 use crate::{
-    codec::MessageCodec,
+    codec::{BytesCodec, Requests, read},
     metadata,
     metrics::{MethodLabels, Metrics},
     peer::Peer,
@@ -36,7 +38,14 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A stream of answers, ended by its first error.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-type Handler = Box<dyn Fn(Context, http::Request<Received<Incoming>>) -> BoxFuture<http::Response<Body>> + Send + Sync>;
+type Calls<Asked, Answer> = Box<dyn Fn(Context, Asked) -> BoxFuture<Result<Response<Answer>, Status>> + Send + Sync>;
+
+/// What runs for a call, from the bytes of a request to those of the answer.
+enum Handler {
+    Unary(Calls<Bytes, Vec<u8>>),
+    ServerStream(Calls<Bytes, Answers<Vec<u8>>>),
+    BothStreams(Calls<Streaming<Bytes>, Answers<Vec<u8>>>),
+}
 
 /// Who may reach a row at all; what they may then do is decided by the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,15 +85,12 @@ where
     F: Fn(Context, M::Request) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Result<M::Response, domain::Error>> + Send + 'static,
 {
-    let handler: Handler = Box::new(move |context, request| {
+    let handler = Handler::Unary(Box::new(move |context, request| {
         Box::pin(async move {
-            let service = tower_service_fn(move |request: Request<M::Request>| {
-                let answer = f(context.clone(), request.into_inner());
-                async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
-            });
-            grpc::<M>(who).unary(service, request).await
+            let answer = f(context, read(request)?).await.map_err(|error| api::status::to_status(&error))?;
+            Ok(Response::new(answer.encode_to_vec()))
         })
-    });
+    }));
     Row { path: M::PATH, who, operation, method: labels::<M>("unary"), handler }
 }
 
@@ -95,15 +101,9 @@ where
     F: Fn(Context, M::Request) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Result<Answers<M::Response>, domain::Error>> + Send + 'static,
 {
-    let handler: Handler = Box::new(move |context, request| {
-        Box::pin(async move {
-            let service = tower_service_fn(move |request: Request<M::Request>| {
-                let answer = f(context.clone(), request.into_inner());
-                async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
-            });
-            grpc::<M>(who).server_streaming(service, request).await
-        })
-    });
+    let handler = Handler::ServerStream(Box::new(move |context, request| {
+        Box::pin(async move { written(f(context, read(request)?).await) })
+    }));
     Row { path: M::PATH, who, operation, method: labels::<M>("server_stream"), handler }
 }
 
@@ -111,59 +111,57 @@ where
 pub(crate) fn both_streams<M, F, Fut>(who: Who, operation: Operation, f: F) -> Row
 where
     M: Method,
-    F: Fn(Context, Streaming<M::Request>) -> Fut + Copy + Send + Sync + 'static,
+    F: Fn(Context, Requests<M::Request>) -> Fut + Copy + Send + Sync + 'static,
     Fut: Future<Output = Result<Answers<M::Response>, domain::Error>> + Send + 'static,
 {
-    let handler: Handler = Box::new(move |context, request| {
-        Box::pin(async move {
-            let service = tower_service_fn(move |request: Request<Streaming<M::Request>>| {
-                let answer = f(context.clone(), request.into_inner());
-                async move { answer.await.map(Response::new).map_err(|error| api::status::to_status(&error)) }
-            });
-            grpc::<M>(who).streaming(service, request).await
-        })
-    });
+    let handler = Handler::BothStreams(Box::new(move |context, requests| {
+        Box::pin(async move { written(f(context, Requests::new(requests)).await) })
+    }));
     Row { path: M::PATH, who, operation, method: labels::<M>("bidi_stream"), handler }
+}
+
+fn written<T: Message + 'static>(answers: Result<Answers<T>, domain::Error>) -> Result<Response<Answers<Vec<u8>>>, Status> {
+    let answers = answers.map_err(|error| api::status::to_status(&error))?;
+    Ok(Response::new(Box::pin(answers.map(|answer| answer.map(|answer| answer.encode_to_vec())))))
 }
 
 fn labels<M: Method>(grpc_type: &'static str) -> MethodLabels {
     MethodLabels { grpc_type, grpc_service: M::SERVICE, grpc_method: M::NAME }
 }
 
-fn grpc<M: Method>(who: Who) -> tonic::server::Grpc<MessageCodec<M::Response, M::Request>> {
-    tonic::server::Grpc::new(MessageCodec::default())
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(match who {
-            Who::Anyone => MAX_MESSAGE_OF_ANYONE,
-            Who::Authenticated => MAX_MESSAGE,
-        })
+impl Row {
+    async fn run(&self, context: Context, request: http::Request<Received<Incoming>>) -> http::Response<Body> {
+        let mut grpc = tonic::server::Grpc::new(BytesCodec)
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(match self.who {
+                Who::Anyone => MAX_MESSAGE_OF_ANYONE,
+                Who::Authenticated => MAX_MESSAGE,
+            });
+        match &self.handler {
+            Handler::Unary(handler) => grpc.unary(Service { context, handler }, request).await,
+            Handler::ServerStream(handler) => grpc.server_streaming(Service { context, handler }, request).await,
+            Handler::BothStreams(handler) => grpc.streaming(Service { context, handler }, request).await,
+        }
+    }
 }
 
-/// `tower::service_fn` for a closure that is called once for each request.
-fn tower_service_fn<F>(f: F) -> ServiceFn<F> {
-    ServiceFn { f }
+/// A handler as the library wants it.
+struct Service<'a, Asked, Answer> {
+    context: Context,
+    handler: &'a Calls<Asked, Answer>,
 }
 
-#[derive(Clone, Copy)]
-struct ServiceFn<F> {
-    f: F,
-}
-
-impl<F, R, Fut, T> tower_service::Service<R> for ServiceFn<F>
-where
-    F: FnMut(R) -> Fut,
-    Fut: Future<Output = Result<T, Status>>,
-{
-    type Response = T;
+impl<Asked, Answer> tower_service::Service<Request<Asked>> for Service<'_, Asked, Answer> {
+    type Response = Response<Answer>;
     type Error = Status;
-    type Future = Fut;
+    type Future = BoxFuture<Result<Response<Answer>, Status>>;
 
     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Status>> {
         std::task::Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: R) -> Fut {
-        (self.f)(request)
+    fn call(&mut self, request: Request<Asked>) -> Self::Future {
+        (self.handler)(self.context.clone(), request.into_inner())
     }
 }
 
@@ -229,7 +227,7 @@ impl Dispatcher {
         let clock = (!row.method.is_dialogue()).then(|| self.auth.clock().clone());
         let request = request.map(|body| Received::new(body, Arc::clone(&charge), clock));
         let context = Context { auth: Arc::clone(&self.auth), caller, peer, client };
-        let response = (row.handler)(context, request).await;
+        let response = row.run(context, request).await;
         drop(charge);
         Ok(response)
     }

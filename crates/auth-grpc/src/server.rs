@@ -131,21 +131,32 @@ async fn keep_current(auth: &Auth, identity: &ServerCertificate, trusted: &Trust
     }
 }
 
-async fn connection(dispatcher: Arc<Dispatcher>, accepted: Accepted, stop: CancellationToken) {
+fn connection(
+    dispatcher: Arc<Dispatcher>,
+    accepted: Accepted,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send {
+    let Accepted { stream, peer, stranger, .. } = accepted;
     let certificate = {
-        let (_, tls) = accepted.stream.get_ref();
+        let (_, tls) = stream.get_ref();
         tls.peer_certificates().and_then(|chain| chain.first()).map(|leaf| x509::Certificate::from_der(leaf))
     };
     let presented = match certificate {
-        None => Presented::Nothing,
-        Some(Ok(certificate)) => Presented::Certificate(Arc::new(certificate)),
+        None => Some(Presented::Nothing),
+        Some(Ok(certificate)) => Some(Presented::Certificate(Arc::new(certificate))),
         // The handshake has read it before; a certificate that only one of the two readers takes is none.
-        Some(Err(_)) => return,
+        Some(Err(_)) => None,
     };
-    let peer = Arc::new(Peer::new(presented, accepted.peer.to_string()));
-    let stranger = accepted.stranger;
-    http2(dispatcher, peer, accepted.stream, stop, stranger.is_some()).await;
-    drop(stranger);
+    let served = presented.map(|presented| {
+        let peer = Arc::new(Peer::new(presented, peer.to_string()));
+        http2(dispatcher, peer, stream, stop, stranger.is_some())
+    });
+    async move {
+        if let Some(served) = served {
+            served.await;
+        }
+        drop(stranger);
+    }
 }
 
 /// Serves the API on the administrator's socket until `stop`. Only processes of the user that this server runs as are let in.
@@ -188,7 +199,15 @@ pub async fn serve_unix(
     Ok(())
 }
 
-async fn http2<S>(dispatcher: Arc<Dispatcher>, peer: Arc<Peer>, stream: S, stop: CancellationToken, is_stranger: bool)
+/// The connection is on the heap before anything waits for it: a future keeps room for all that was ever moved through
+/// it, and ten thousand idle ones keep it for nothing.
+fn http2<S>(
+    dispatcher: Arc<Dispatcher>,
+    peer: Arc<Peer>,
+    stream: S,
+    stop: CancellationToken,
+    is_stranger: bool,
+) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -214,20 +233,21 @@ where
             .initial_stream_window_size(WINDOW_OF_STRANGER)
             .initial_connection_window_size(WINDOW_OF_STRANGER);
     }
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let mut is_stopping = false;
-    loop {
-        tokio::select! {
-            ended = &mut connection => {
-                if let Err(error) = ended {
-                    tracing::debug!(remote = peer.remote(), %error, "connection ended");
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
+    async move {
+        let mut is_stopping = false;
+        loop {
+            tokio::select! {
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(remote = peer.remote(), %error, "connection ended");
+                    }
+                    return;
                 }
-                return;
-            }
-            () = stop.cancelled(), if !is_stopping => {
-                is_stopping = true;
-                connection.as_mut().graceful_shutdown();
+                () = stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
         }
     }

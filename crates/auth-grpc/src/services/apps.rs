@@ -30,8 +30,9 @@ use auth::{
 use domain::{Error, Kind, error::Kind as ErrorKind};
 use futures_util::stream;
 use store::ListRequest;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
+use crate::codec::Requests;
 use crate::dispatch::{Answers, Context, Row, Who, both_streams, unary};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -148,7 +149,7 @@ async fn list_resources(context: Context, request: ListResourcesRequest) -> Resu
 }
 
 /// Takes keep-alives until the agent is done; the first that fails ends it, and the agent announces itself anew.
-async fn keep_alives(context: Context, mut alive: Streaming<KeepAlive>) -> Result<(), Status> {
+async fn keep_alives(context: Context, mut alive: Requests<KeepAlive>) -> Result<(), Status> {
     let status = |error: Error| api::status::to_status(&error);
     while let Some(message) = alive.message().await? {
         // Decided anew for each: this stream lives for days.

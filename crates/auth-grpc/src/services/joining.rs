@@ -13,9 +13,10 @@ use crypto::SecretString;
 use domain::{Error, role::SystemRole};
 use futures_util::stream;
 use prost::Message as _;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::keys::{certs, ssh_key, time, tls_key};
+use crate::codec::Requests;
 use crate::dispatch::{Answers, Context, Row, Who, both_streams, unary};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -39,7 +40,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 /// The server speaks first: a nonce; then one request, one answer.
-async fn renew(context: Context, mut requests: Streaming<RenewRequest>) -> Result<Answers<RenewResponse>, Error> {
+async fn renew(context: Context, mut requests: Requests<RenewRequest>) -> Result<Answers<RenewResponse>, Error> {
     let nonce: [u8; NONCE_BYTES] = context.auth.nonce();
     let first = RenewResponse {
         payload: Some(Payload::Nonce(RenewalNonce {
