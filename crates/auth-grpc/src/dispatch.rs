@@ -120,7 +120,9 @@ where
     Row { path: M::PATH, who, operation, method: labels::<M>("bidi_stream"), handler }
 }
 
-fn written<T: Message + 'static>(answers: Result<Answers<T>, domain::Error>) -> Result<Response<Answers<Vec<u8>>>, Status> {
+fn written<T: Message + 'static>(
+    answers: Result<Answers<T>, domain::Error>,
+) -> Result<Response<Answers<Vec<u8>>>, Status> {
     let answers = answers.map_err(|error| api::status::to_status(&error))?;
     Ok(Response::new(Box::pin(answers.map(|answer| answer.map(|answer| answer.encode_to_vec())))))
 }

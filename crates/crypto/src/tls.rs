@@ -12,10 +12,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use clock::Clock;
-use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
+use rustls::{CipherSuite, RootCertStore};
 
 pub use self::client::{ClientOptions, Trust, client_config};
 pub use self::identity::{CertificateChain, ServerCertificate};
@@ -50,8 +50,13 @@ pub enum Error {
 }
 
 /// The one provider: `aws-lc-rs` with its default, safe suites. Passed along, never installed for the process.
+///
+/// AES-128 with SHA-256 comes first, as with most other programs: processors have instructions for both, while SHA-384
+/// has none and took 4 % of a join.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 /// The versions that are spoken.

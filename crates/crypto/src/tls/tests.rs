@@ -110,6 +110,8 @@ fn a_client_is_known_by_its_certificate_or_is_anonymous() {
     assert_eq!(Certificate::from_der(&peer.unwrap()).unwrap().common_name(), Some("user"));
     assert_eq!(connection.alpn_protocol(), Some(ALPN_H2));
     assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    let suite = connection.negotiated_cipher_suite().map(|suite| suite.suite());
+    assert_eq!(suite, Some(rustls::CipherSuite::TLS13_AES_128_GCM_SHA256), "the one that costs least");
     let (peer, ..) = shake(&server, &client(roots(), None, &clock), "x.teleport.cluster.local").unwrap();
     assert_eq!(peer, None);
     assert!(shake(&server, &client(roots(), None, &clock), "elsewhere.example").is_err());
