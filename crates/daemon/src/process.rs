@@ -165,9 +165,7 @@ impl Process<'_> {
         let running = server.run(GRACEFUL_STOP);
         tokio::pin!(running);
         let (mut soft_stop, mut hard_stop) = (never(), never());
-        let watchdog = service::watchdog(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref());
-        let feed = || watchdog.map_or_else(never, |interval| after(self.clock, interval));
-        let mut hungry = feed();
+        let mut hungry = self.next_meal();
         let (mut is_stopping, mut ended) = (false, Ended::Stopped);
         loop {
             let signal = tokio::select! {
@@ -184,7 +182,7 @@ impl Process<'_> {
                 }
                 () = &mut hungry => {
                     self.notifier.alive();
-                    hungry = feed();
+                    hungry = self.next_meal();
                     continue;
                 }
                 signal = signals.next() => signal,
@@ -211,17 +209,8 @@ impl Process<'_> {
                 }
                 // The first signal decides; the log file is opened again whatever comes of the rest.
                 Signal::Reload | Signal::User2 => {
-                    if let Err(error) = self.log.reopen() {
-                        tracing::error!(%error, "the log file cannot be opened again");
-                    }
-                    if is_stopping {
-                        continue;
-                    }
-                    self.notifier.reloading(self.clock.monotonic());
-                    if let Err(error) = check() {
-                        self.notifier.status("goes on with the old configuration: the new one is refused, see the log");
-                        self.notifier.ready();
-                        tracing::error!(%error, "not restarted: the configuration is refused; the server goes on as it is");
+                    self.reopen_log();
+                    if is_stopping || !self.may_restart(&check) {
                         continue;
                     }
                     tracing::info!(?signal, "restarting with the configuration as it is now");
@@ -237,6 +226,28 @@ impl Process<'_> {
                 }
             }
         }
+    }
+
+    /// When the service manager's watchdog wants to hear of us again.
+    fn next_meal(&self) -> Timer {
+        let watchdog = service::watchdog(variable("WATCHDOG_USEC").as_deref(), variable("WATCHDOG_PID").as_deref());
+        watchdog.map_or_else(never, |interval| after(self.clock, interval))
+    }
+
+    fn reopen_log(&self) {
+        if let Err(error) = self.log.reopen() {
+            tracing::error!(%error, "the log file cannot be opened again");
+        }
+    }
+
+    /// Tells the service manager of a reload, and whether the configuration allows it; a refusal ends the reload.
+    fn may_restart(&self, check: impl Fn() -> anyhow::Result<()>) -> bool {
+        self.notifier.reloading(self.clock.monotonic());
+        let Err(error) = check() else { return true };
+        self.notifier.status("goes on with the old configuration: the new one is refused, see the log");
+        self.notifier.ready();
+        tracing::error!(%error, "not restarted: the configuration is refused; the server goes on as it is");
+        false
     }
 }
 
