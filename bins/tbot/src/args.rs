@@ -130,7 +130,8 @@ impl Globals {
     /// What they say about the configuration.
     fn overrides(&self) -> Overrides {
         Overrides {
-            debug: switch(self.debug, self.no_debug),
+            // Both are set when the variable says one thing and the flag the other.
+            debug: switch(self.debug && !self.no_debug, self.no_debug),
             fips: switch(self.fips, self.no_fips),
             insecure: switch(self.insecure, self.no_insecure),
             ..Overrides::default()

@@ -33,10 +33,10 @@ pub(crate) enum Command {
     /// Wait until a running bot is ready.
     Wait(wait::Args),
     /// Install the bot as a service.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  tbot install systemd -c /etc/tbot.yaml")]
     Install(install::Command),
     /// Make a key for join method bound_keypair.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  tbot keypair create --storage=/var/lib/teleport/bot")]
     Keypair(keypair::Command),
     /// Copy this program to where a container shares it.
     CopyBinaries(copy_binaries::Args),

@@ -6,7 +6,7 @@ use api::{
 };
 use client::{Client, IdentityFile};
 use crypto::KeyPair;
-use domain::Error;
+use domain::{Error, error::Kind};
 
 use super::Output;
 use crate::{
@@ -51,7 +51,9 @@ pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
     }
     let key = KeyPair::generate(current.identity.key().algorithm())
         .map_err(|error| BotError::Machine(format!("cannot make a key: {error}")))?;
-    let certs = issue(output, hub, &client, &current.identity, roles, &key).await.map_err(failed)?;
+    let asked = roles.join(", ");
+    let certs = issue(output, hub, &client, &current.identity, roles, &key).await;
+    let certs = certs.map_err(|error| failed(with_roles(error, &asked, &current.identity)))?;
     let issued = BotIdentity::new(key, certs).map_err(|error| failed(Error::unavailable(error.to_string())))?;
     put(output, &issued, &authorities)?;
     tracing::info!(
@@ -60,6 +62,18 @@ pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
         "impersonated certificates renewed: {issued}"
     );
     Ok(())
+}
+
+/// A refusal, with what was asked for: the server does not tell which role it is about.
+fn with_roles(mut error: Error, asked: &str, identity: &BotIdentity) -> Error {
+    if error.kind == Kind::Denied {
+        let bot = &identity.says().bot_name;
+        error.message = format!(
+            "{}; roles asked for: {asked}; a bot is given roles by tctl bots update {bot} --add-roles=ROLE",
+            error.message
+        );
+    }
+    error
 }
 
 /// The roles that the bot's own roles let it use.
