@@ -1,9 +1,9 @@
 //! The readers: a few threads with a connection each, so that a slow disk never blocks the runtime.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
@@ -36,23 +36,26 @@ type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
 /// The threads, and the queue before them.
 pub(crate) struct Readers {
-    jobs: Option<Sender<Job>>,
+    queue: Arc<Queue>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Readers {
     pub(crate) fn start(path: &Path, count: usize, incarnation: u64) -> std::result::Result<Self, OpenError> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let queue = Arc::new(Mutex::new(queue));
-        let mut threads = Vec::new();
+        // From here on whatever fails ends the threads that were started.
+        let mut readers = Self { queue: Arc::default(), threads: Vec::new() };
         for number in 0..count.max(1) {
             let connection = schema::open_reader(path).map_err(|source| OpenError::sqlite(path, source))?;
-            let (reader, queue) = (Reader { connection, incarnation }, queue.clone());
+            let (mut reader, place) = (Reader { connection, incarnation }, Place::take(&readers.queue));
             let thread = thread::Builder::new().name(format!("sqlite-read-{number}"));
-            let thread = thread.spawn(move || serve(reader, &queue)).map_err(|source| OpenError::io(path, source))?;
-            threads.push(thread);
+            let serve = move || {
+                while let Some(job) = place.0.next() {
+                    job(&mut reader);
+                }
+            };
+            readers.threads.push(thread.spawn(serve).map_err(|source| OpenError::io(path, source))?);
         }
-        Ok(Self { jobs: Some(jobs), threads })
+        Ok(readers)
     }
 
     /// Runs `job` on the next free reader.
@@ -61,29 +64,91 @@ impl Readers {
         job: impl FnOnce(&mut Reader) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |reader| {
+        self.queue.push(Box::new(move |reader| {
             // Nobody waiting any more is no failure.
             let _ = reply.send(job(reader));
-        });
-        self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
+        }));
         answer.await.map_err(|_| stopped())?
-    }
-}
-
-fn serve(mut reader: Reader, queue: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        job(&mut reader);
     }
 }
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        self.jobs = None;
+        self.queue.close();
         for thread in self.threads.drain(..) {
             // A panic of a reader was seen by whoever asked it.
             let _ = thread.join();
+        }
+    }
+}
+
+/// Jobs that wait for a reader. Each wakes one reader; behind a channel with a lock, the reader that takes a job also wakes
+/// the one that waits in its place.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    readers: usize,
+    is_closed: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where nobody reads any more, the job is dropped, which its owner sees.
+    fn push(&self, job: Job) {
+        let mut waiting = self.waiting();
+        if !waiting.is_closed {
+            waiting.jobs.push_back(job);
+            drop(waiting);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for a job; nothing when all are done and there will be no other.
+    fn next(&self) -> Option<Job> {
+        let mut waiting = self.waiting();
+        loop {
+            if let Some(job) = waiting.jobs.pop_front() {
+                return Some(job);
+            }
+            if waiting.is_closed {
+                return None;
+            }
+            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn close(&self) {
+        self.waiting().is_closed = true;
+        self.changed.notify_all();
+    }
+}
+
+/// A thread's place at the queue: when the last one goes, also by a panic, no job is left waiting for nobody.
+struct Place(Arc<Queue>);
+
+impl Place {
+    fn take(queue: &Arc<Queue>) -> Self {
+        queue.waiting().readers += 1;
+        Self(Arc::clone(queue))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.readers -= 1;
+        if waiting.readers == 0 {
+            waiting.is_closed = true;
+            waiting.jobs.clear();
         }
     }
 }
@@ -211,6 +276,19 @@ impl Drop for Transaction<'_> {
 mod tests {
     use super::*;
     use crate::Synchronous;
+
+    #[tokio::test]
+    async fn a_job_is_refused_when_the_last_reader_has_panicked() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("state.sqlite");
+        drop(schema::open(&path, Synchronous::Off).expect("a file"));
+        let readers = Readers::start(&path, 2, 1).expect("readers");
+        for _ in 0..2 {
+            readers.run::<()>(|_| panic!("a defect")).await.expect_err("its owner sees it");
+        }
+        let late = tokio::time::timeout(std::time::Duration::from_secs(60), readers.run(|_| Ok(()))).await;
+        late.expect("an answer").expect_err("nobody reads");
+    }
 
     #[test]
     fn no_read_grows_with_the_number_of_items() {
