@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use bot::Overrides;
-use clap::{ArgAction, Args, Parser, ValueEnum, builder::FalseyValueParser};
+use clap::{Args, Parser, ValueEnum};
 
 use crate::commands::Command;
 
@@ -23,8 +23,8 @@ pub(crate) struct Globals {
     /// Configuration file.
     #[arg(short, long, global = true, value_name = "FILE", env = "TBOT_CONFIG_PATH")]
     pub(crate) config: Option<PathBuf>,
-    /// Log verbosely to standard error.
-    #[arg(short, long, global = true, env = "TBOT_DEBUG", value_parser = FalseyValueParser::new(), overrides_with = "no_debug", action = ArgAction::SetTrue)]
+    /// Log verbosely to standard error [env: TBOT_DEBUG].
+    #[arg(short, long, global = true, overrides_with = "no_debug")]
     pub(crate) debug: bool,
     #[arg(long, global = true, hide = true, overrides_with = "debug")]
     no_debug: bool,
@@ -130,8 +130,7 @@ impl Globals {
     /// What they say about the configuration.
     fn overrides(&self) -> Overrides {
         Overrides {
-            // Both are set when the variable says one thing and the flag the other.
-            debug: switch(self.debug && !self.no_debug, self.no_debug),
+            debug: switch(self.debug, self.no_debug),
             fips: switch(self.fips, self.no_fips),
             insecure: switch(self.insecure, self.no_insecure),
             ..Overrides::default()

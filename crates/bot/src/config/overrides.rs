@@ -56,6 +56,7 @@ impl Overrides {
         if self.join_uri.is_none() {
             self.token = self.token.or_else(|| said("TELEPORT_BOT_TOKEN"));
         }
+        self.debug = self.debug.or_else(|| said("TBOT_DEBUG").map(|word| !is_no(&word)));
         self.registration_fallback = said("TBOT_REGISTRATION_SECRET").map(SecretString::new);
         self
     }
@@ -114,6 +115,11 @@ impl Overrides {
         config.services.extend(self.service);
         Ok(())
     }
+}
+
+/// Whether a variable that is a switch says no.
+fn is_no(word: &str) -> bool {
+    ["0", "f", "false", "n", "no", "off"].contains(&word.to_ascii_lowercase().as_str())
 }
 
 fn set<T>(slot: &mut T, value: Option<T>) {
