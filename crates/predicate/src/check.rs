@@ -188,7 +188,10 @@ impl Checker<'_> {
         let lists = usize::from(function == Function::IsSubset);
         if arguments.len() <= lists {
             let found = if arguments.is_empty() { "none" } else { "one" };
-            return self.error(offset, found, format!("at least {} argument(s) of {}", lists + 1, function.name()));
+            return self.error(offset, found, {
+                let least = if lists == 0 { "one argument" } else { "two arguments" };
+                format!("at least {least} of {}", function.name())
+            });
         }
         let parameter = |at| if at < lists { Parameter::Texts } else { Parameter::Literal };
         let nodes = arguments.iter().enumerate().map(|(at, argument)| Ok(self.argument(argument, parameter(at))?.0));

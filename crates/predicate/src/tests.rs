@@ -108,7 +108,7 @@ fn mistakes_are_told_where_they_are() {
         (parse_where("equals(user.spec.roles, 'x')").map(drop), "at character 25: expected a list of strings"),
         (parse_where("user.metadata.name").map(drop), "at character 1: expected a condition"),
         (parse_where("regexp.match('a', 'b')").map(drop), "expected one of the functions contains, equals"),
-        (parse_where("is_subset(user.spec.roles)").map(drop), "at least 2 argument(s) of is_subset"),
+        (parse_where("is_subset(user.spec.roles)").map(drop), "at least two arguments of is_subset"),
         (parse_where("true & false").map(drop), "at character 6: expected `&&`, found `&`"),
         (parse_where("é").map(drop), "at character 1"),
         (parse_where("").map(drop), "found the end of the text"),
