@@ -7,7 +7,7 @@ use crypto::ssh::{self, CERTIFICATE_SUFFIX, Certificate, CertificateType};
 use crypto::{Random, Scheme};
 use keystore::{KeyStore, StoredKey};
 
-pub use self::template::{Template, host_template, user_template};
+pub use self::template::{LOCAL_NAMES, Template, host_template, user_template};
 use crate::Error;
 
 const WHAT: &str = "SSH certificate";

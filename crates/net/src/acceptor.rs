@@ -9,12 +9,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Gate, Listener, Pass,
-    gate::Crowded,
+    gate::{AddressGate, AddressPass, Crowded},
     tls::{self, Configure, HandshakeError},
 };
 
 /// The pause after a failed accept: descriptors or memory are short, and a tight loop would not find any.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a handshake, or the silence before one, is let be while others wait and its address holds the most places.
+/// Longer than an honest handshake takes on a bad line; short enough that a crowd of peers who do nothing delays a bot of
+/// another address by no more than a moment.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same for an established connection without a certificate: a join is done by then.
+const PATIENCE_WITH_STRANGERS: Duration = Duration::from_secs(5);
 
 /// What strangers can make us hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +31,14 @@ pub struct Limits {
     pub handshakes: usize,
     /// Connections that wait for their handshake.
     pub waiting: usize,
-    /// From the accept to the end of the handshake, waiting not counted.
+    /// From the accept to the first byte, and from there to the end of the handshake; waiting not counted.
     pub handshake_deadline: Duration,
     /// How long a connection may wait for its turn.
     pub waiting_deadline: Duration,
     /// Established connections whose peers have shown no certificate.
     pub strangers: usize,
+    /// How many of them may come from one address; all of them unless somebody chose a number.
+    pub strangers_per_address: Option<usize>,
     /// How long a connection whose peer has shown no certificate may live.
     pub stranger_lifetime: Duration,
 }
@@ -41,6 +51,7 @@ impl Default for Limits {
             handshake_deadline: Duration::from_secs(10),
             waiting_deadline: Duration::from_secs(30),
             strangers: 1024,
+            strangers_per_address: None,
             stranger_lifetime: Duration::from_secs(5 * 60),
         }
     }
@@ -56,7 +67,14 @@ pub struct Accepted {
     /// Our end.
     pub local: SocketAddr,
     /// Held while the peer is a stranger; the connection ends after [`Limits::stranger_lifetime`].
-    pub stranger: Option<Pass>,
+    pub stranger: Option<Stranger>,
+}
+
+/// The places that a connection without a certificate holds; given back when dropped.
+#[derive(Debug)]
+pub struct Stranger {
+    among_all: Pass,
+    _of_address: Option<AddressPass>,
 }
 
 impl Accepted {
@@ -82,8 +100,10 @@ pub struct Acceptor {
     configure: Arc<dyn Configure>,
     limits: Limits,
     clock: Clock,
+    silent: Gate,
     handshakes: Gate,
     strangers: Gate,
+    crowds: Option<AddressGate>,
 }
 
 /// Why a connection got no further.
@@ -102,9 +122,13 @@ enum Refused {
 impl Acceptor {
     /// An acceptor for one port.
     pub fn new(listener: Listener, configure: impl Configure, limits: Limits, clock: Clock) -> Self {
-        let handshakes = Gate::new(limits.handshakes, limits.waiting);
-        let strangers = Gate::new(limits.strangers, limits.waiting);
-        Self { listener, configure: Arc::new(configure), limits, clock, handshakes, strangers }
+        let gate = |places, patience| Gate::new(places, limits.waiting, patience, clock.clone());
+        let silent = gate(limits.waiting, PATIENCE);
+        let handshakes = gate(limits.handshakes, PATIENCE);
+        let strangers = gate(limits.strangers, PATIENCE_WITH_STRANGERS);
+        let crowds = limits.strangers_per_address;
+        let crowds = crowds.map(|places| AddressGate::new(places, limits.waiting, clock.clone()));
+        Self { listener, configure: Arc::new(configure), limits, clock, silent, handshakes, strangers, crowds }
     }
 
     /// The address that it listens on.
@@ -122,8 +146,8 @@ impl Acceptor {
         S: Fn(Accepted) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { listener, configure, limits, clock, handshakes, strangers } = self;
-        let door = Arc::new(Door { configure, limits, clock, handshakes, strangers, stop });
+        let Self { listener, configure, limits, clock, silent, handshakes, strangers, crowds } = self;
+        let door = Arc::new(Door { configure, limits, clock, silent, handshakes, strangers, crowds, stop });
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -154,8 +178,10 @@ struct Door {
     configure: Arc<dyn Configure>,
     limits: Limits,
     clock: Clock,
+    silent: Gate,
     handshakes: Gate,
     strangers: Gate,
+    crowds: Option<AddressGate>,
     stop: CancellationToken,
 }
 
@@ -170,34 +196,63 @@ impl Door {
             admitted = self.admit(stream, peer) => admitted,
         };
         match admitted {
-            Ok(accepted) if accepted.stranger.is_some() => {
-                let lifetime = self.limits.stranger_lifetime;
-                if self.clock.timeout(lifetime, Box::pin(serve(accepted))).await.is_err() {
-                    tracing::debug!(%peer, "connection without a certificate ended at its limit");
+            Ok(accepted) => match accepted.stranger.as_ref().map(|stranger| stranger.among_all.leave().clone()) {
+                None => serve(accepted).await,
+                Some(leave) => {
+                    let lifetime = self.limits.stranger_lifetime;
+                    let served = self.clock.timeout(lifetime, Box::pin(serve(accepted)));
+                    if !matches!(leave.run_until_cancelled(served).await, Some(Ok(()))) {
+                        tracing::debug!(%peer, "connection without a certificate ended at its limit");
+                    }
                 }
-            }
-            Ok(accepted) => serve(accepted).await,
+            },
             Err(error) => tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection refused"),
         }
     }
 
     async fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Result<Accepted, Refused> {
         let local = stream.local_addr()?;
-        let pass = self.turn(&self.handshakes, peer).await?;
-        let stream = tls::accept(stream, &*self.configure, &self.clock, self.limits.handshake_deadline).await?;
+        self.first_byte(&stream, peer).await?;
+        let pass = self.turn(self.handshakes.enter(peer.ip())).await?;
+        let handshake = tls::accept(stream, &*self.configure, &self.clock, self.limits.handshake_deadline);
+        let stream = pass.leave().run_until_cancelled(handshake).await.ok_or(Crowded)??;
         let mut accepted = Accepted { stream, peer, local, stranger: None };
         // Given back only now: somebody who waits for a stranger's place no longer holds one for a handshake.
         drop(pass);
         if !accepted.has_certificate() {
-            accepted.stranger = Some(self.turn(&self.strangers, peer).await?);
+            accepted.stranger = Some(self.stranger(peer).await?);
         }
         Ok(accepted)
     }
 
-    async fn turn(&self, gate: &Gate, peer: SocketAddr) -> Result<Pass, Refused> {
+    /// Waits for the peer to say something: until then it needs no place among those who shake hands.
+    async fn first_byte(&self, stream: &TcpStream, peer: SocketAddr) -> Result<(), Refused> {
+        let pass = self.turn(self.silent.enter(peer.ip())).await?;
+        let deadline = self.limits.handshake_deadline;
+        // Looks at it: that a socket is readable is said of new ones before anything has come.
+        let mut first = [0];
+        let said = self.clock.timeout(deadline, stream.peek(&mut first));
+        match pass.leave().run_until_cancelled(said).await {
+            Some(Ok(said)) => Ok(said.map(drop)?),
+            Some(Err(_)) => Err(HandshakeError::TooSlow(deadline).into()),
+            None => Err(Crowded.into()),
+        }
+    }
+
+    /// First a place among those of the same address: who waits for that must not hold one that others could have.
+    async fn stranger(&self, peer: SocketAddr) -> Result<Stranger, Refused> {
+        let of_address = match &self.crowds {
+            Some(crowds) => Some(self.turn(crowds.enter(peer.ip())).await?),
+            None => None,
+        };
+        let among_all = self.turn(self.strangers.enter(peer.ip())).await?;
+        Ok(Stranger { among_all, _of_address: of_address })
+    }
+
+    async fn turn<P>(&self, place: impl Future<Output = Result<P, Crowded>>) -> Result<P, Refused> {
         let deadline = self.limits.waiting_deadline;
-        match self.clock.timeout(deadline, gate.enter(peer.ip())).await {
-            Ok(pass) => Ok(pass?),
+        match self.clock.timeout(deadline, place).await {
+            Ok(place) => Ok(place?),
             Err(_) => Err(Refused::TurnTooLate(deadline)),
         }
     }

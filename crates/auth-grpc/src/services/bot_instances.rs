@@ -31,7 +31,8 @@ pub(crate) fn rows() -> Vec<Row> {
             instances::get(&context.auth, &context.caller, &bot, &instance).await.map(|instance| to_wire(&instance))
         }),
         unary::<ListBotInstances, _, _>(who, Operation::ReadBotInstances, |context, request| async move {
-            let filter = Filter { bot_name: request.filter_bot_name, search: request.filter_search_term, query: String::new() };
+            let filter =
+                Filter { bot_name: request.filter_bot_name, search: request.filter_search_term, query: String::new() };
             let order = request.sort.unwrap_or_default();
             let sort = sort(&order.field, order.is_desc)?;
             list(&context, request.page_size, &request.page_token, &filter, sort).await

@@ -37,7 +37,11 @@ pub(crate) fn rows() -> Vec<Row> {
             Ok(ProvisionTokenV2List { provision_tokens: tokens.iter().map(to_wire).collect() })
         }),
         unary::<ListProvisionTokens, _, _>(who, Operation::ReadTokens, |context, request| async move {
-            let filter = tokens::Filter { roles: roles(&request.filter_roles)?, bot_name: request.filter_bot_name, ..Default::default() };
+            let filter = tokens::Filter {
+                roles: roles(&request.filter_roles)?,
+                bot_name: request.filter_bot_name,
+                ..Default::default()
+            };
             let list = ListRequest::page(page_size(request.limit)?, &request.start_key);
             let page = tokens::list(&context.auth, &context.caller, list, &filter).await?;
             let tokens = page.items.iter().map(to_wire).collect();

@@ -68,15 +68,18 @@ pub async fn host_certificate(
     })?;
     let read = ssh::Certificate::from_unsigned(&body)
         .map_err(|error| internal("the SSH certificate cannot be read back", error))?;
+    // Names that every host has for itself are nobody's to ask for.
+    let is_named = |name: &&String| !ca::ssh::LOCAL_NAMES.contains(&name.as_str()) || request.principals.contains(name);
+    let principals: Vec<String> = read.principals().iter().filter(is_named).cloned().collect();
     let subject = HostCert {
         cluster_name: auth.cluster(),
         host_id: &request.host_id,
         node_name: &request.node_name,
-        principals: read.principals(),
+        principals: &principals,
         role: request.role.as_str(),
     };
     let operation = Operation::IssueHostCertificate;
-    let asked = Asked { operation, kind: Kind::HostCert, verb: Verb::Create, name: &read.principals().join(",") };
+    let asked = Asked { operation, kind: Kind::HostCert, verb: Verb::Create, name: &principals.join(",") };
     auth.require(caller, &asked, &RuleContext { host_cert: Some(subject), ..RuleContext::NONE })?;
     let event = CertificateCreate {
         client: ClientMetadata::default(),

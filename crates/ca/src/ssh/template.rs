@@ -48,6 +48,9 @@ pub fn user_template(
     }
 }
 
+/// The names under which a host is known to itself; every host certificate carries them.
+pub const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
 /// The certificate of a host. Its principals are `<host id>.<cluster>`, `<host id>`, `<node>.<cluster>`, `<node>`,
 /// `localhost`, the loopback addresses and what else the host is called.
 pub fn host_template(
@@ -63,7 +66,7 @@ pub fn host_template(
     let mut principals: Vec<String> = Vec::new();
     let named =
         own.iter().filter(|name| !name.is_empty()).flat_map(|name| [format!("{name}.{cluster}"), (*name).to_owned()]);
-    let fixed = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let fixed = LOCAL_NAMES.map(str::to_owned);
     for principal in named.chain(fixed).chain(additional.iter().cloned()) {
         if !principal.is_empty() && !principals.contains(&principal) {
             principals.push(principal);

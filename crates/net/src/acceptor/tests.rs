@@ -36,13 +36,15 @@ async fn a_peer_that_dribbles_loses_its_place_at_the_deadline() {
     slow.write_all(&[22]).await.unwrap();
     clock.parked(1).await;
     let mut next = TcpStream::connect(address).await.unwrap();
-    clock.parked(2).await;
+    next.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    // It waits for its turn, and looks now and then.
+    clock.parked(3).await;
     clock.advance(Duration::from_secs(9));
     slow.write_all(&[3]).await.unwrap();
     clock.advance(Duration::from_secs(1));
     assert_eq!(slow.read(&mut [0; 8]).await.unwrap_or(0), 0, "closed at the deadline, not one byte later");
     // The one that waited has its turn now, and is told what it did wrong.
-    next.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let _ = next.write_all(b"\r\n").await;
     let answer = next.read(&mut [0; 8]).await;
     assert!(answer.is_err() || answer.is_ok_and(|length| length > 0), "an alert, or a reset; never silence");
     stop.cancel();
@@ -59,4 +61,26 @@ async fn a_stop_closes_the_port_and_drops_those_who_wait() {
     task.await.unwrap();
     assert_eq!(waiting.read(&mut [0; 8]).await.unwrap_or(0), 0);
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn who_is_silent_needs_no_place_and_is_dropped_at_the_deadline() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let limits = Limits { handshakes: 1, ..Limits::default() };
+    let (address, stop, task) = start(limits, &clock);
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    clock.parked(50).await;
+    let mut next = TcpStream::connect(address).await.unwrap();
+    next.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let answer = next.read(&mut [0; 8]).await;
+    assert!(answer.is_err() || answer.is_ok_and(|length| length > 0), "an alert, or a reset; never silence");
+    clock.advance(Duration::from_secs(10));
+    for stream in &mut silent {
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    }
+    stop.cancel();
+    task.await.unwrap();
 }
