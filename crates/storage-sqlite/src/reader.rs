@@ -286,7 +286,7 @@ mod tests {
         for _ in 0..2 {
             readers.run::<()>(|_| panic!("a defect")).await.expect_err("its owner sees it");
         }
-        let late = tokio::time::timeout(std::time::Duration::from_secs(60), readers.run(|_| Ok(()))).await;
+        let late = clock::Clock::system().timeout(std::time::Duration::from_secs(60), readers.run(|_| Ok(()))).await;
         late.expect("an answer").expect_err("nobody reads");
     }
 
