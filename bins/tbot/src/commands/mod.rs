@@ -54,11 +54,11 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Kube(Later),
     /// What ssh_config runs (not supported yet).
-    #[command(hide = true)]
-    SshProxyCommand(Later),
+    #[command(hide = true, name = "ssh-proxy-command")]
+    SshProxy(Later),
     /// What the ssh_config of a multiplexer runs (not supported yet).
-    #[command(hide = true)]
-    SshMultiplexerProxyCommand(Later),
+    #[command(hide = true, name = "ssh-multiplexer-proxy-command")]
+    SshMultiplexerProxy(Later),
     /// Inspect a Workload API (not supported yet).
     #[command(hide = true)]
     SpiffeInspect(Later),
@@ -90,8 +90,8 @@ pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()
         Command::Db(_) => later("db", "access to databases"),
         Command::Proxy(_) => later("proxy", "the proxy"),
         Command::Kube(_) => later("kube", "access to Kubernetes"),
-        Command::SshProxyCommand(_) => later("ssh-proxy-command", "access to SSH hosts through a proxy"),
-        Command::SshMultiplexerProxyCommand(_) => later("ssh-multiplexer-proxy-command", "the service ssh-multiplexer"),
+        Command::SshProxy(_) => later("ssh-proxy-command", "access to SSH hosts through a proxy"),
+        Command::SshMultiplexerProxy(_) => later("ssh-multiplexer-proxy-command", "the service ssh-multiplexer"),
         Command::SpiffeInspect(_) => later("spiffe-inspect", "the Workload API"),
         Command::Tpm(_) => later("tpm", "join method tpm"),
     }
