@@ -32,6 +32,11 @@ impl CertificateChain {
         let chain = chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
         Ok(Self(Arc::new(CertifiedKey::new(chain, signer))))
     }
+
+    /// The same as the TLS library has it, for whoever chooses among several.
+    pub fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0)
+    }
 }
 
 /// The certificate of a server, which may be replaced while it serves: new handshakes get the new one.
