@@ -356,3 +356,67 @@ async fn connections_that_go_nowhere_do_not_hold_up_those_that_do() {
     drop(more);
     cluster.stop().await;
 }
+
+/// What a client says first.
+fn client_hello() -> Vec<u8> {
+    let name = crypto::tls::AUTH_SERVER_NAME.try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(raw::tls(None), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+/// Says a ClientHello, a byte a second.
+async fn dribble(mut stream: TcpStream, hello: Vec<u8>) {
+    for byte in hello {
+        if stream.write_all(&[byte]).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_handshakes_of_one_address_keep_a_bot_of_another_waiting() {
+    let cluster = Cluster::start().await;
+    let before = resident();
+    let hello = client_hello();
+    let crowd = [127, 88, 0, 1];
+    let connect = async |first: &[u8]| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((crowd, 0))).unwrap();
+        let mut stream = socket.connect(cluster.address()).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        stream
+    };
+    let (mut stalled, mut silent, mut dribbling) = (Vec::new(), Vec::new(), tokio::task::JoinSet::new());
+    for number in 0..2000 {
+        match number % 4 {
+            // All that a client says before the server has said something, and nothing after it.
+            0 => stalled.push(connect(&hello).await),
+            1 => {
+                dribbling.spawn(dribble(connect(&hello[..1]).await, hello[1..].to_vec()));
+            }
+            _ => silent.push(connect(b"").await),
+        }
+        if number % 500 == 499 {
+            for round in 0..3 {
+                let since = Instant::now();
+                let bot = raw::connect(cluster.address(), [127, 0, 0, 1], raw::tls(None)).await.unwrap();
+                assert!(Raw::over(bot).await.call(Ping::PATH, b"").await.is(code::OK));
+                let took = since.elapsed();
+                println!("a bot beside {} slow handshakes, round {round}: {took:?}", number + 1);
+                assert!(took < 3 * PROMPT, "beside {} slow handshakes it took {took:?}", number + 1);
+            }
+        }
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < MEMORY, "{} MiB more", grown >> 20);
+    // Nobody is banned: when the crowd has gone, its address is served like any other.
+    drop((stalled, silent));
+    dribbling.shutdown().await;
+    let own = raw::connect(cluster.address(), crowd, raw::tls(None));
+    let own = tokio::time::timeout(Duration::from_secs(25), own).await.expect("the address is shut out").unwrap();
+    assert!(Raw::over(own).await.call(Ping::PATH, b"").await.is(code::OK));
+    cluster.stop().await;
+}

@@ -1,16 +1,29 @@
-//! What a peer may make the server hold before anybody knows who it is.
+//! What a peer may make the server hold: before anybody knows who it is, and with requests that it never ends.
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use api::methods::{
     Method,
-    proto::{auth_service::Ping, join_service::RegisterUsingToken},
+    proto::{
+        auth_service::{CreateRole, Ping},
+        join_service::RegisterUsingToken,
+    },
 };
 use bytes::Bytes;
+use futures_util::{StreamExt as _, future::join_all, stream};
+use http_body_util::StreamBody;
+use hyper::{body::Frame, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use testkit::Cluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::raw::{self, Raw, code, framed};
+use crate::{
+    hostile::resident,
+    support::{
+        people,
+        raw::{self, Raw, code, framed},
+    },
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_makes_the_server_hold_megabytes() {
@@ -49,4 +62,74 @@ async fn a_stranger_gets_as_many_streams_as_a_bot() {
     assert!(window.is_some_and(|window| window <= 256 << 10), "INITIAL_WINDOW_SIZE: {window:?}");
     drop(stream);
     tokio::time::timeout(Duration::from_secs(10), cluster.stop()).await.unwrap();
+}
+
+/// A request of 4 MiB that lacks its last bytes, and nothing after it. All of its pieces are one and the same memory.
+async fn unfinished(address: SocketAddr, tls: Arc<rustls::ClientConfig>, count: usize) -> Vec<Option<i32>> {
+    const LENGTH: u32 = 4 << 20;
+    static ZEROS: [u8; 16 << 10] = [0; 16 << 10];
+    let connection = raw::connect(address, [127, 0, 0, 1], tls).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(connection)).await.unwrap();
+    tokio::spawn(connection);
+    let calls = (0..count).map(|_| {
+        let prefix = Bytes::from([&[0][..], &LENGTH.to_be_bytes()].concat());
+        let pieces = std::iter::repeat_n(Bytes::from_static(&ZEROS), (LENGTH as usize / ZEROS.len()) - 1);
+        let pieces = std::iter::once(prefix).chain(pieces).map(|piece| Ok::<_, std::io::Error>(Frame::data(piece)));
+        let body = StreamBody::new(stream::iter(pieces.collect::<Vec<_>>()).chain(stream::pending()));
+        let request = http::Request::post(format!("https://a{}", CreateRole::PATH))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(body)
+            .unwrap();
+        let mut sender = sender.clone();
+        async move {
+            sender.ready().await.ok()?;
+            let answer =
+                tokio::time::timeout(Duration::from_secs(10), sender.send_request(request)).await.ok()?.ok()?;
+            answer.headers().get("grpc-status")?.to_str().ok()?.parse().ok()
+        }
+    });
+    join_all(calls).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_makes_the_server_hold_a_gigabyte() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin().await;
+    let (eve, bob) =
+        (people::user(&admin, "eve", &["editor"], 600).await, people::user(&admin, "bob", &["editor"], 600).await);
+    let neighbour = Raw::with(cluster.address(), bob.chain()).await;
+    let before = resident();
+    // The answers are listened to for ten seconds; what was not refused then is held.
+    let attack = join_all((0..6).map(|_| unfinished(cluster.address(), raw::tls(Some(eve.chain())), 40)));
+    let watch = async {
+        let mut most = 0;
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            most = most.max(resident().saturating_sub(before));
+            assert!(neighbour.call(Ping::PATH, b"").await.is(code::OK));
+        }
+        most
+    };
+    let (answers, most) = tokio::join!(attack, watch);
+    println!("240 unfinished requests of 4 MiB: {} MiB more", most >> 20);
+    let answers: Vec<_> = answers.into_iter().flatten().collect();
+    let refused = answers.iter().filter(|answer| **answer == Some(code::RESOURCE_EXHAUSTED)).count();
+    let held = answers.iter().filter(|answer| answer.is_none()).count();
+    assert!(refused >= 200 && held >= 2 && refused + held == 240, "{refused} refused, {held} held");
+    assert!(most < 160 << 20, "{} MiB more", most >> 20);
+    // It ends with its connections, and nobody else was ever in the way.
+    let large = framed(&vec![0; (4 << 20) - 64], false);
+    assert!(!neighbour.send(CreateRole::PATH, large.clone(), &[]).await.unwrap().is(code::RESOURCE_EXHAUSTED));
+    let again = Raw::with(cluster.address(), eve.chain()).await;
+    let mut answer = again.send(CreateRole::PATH, large.clone(), &[]).await.unwrap();
+    for _ in 0..50 {
+        if !answer.is(code::RESOURCE_EXHAUSTED) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        answer = again.send(CreateRole::PATH, large.clone(), &[]).await.unwrap();
+    }
+    assert!(!answer.is(code::RESOURCE_EXHAUSTED), "{answer:?}");
+    cluster.stop().await;
 }
