@@ -16,7 +16,11 @@ macro_rules! redacted {
 }
 
 redacted! {
+    proto::CreateAppSessionResponse { session }
+    proto::DeleteAppSessionRequest {}
     proto::GenerateAppTokenResponse {}
+    proto::GetAppSessionRequest {}
+    proto::GetAppSessionResponse { session }
     proto::GetResetPasswordTokenRequest {}
     proto::RegisterUsingAzureMethodRequest { register_using_token_request }
     proto::RegisterUsingBoundKeypairInitialRequest { join_request }
@@ -27,7 +31,12 @@ redacted! {
     join::v1::BoundKeypairInit { client_params }
     join::v1::ClientInit { join_method, system_role, forwarded_by_proxy, proxy_supplied_parameters }
     join::v1::OidcInit { client_params }
+    tessera::v1::AppAssertionRequest { app_name }
+    tessera::v1::AppAssertionResponse { expires }
+    tessera::v1::AppSession { sid, user, app_name, public_addr, not_after }
+    tessera::v1::AppSessionLiveRequest {}
     tessera::v1::ExportedKey { r#use }
+    tessera::v1::FetchAppSessionRequest {}
     types::DeviceWebToken { id }
     types::JwtKeyPair { private_key_type }
     types::LocalAuthSecrets {}
@@ -43,6 +52,7 @@ redacted! {
     types::UserTokenSpecV3 { user, usage, created }
     types::UserTokenV3 { kind, sub_kind, version, spec }
     types::WebSessionSpecV2 { user, expires, login_time }
+    types::WebSessionV2 { kind, sub_kind, version, spec }
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ pub(crate) const LATER: &[&str] = &[
     authorities::RotateCertAuthority::PATH,
     authorities::RotateExternalCertAuthority::PATH,
     auth::GenerateHostCerts::PATH,
+    own::app_sessions::Fetch::PATH,
+    own::app_sessions::Live::PATH,
+    own::app_sessions::Assertion::PATH,
+    own::presence::UpsertProxy::PATH,
+    own::presence::ListProxies::PATH,
 ];
 
 /// Calls that only a bot makes; the flows of bots make them.
@@ -493,6 +498,11 @@ fn certificates() -> Vec<Call> {
 fn later() -> Vec<Call> {
     vec![
         change::<auth::GenerateHostCerts>("", Default::default()),
+        change::<own::app_sessions::Fetch>("", Default::default()),
+        change::<own::app_sessions::Live>("", Default::default()),
+        change::<own::app_sessions::Assertion>("", Default::default()),
+        change::<own::presence::UpsertProxy>("", Default::default()),
+        change::<own::presence::ListProxies>("", Default::default()),
         change::<auth::CreateAppSession>("", Default::default()),
         change::<auth::GetAppSession>("", Default::default()),
         change::<auth::ListAppSessions>("", Default::default()),

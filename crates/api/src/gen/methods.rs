@@ -1374,6 +1374,47 @@ pub mod tessera {
             }
         }
 
+        /// Calls under `app_sessions`.
+        pub mod app_sessions {
+            use crate::methods::{Method, Streaming};
+
+            /// `/tessera.v1.AppSessions/Fetch`
+            #[derive(Clone, Copy, Debug)]
+            pub enum Fetch {}
+            impl Method for Fetch {
+                type Request = crate::r#gen::tessera::v1::FetchAppSessionRequest;
+                type Response = crate::r#gen::tessera::v1::AppSession;
+                const SERVICE: &'static str = "tessera.v1.AppSessions";
+                const NAME: &'static str = "Fetch";
+                const PATH: &'static str = "/tessera.v1.AppSessions/Fetch";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.AppSessions/Live`
+            #[derive(Clone, Copy, Debug)]
+            pub enum Live {}
+            impl Method for Live {
+                type Request = crate::r#gen::tessera::v1::AppSessionLiveRequest;
+                type Response = crate::r#gen::tessera::v1::AppSessionLiveResponse;
+                const SERVICE: &'static str = "tessera.v1.AppSessions";
+                const NAME: &'static str = "Live";
+                const PATH: &'static str = "/tessera.v1.AppSessions/Live";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.AppSessions/Assertion`
+            #[derive(Clone, Copy, Debug)]
+            pub enum Assertion {}
+            impl Method for Assertion {
+                type Request = crate::r#gen::tessera::v1::AppAssertionRequest;
+                type Response = crate::r#gen::tessera::v1::AppAssertionResponse;
+                const SERVICE: &'static str = "tessera.v1.AppSessions";
+                const NAME: &'static str = "Assertion";
+                const PATH: &'static str = "/tessera.v1.AppSessions/Assertion";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+        }
+
         /// Calls under `audit_service`.
         pub mod audit_service {
             use crate::methods::{Method, Streaming};
@@ -1450,6 +1491,35 @@ pub mod tessera {
                 const SERVICE: &'static str = "tessera.v1.KeysService";
                 const NAME: &'static str = "ExportKeys";
                 const PATH: &'static str = "/tessera.v1.KeysService/ExportKeys";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+        }
+
+        /// Calls under `presence`.
+        pub mod presence {
+            use crate::methods::{Method, Streaming};
+
+            /// `/tessera.v1.Presence/UpsertProxy`
+            #[derive(Clone, Copy, Debug)]
+            pub enum UpsertProxy {}
+            impl Method for UpsertProxy {
+                type Request = crate::r#gen::tessera::v1::UpsertProxyRequest;
+                type Response = crate::r#gen::tessera::v1::UpsertProxyResponse;
+                const SERVICE: &'static str = "tessera.v1.Presence";
+                const NAME: &'static str = "UpsertProxy";
+                const PATH: &'static str = "/tessera.v1.Presence/UpsertProxy";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.Presence/ListProxies`
+            #[derive(Clone, Copy, Debug)]
+            pub enum ListProxies {}
+            impl Method for ListProxies {
+                type Request = crate::r#gen::tessera::v1::ListProxiesRequest;
+                type Response = crate::r#gen::tessera::v1::ListProxiesResponse;
+                const SERVICE: &'static str = "tessera.v1.Presence";
+                const NAME: &'static str = "ListProxies";
+                const PATH: &'static str = "/tessera.v1.Presence/ListProxies";
                 const STREAMING: Streaming = Streaming::Unary;
             }
         }
@@ -1580,10 +1650,15 @@ pub const ALL: &[Description] = &[
     Description::of::<teleport::users::v1::users_service::UpsertUser>(),
     Description::of::<teleport::users::v1::users_service::DeleteUser>(),
     Description::of::<tessera::v1::access_service::Explain>(),
+    Description::of::<tessera::v1::app_sessions::Fetch>(),
+    Description::of::<tessera::v1::app_sessions::Live>(),
+    Description::of::<tessera::v1::app_sessions::Assertion>(),
     Description::of::<tessera::v1::audit_service::Verify>(),
     Description::of::<tessera::v1::audit_service::ExportChain>(),
     Description::of::<tessera::v1::cluster_service::Status>(),
     Description::of::<tessera::v1::crl_service::Export>(),
     Description::of::<tessera::v1::keys_service::ExportKeys>(),
+    Description::of::<tessera::v1::presence::UpsertProxy>(),
+    Description::of::<tessera::v1::presence::ListProxies>(),
     Description::of::<tessera::v1::renewal_service::Renew>(),
 ];

@@ -966,21 +966,25 @@ pub struct GenerateAppTokenResponse {
     pub token: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct GetAppSessionRequest {
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct DeleteAppSessionRequest {
     #[prost(string, tag = "1")]
     pub session_id: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct GetAppSessionResponse {
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<super::types::WebSessionV2>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CreateAppSessionResponse {
     #[prost(message, optional, tag = "1")]
     pub session: ::core::option::Option<super::types::WebSessionV2>,

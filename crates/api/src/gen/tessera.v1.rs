@@ -54,6 +54,78 @@ pub struct ExplainStep {
     pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct FetchAppSessionRequest {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AppSession {
+    #[prost(string, tag = "1")]
+    pub sid: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub app_name: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub public_addr: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub cluster_name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub target_port: u32,
+    #[prost(message, optional, tag = "7")]
+    pub not_after: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(bytes = "vec", tag = "10")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "11")]
+    pub private_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(oneof = "app_session::Holder", tags = "8, 9")]
+    pub holder: ::core::option::Option<app_session::Holder>,
+}
+/// Nested message and enum types in `AppSession`.
+pub mod app_session {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Holder {
+        #[prost(bytes, tag = "8")]
+        ClientKey(::prost::alloc::vec::Vec<u8>),
+        #[prost(bytes, tag = "9")]
+        BearerHash(::prost::alloc::vec::Vec<u8>),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AppSessionLiveRequest {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AppSessionLiveResponse {
+    #[prost(bool, tag = "1")]
+    pub live: bool,
+    #[prost(message, optional, tag = "2")]
+    pub not_after: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint32, tag = "3")]
+    pub target_port: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AppAssertionRequest {
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub app_name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AppAssertionResponse {
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub expires: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VerifyRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
@@ -212,6 +284,40 @@ pub struct ExportedKey {
     pub public: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
     pub private_key: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProxyServer {
+    #[prost(string, tag = "1")]
+    pub host_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub hostname: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub public_addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub tunnel_addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "6")]
+    pub peer_addr: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub expires: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpsertProxyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub proxy: ::core::option::Option<ProxyServer>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpsertProxyResponse {
+    #[prost(message, optional, tag = "1")]
+    pub expires: ::core::option::Option<::prost_types::Timestamp>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProxiesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProxiesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub proxies: ::prost::alloc::vec::Vec<ProxyServer>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refusal {

@@ -1541,6 +1541,7 @@ pub struct WebSessionSpecV2 {
     pub tls_priv: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct WebSessionV2 {
     #[prost(string, tag = "1")]
     pub kind: ::prost::alloc::string::String,

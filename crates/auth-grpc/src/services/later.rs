@@ -10,6 +10,10 @@ use api::methods::{
         },
     },
     teleport::join::v1::join_service::Join,
+    tessera::v1::{
+        app_sessions::{Assertion, Fetch, Live},
+        presence::{ListProxies, UpsertProxy},
+    },
 };
 use auth::Operation;
 use domain::Error;
@@ -27,7 +31,18 @@ pub(crate) fn rows() -> Vec<Row> {
         join::<RegisterUsingOracleMethod>(),
         join::<RegisterUsingBoundKeypairMethod>(),
         join::<Join>(),
+        soon::<Fetch>(Operation::ReadApps),
+        soon::<Live>(Operation::ReadApps),
+        soon::<Assertion>(Operation::ReadApps),
+        soon::<UpsertProxy>(Operation::ReadApps),
+        soon::<ListProxies>(Operation::ReadApps),
     ]
+}
+
+fn soon<M: Method>(operation: Operation) -> Row {
+    unary::<M, _, _>(Who::Authenticated, operation, |_, _| async {
+        Err::<M::Response, _>(Error::unsupported(format!("{}/{} is not supported yet", M::SERVICE, M::NAME)))
+    })
 }
 
 /// A way of joining with a dialogue. Strangers may ask, as they may for the one that exists.
