@@ -54,7 +54,7 @@ enum Run {
     /// The server died at this write, and everything was well afterwards.
     Died(String),
     /// There was no such write in this step.
-    Survived(Snapshot),
+    Survived(Box<Snapshot>),
 }
 
 async fn run(mut at: Snapshot, step: Step, death: Death) -> Run {
@@ -71,7 +71,7 @@ async fn run(mut at: Snapshot, step: Step, death: Death) -> Run {
         if child.is_alive().await {
             done.unwrap_or_else(|error| panic!("{step:?}: {error:?}"));
             child.end().await;
-            return Run::Survived(at);
+            return Run::Survived(Box::new(at));
         }
     }
     let write = child.last_words().await;
@@ -106,7 +106,7 @@ async fn a_server_killed_around_any_durable_write_loses_nothing() {
                 tokio::spawn(run(at.copy(), step, death(Moment::After))),
             );
             match (before.unwrap(), after.unwrap()) {
-                (Run::Survived(next), _) => break next,
+                (Run::Survived(next), _) => break *next,
                 (Run::Died(write), _) => died.entry(format!("{step:?}")).or_default().push(write),
             }
             number += 1;

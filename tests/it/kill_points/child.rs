@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    io::Write as _,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
@@ -234,7 +235,8 @@ impl Witness for Killer {
 }
 
 fn say(line: &str) {
-    println!("{MARK}{line}");
+    let mut output = std::io::stdout();
+    writeln!(output, "{MARK}{line}").and_then(|()| output.flush()).unwrap();
 }
 
 /// The child from inside.

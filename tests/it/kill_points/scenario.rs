@@ -169,12 +169,11 @@ impl World {
     /// What is decided before the step, so that it is the same each time.
     pub(super) fn prepare(&mut self) {
         self.next_key = people::key();
-        self.now = self.now
-            + match self.done.last() {
-                Some(Step::TimePasses) => LIFE + Duration::from_secs(60),
-                Some(Step::Sweep) => Duration::from_secs(20 * 60),
-                _ => Duration::from_secs(1),
-            };
+        self.now += match self.done.last() {
+            Some(Step::TimePasses) => LIFE + Duration::from_secs(60),
+            Some(Step::Sweep) => Duration::from_secs(20 * 60),
+            _ => Duration::from_secs(1),
+        };
     }
 
     fn has(&self, step: Step) -> bool {
@@ -309,12 +308,12 @@ impl Door {
 
     async fn admin(&self) -> Result<Client, Error> {
         let socket = format!("unix://{}", self.socket.display());
-        Ok(Client::connect(client::Config::new([socket], Credentials::none(), real(), Random::system())).await?)
+        Client::connect(client::Config::new([socket], Credentials::none(), real(), Random::system())).await
     }
 
     async fn client(&self, credentials: Credentials) -> Result<Client, Error> {
         let config = client::Config::new([self.address.to_string()], credentials, real(), Random::system());
-        Ok(Client::connect(config.with_trust(Trust::Authorities(self.authorities.clone()))).await?)
+        Client::connect(config.with_trust(Trust::Authorities(self.authorities.clone()))).await
     }
 
     async fn role(&self) -> Result<(), Error> {
