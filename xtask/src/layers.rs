@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 /// Edges inside one layer that the design allows.
-const SIDEWAYS: [(&str, &str); 22] = [
+const SIDEWAYS: [(&str, &str); 24] = [
     ("crypto", "clock"),
     ("telemetry", "clock"),
     ("service", "telemetry"),
@@ -29,6 +29,8 @@ const SIDEWAYS: [(&str, &str); 22] = [
     ("cli", "daemon"),
     ("proxy", "client"),
     ("agent", "client"),
+    ("agent-app", "agent"),
+    ("agent-app", "client"),
 ];
 
 /// What only the composition root may name.

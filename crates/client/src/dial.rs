@@ -1,6 +1,6 @@
 //! TCP and TLS: from an address to an authenticated byte stream.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use crypto::tls::{self, ClientOptions};
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Config, ConnectError, SERVER_NAME, Trust, error::chain, proxies};
+use crate::{Config, ConnectError, Proxies, SERVER_NAME, Trust, error::chain, proxies};
 
 /// Builds the TLS half of a client, once for each [`crate::Client`].
 pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectError> {
@@ -49,16 +49,9 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
         if let Some(path) = address.strip_prefix(UNIX) {
             return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>);
         }
-        let place = host_and_port(address);
-        let tcp = match config.proxies.on_the_way_to(&place) {
-            Some(proxy) => proxies::tunnel(proxy, &place).await?,
-            None => TcpStream::connect(place).await?,
-        };
-        tcp.set_nodelay(true)?;
-        let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
-        socket2::SockRef::from(&tcp).set_tcp_keepalive(&keep_alive)?;
+        let tcp = tcp(&host_and_port(address), &config.proxies, Duration::from_secs(60)).await?;
         let tls = TlsConnector::from(Arc::clone(tls)).connect(server_name(), tcp).await?;
-        Ok::<_, std::io::Error>(Box::new(tls) as Box<dyn Io>)
+        Ok::<_, io::Error>(Box::new(tls) as Box<dyn Io>)
     };
     match config.clock.timeout(limit, attempt).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -71,6 +64,20 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
             },
         }),
     }
+}
+
+/// A TCP connection to `host:port`, through the proxies on the way out of this network.
+///
+/// # Errors
+/// Nobody answers, or a proxy refuses.
+pub async fn tcp(place: &str, proxies: &Proxies, keep_alive: Duration) -> io::Result<TcpStream> {
+    let tcp = match proxies.on_the_way_to(place) {
+        Some(proxy) => proxies::tunnel(proxy, place).await?,
+        None => TcpStream::connect(place).await?,
+    };
+    tcp.set_nodelay(true)?;
+    socket2::SockRef::from(&tcp).set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(keep_alive))?;
+    Ok(tcp)
 }
 
 /// The name that the server's certificate must carry.

@@ -19,6 +19,7 @@ pub use crate::{
     call::{Client, Streaming},
     config::{Config, Timeouts, Trust},
     credentials::{Credentials, CredentialsError, IdentityFile},
+    dial::tcp,
     error::ConnectError,
     first_connect::fetch_authorities,
     proxies::{Proxies, ProxyError},

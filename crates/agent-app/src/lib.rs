@@ -1,0 +1,1 @@
+//! Applications behind an agent: who may reach them, and what goes to them and comes back.

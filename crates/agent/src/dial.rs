@@ -1,0 +1,43 @@
+//! Makes the connection that a link to a proxy runs over.
+
+use std::{io, time::Duration};
+
+use async_trait::async_trait;
+use crypto::tls::{self, ClientOptions, Trust};
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+use tunnel::{Io, agent::Dial};
+
+use crate::Host;
+
+/// Tells the proxy's port what the connection is for.
+const ALPN: &[u8] = b"tessera-tunnel";
+
+/// The name that only certificates of proxies carry: another host of the cluster cannot pose as one.
+const NAME: &str = "proxy.teleport.cluster.local";
+
+/// When the operating system asks whether a silent peer is still there; the link has its own, quicker question.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Dials with the present identity of the host.
+pub(crate) struct Dialler(pub(crate) Host);
+
+#[async_trait]
+impl Dial for Dialler {
+    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>> {
+        let identity = self.0.identity();
+        let options = ClientOptions {
+            trust: Trust::Roots(identity.authorities().to_vec()),
+            certificate: Some(identity.chain().map_err(io::Error::other)?),
+            alpn: vec![ALPN.to_vec()],
+        };
+        let config = tls::client_config(options, &self.0.config().clock).map_err(io::Error::other)?;
+        let tcp = client::tcp(address, &self.0.config().out, TCP_KEEP_ALIVE).await?;
+        let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
+        let stream = TlsConnector::from(config).connect(name, tcp).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            return Err(io::Error::other(format!("{address} does not speak the tunnel's protocol; is it a proxy?")));
+        }
+        Ok(Box::new(stream))
+    }
+}

@@ -1,0 +1,52 @@
+//! Says at intervals, and when something changed, what is served here.
+
+use std::{sync::Arc, time::Duration};
+
+use client::Backoff;
+use service::Stop;
+use tokio::sync::watch;
+
+use crate::{Host, Service};
+
+/// How often, less up to a tenth of it. What was announced lives for several of these (see the services), so one that
+/// is lost does no harm.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// How long taking it back may take: the host is stopping and others wait.
+const WITHDRAW_WITHIN: Duration = Duration::from_secs(5);
+
+/// Announces one service until `stop`, then takes it back.
+pub(crate) async fn run(host: Host, service: Arc<dyn Service>, mut proxies: watch::Receiver<Vec<String>>, stop: Stop) {
+    let clock = &host.config().clock;
+    let random = &host.config().random;
+    let mut changed = service.changed();
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+    while !stop.is_requested() {
+        let through = proxies.borrow_and_update().clone();
+        changed.mark_unchanged();
+        // What no proxy leads to is not announced: it would only be found to be missing.
+        let pause = if through.is_empty() {
+            EVERY
+        } else {
+            match service.announce(&through).await {
+                Ok(()) => {
+                    backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+                    EVERY - EVERY.mul_f64(f64::from(random.below(100)) / 1000.0)
+                }
+                Err(error) => {
+                    tracing::warn!(service = service.name(), %error, "cannot announce what is served here; trying again");
+                    backoff.wait(random)
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.requested() => break,
+            Ok(()) = proxies.changed() => {}
+            Ok(()) = changed.changed() => {}
+            () = clock.sleep(pause) => {}
+        }
+    }
+    if clock.timeout(WITHDRAW_WITHIN, service.withdraw()).await.is_err() {
+        tracing::warn!(service = service.name(), "could not take back what was announced; it ends by itself");
+    }
+}
