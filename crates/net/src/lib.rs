@@ -9,6 +9,7 @@
 pub mod acceptor;
 pub mod fair;
 pub mod gate;
+pub mod hello;
 pub mod listener;
 pub mod prefixed;
 pub mod proxy_protocol;

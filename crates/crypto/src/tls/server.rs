@@ -21,6 +21,9 @@ pub enum ClientAuth {
     /// Asks. A client without a certificate is let in as anonymous; one whose certificate is malformed, foreign or
     /// expired is refused in the handshake.
     Optional(Arc<TrustedClients>),
+    /// Asks, and takes any certificate whose key the client proves to hold. Who issued it and until when it is good, the
+    /// caller must check, on each request: for a surface that answers a bad certificate with a page, not with an alert.
+    DangerUnverified,
 }
 
 /// A server's TLS configuration: TLS 1.2 and 1.3, these ALPN values (in order of preference), no resumption.
@@ -38,6 +41,7 @@ pub fn server_config(
     let builder = match client_auth {
         ClientAuth::None => builder.with_no_client_auth(),
         ClientAuth::Optional(trusted) => builder.with_client_cert_verifier(trusted),
+        ClientAuth::DangerUnverified => builder.with_client_cert_verifier(Arc::new(Unverified)),
     };
     let mut config = builder.with_cert_resolver(certificate);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
@@ -108,6 +112,51 @@ impl ClientCertVerifier for TrustedClients {
         // What our own reader cannot read, no later check could judge.
         Certificate::from_der(end_entity).map_err(|_| CertificateError::BadEncoding)?;
         self.current().ok_or(CertificateError::UnknownIssuer)?.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        proof::tls12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        proof::tls13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        proof::schemes()
+    }
+}
+
+/// Takes any certificate whose key is proved.
+#[derive(Debug)]
+struct Unverified;
+
+impl ClientCertVerifier for Unverified {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
