@@ -275,6 +275,11 @@ fn users(stage: &Stage) -> Vec<Call> {
         one::<people_calls::GetUser>(Nobody::Denied, "kept", get),
         one::<people_calls::GetUser>(Nobody::Denied, "kept", secrets),
         read::<people_calls::ListUsers>(Nobody::Denied, users::ListUsersRequest::default()),
+        read::<auth::GetInventoryStatus>(Nobody::Denied, proto::InventoryStatusRequest { connected: true }),
+        read::<auth::GetResetPasswordToken>(
+            Nobody::Hidden,
+            proto::GetResetPasswordTokenRequest { token_id: "0123456789abcdef0123456789abcdef".into() },
+        ),
         change::<auth::CreateResetPasswordToken>(
             "reset_password_token.create",
             proto::CreateResetPasswordTokenRequest {
