@@ -5,7 +5,7 @@ use std::time::Duration;
 use clock::Clock;
 use crypto::{Random, x509::Certificate};
 
-use crate::{Credentials, Proxies, SERVER_NAME};
+use crate::{Credentials, Proxies};
 
 /// Everything that [`crate::Client::connect`] needs.
 #[derive(Clone)]
@@ -16,7 +16,8 @@ pub struct Config {
     pub credentials: Credentials,
     /// What makes us believe the server.
     pub trust: Trust,
-    /// The cluster's name, when known: offered as ALPN `teleport-auth@…`, so that a proxy forwards the bytes unread.
+    /// The cluster's name, when known: offered as ALPN `teleport-auth@…`, so that a proxy forwards the bytes unread. The
+    /// credentials know it; whoever has none asks the proxy ([`crate::Web::find`]).
     pub cluster: Option<String>,
     /// Proxies on the way out of this network.
     pub proxies: Proxies,
@@ -38,9 +39,9 @@ impl Config {
     ) -> Self {
         Self {
             addresses: addresses.into_iter().map(Into::into).collect(),
+            cluster: credentials.cluster(),
             credentials,
             trust: Trust::Credentials,
-            cluster: None,
             proxies: Proxies::default(),
             timeouts: Timeouts::default(),
             clock,
@@ -64,13 +65,9 @@ impl Config {
 
     /// The ALPN values that we offer, in order.
     pub(crate) fn alpn(&self) -> Vec<Vec<u8>> {
-        let auth = self.cluster.as_ref().map(|cluster| format!("teleport-auth@{}.{SERVER_NAME}", hex(cluster)));
-        auth.map(String::into_bytes).into_iter().chain([b"h2".to_vec()]).collect()
+        let auth = self.cluster.as_deref().map(crypto::tls::auth_alpn);
+        auth.into_iter().chain([crypto::tls::ALPN_H2.to_vec()]).collect()
     }
-}
-
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What makes us believe that the other end is our cluster.

@@ -88,15 +88,20 @@ pub(crate) fn server_name() -> ServerName<'static> {
 
 /// Official tools tolerate a scheme before the address; the default port is the auth service's.
 pub(crate) fn host_and_port(address: &str) -> String {
+    with_port(address, AUTH_PORT)
+}
+
+/// `host:port` of an address as people write it.
+pub(crate) fn with_port(address: &str, port: u16) -> String {
     let bare = ["tcp://", "https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
     let bare = bare.unwrap_or(address).trim_end_matches('/');
     let has_port = bare
         .rsplit_once(':')
-        .is_some_and(|(host, port)| port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')));
+        .is_some_and(|(host, number)| number.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']')));
     match (has_port, bare.contains(':') && !bare.starts_with('[')) {
         (true, _) => bare.to_owned(),
-        (false, true) => format!("[{bare}]:{AUTH_PORT}"),
-        (false, false) => format!("{bare}:{AUTH_PORT}"),
+        (false, true) => format!("[{bare}]:{port}"),
+        (false, false) => format!("{bare}:{port}"),
     }
 }
 

@@ -14,6 +14,7 @@ mod proxies;
 mod retry;
 mod skew;
 mod watch;
+mod web;
 
 pub use crate::{
     call::{Client, Streaming},
@@ -26,6 +27,7 @@ pub use crate::{
     retry::Backoff,
     skew::Skew,
     watch::{Watch, WatchKind},
+    web::{Find, Web},
 };
 
 /// The name every auth server's certificate carries, whatever address it is dialled at.

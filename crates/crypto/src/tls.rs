@@ -77,6 +77,11 @@ fn root_store(roots: &[Certificate]) -> Result<RootCertStore, Error> {
     Ok(store)
 }
 
+/// Whether a certificate can serve as a root. For lists that others keep, where one odd entry must not cost the rest.
+pub fn can_be_root(certificate: &Certificate) -> bool {
+    root_store(std::slice::from_ref(certificate)).is_ok()
+}
+
 /// Lets the verifiers ask the injected clock.
 struct ClockTime(Clock);
 

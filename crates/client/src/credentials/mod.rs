@@ -11,6 +11,7 @@ use std::{
 
 use clock::Timestamp;
 use crypto::{KeyPair, tls::CertificateChain, x509::Certificate};
+use domain::identity::Identity;
 
 pub use identity_file::IdentityFile;
 
@@ -141,14 +142,32 @@ impl Credentials {
         &self.authorities
     }
 
+    /// The cluster that issued the client certificate.
+    pub fn cluster(&self) -> Option<String> {
+        let says = Identity::from_subject(self.certificate()?.subject()).ok()?;
+        Some(says.teleport_cluster).filter(|cluster| !cluster.is_empty())
+    }
+
     /// When the client certificate ends.
     pub fn expires(&self) -> Option<Timestamp> {
         self.certificate().map(|certificate| certificate.not_after())
     }
 
-    pub(crate) fn chain(&self) -> Option<CertificateChain> {
+    /// The client certificate with its key, for a TLS configuration.
+    pub fn chain(&self) -> Option<CertificateChain> {
         self.identity.as_ref().map(|identity| identity.chain.clone())
     }
+}
+
+/// The authorities that this system trusts for public web servers; `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
+/// What cannot be read is left out: systems carry certificates that no verifier takes.
+pub fn system_authorities() -> Vec<Certificate> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        tracing::warn!(errors = ?found.errors, "this system has no list of trusted authorities");
+    }
+    let parsed = found.certs.iter().filter_map(|der| Certificate::from_der(der).ok());
+    parsed.filter(crypto::tls::can_be_root).collect()
 }
 
 fn certificates(what: &'static str, text: &str) -> Result<Vec<Certificate>, CredentialsError> {

@@ -1,0 +1,192 @@
+//! A proxy's web address: what it says about its cluster to anybody who asks, and TLS connections to it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use clock::Clock;
+use crypto::{tls, x509::Certificate};
+use domain::{
+    Error,
+    error::{Kind, Reason},
+};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, pki_types::ServerName};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{ConnectError, Proxies, dial};
+
+/// Where proxies listen unless told otherwise.
+const WEB_PORT: u16 = 443;
+
+/// How long one question may take, with its connection.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Between two probes on a quiet connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// More than any answer has: a few authorities, or the description of a cluster.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// A proxy, by its web address.
+#[derive(Debug, Clone)]
+pub struct Web {
+    address: String,
+    proxies: Proxies,
+    clock: Clock,
+}
+
+/// What a proxy says about its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Find {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where the proxy is reached from outside, when it says.
+    pub public_address: Option<String>,
+}
+
+impl Web {
+    /// A proxy at `host:port`, as people write it.
+    pub fn new(address: &str, proxies: Proxies, clock: Clock) -> Self {
+        Self { address: Self::address_of(address), proxies, clock }
+    }
+
+    /// `host:port` of a proxy's address as people write it; 443 is the default port.
+    pub fn address_of(address: &str) -> String {
+        dial::with_port(address, WEB_PORT)
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The host alone.
+    pub fn host(&self) -> &str {
+        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// Asks what the cluster is. With [`tls::Trust::DangerAnyServer`] the answer is a rumour, good enough when what is
+    /// done with it verifies the cluster by itself.
+    ///
+    /// # Errors
+    /// Unavailable when nobody answers, denied when the proxy is not trusted.
+    pub async fn find(&self, trust: tls::Trust) -> Result<Find, Error> {
+        let body = self.get("/webapi/find", trust).await?;
+        let garbled = || Error::unavailable(format!("what answers at {} is no proxy of a cluster", self.address));
+        let json: Value = serde_json::from_slice(&body).map_err(|_| garbled())?;
+        let text = |path: &str| json.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let cluster = text("/cluster_name").ok_or_else(garbled)?.to_owned();
+        Ok(Find { cluster, public_address: text("/proxy/ssh/public_addr").map(Self::address_of) })
+    }
+
+    /// Asks for the authorities of the cluster's servers.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn host_authorities(&self, trust: tls::Trust) -> Result<Vec<Certificate>, Error> {
+        let body = self.get("/webapi/auth/export?type=tls-host", trust).await?;
+        let found = Certificate::many_from_pem(&String::from_utf8_lossy(&body)).unwrap_or_default();
+        if found.is_empty() {
+            return Err(Error::unavailable(format!("the proxy at {} shows no authority of its cluster", self.address)));
+        }
+        Ok(found)
+    }
+
+    /// A TLS connection for `name`, which the proxy's certificate must carry.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub async fn connect(&self, name: &str, tls: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, Error> {
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| Error::invalid(format!("{name:?} is no name of a server")))?;
+        let attempt = async {
+            let tcp = dial::tcp(&self.address, &self.proxies, KEEP_ALIVE).await?;
+            TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await
+        };
+        match self.clock.timeout(DEADLINE, attempt).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(self.explain(ConnectError::from_io(&self.address, &error))),
+            Err(_) => {
+                let seconds = DEADLINE.as_secs();
+                Err(Error::unavailable(format!("the proxy at {} did not answer within {seconds} s", self.address)))
+            }
+        }
+    }
+
+    async fn get(&self, path: &str, trust: tls::Trust) -> Result<Bytes, Error> {
+        let options = tls::ClientOptions { trust, certificate: None, alpn: vec![b"http/1.1".to_vec()] };
+        let tls = tls::client_config(options, &self.clock).map_err(|error| Error::invalid(error.to_string()))?;
+        let stream = self.connect(self.host(), &tls).await?;
+        let broken = |error: &dyn std::error::Error| {
+            Error::unavailable(format!("the proxy at {} did not answer {path}: {error}", self.address))
+        };
+        let exchange = async {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+            let request = Request::get(path)
+                .header(header::HOST, &self.address)
+                .header(header::USER_AGENT, concat!("tessera/", env!("CARGO_PKG_VERSION")))
+                .body(Empty::<Bytes>::new())
+                .map_err(|error| broken(&error))?;
+            let answer = async {
+                let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
+                if answer.status() != StatusCode::OK {
+                    let (address, status) = (&self.address, answer.status());
+                    return Err(Error::unavailable(format!("the proxy at {address} answers {path} with {status}")));
+                }
+                let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+                Ok(body.map_err(|error| broken(error.as_ref()))?.to_bytes())
+            };
+            tokio::pin!(answer);
+            tokio::select! {
+                body = &mut answer => body,
+                ended = connection => match ended {
+                    Ok(()) => answer.await,
+                    Err(error) => Err(broken(&error)),
+                },
+            }
+        };
+        self.clock.timeout(DEADLINE, exchange).await.unwrap_or_else(|_| {
+            Err(Error::unavailable(format!("the proxy at {} did not answer {path} in time", self.address)))
+        })
+    }
+
+    fn explain(&self, error: ConnectError) -> Error {
+        let address = &self.address;
+        match error {
+            ConnectError::Unreachable { reason, .. } => {
+                Error::unavailable(format!("cannot reach the proxy at {address}: {reason}"))
+            }
+            ConnectError::Untrusted { reason, .. } => {
+                let message = format!(
+                    "the proxy at {address} is not trusted: {reason}. Its web certificate must come from an authority of \
+                     this system (SSL_CERT_FILE names another list) or of the cluster"
+                );
+                Error::new(Kind::Denied, message).because(Reason::UntrustedServer)
+            }
+            other => other.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_named_as_people_write_it() {
+        for (given, address, host) in [
+            ("example.com", "example.com:443", "example.com"),
+            ("https://example.com:3080/", "example.com:3080", "example.com"),
+            ("[::1]:3080", "[::1]:3080", "::1"),
+        ] {
+            let web = Web::new(given, Proxies::default(), Clock::system());
+            assert_eq!((web.address(), web.host()), (address, host), "{given}");
+        }
+    }
+}
