@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 /// Edges inside one layer that the design allows.
-const SIDEWAYS: [(&str, &str); 24] = [
+const SIDEWAYS: [(&str, &str); 26] = [
     ("crypto", "clock"),
     ("telemetry", "clock"),
     ("service", "telemetry"),
@@ -25,6 +25,8 @@ const SIDEWAYS: [(&str, &str); 24] = [
     ("store", "audit"),
     ("auth", "join"),
     ("bot", "client"),
+    ("bot", "app-access"),
+    ("app-access", "client"),
     ("daemon", "cli"),
     ("cli", "daemon"),
     ("proxy", "client"),

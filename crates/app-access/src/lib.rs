@@ -1,0 +1,21 @@
+//! How a program on this machine reaches applications of the cluster.
+//!
+//! [`lookup`] finds an application, a [`Keyring`] holds certificates that lead to applications, and [`serve`] listens
+//! here: a [`Door::Tunnel`] leads to one application, a [`Door::Proxy`] to the one that each request names. Whoever
+//! reaches the listener acts as the holder of the certificates.
+//!
+//! It must never know where certificates come from, nor keep a private key longer than the TLS configuration it is in.
+
+mod access;
+mod connector;
+mod forward;
+mod headers;
+mod keyring;
+mod listener;
+pub mod lookup;
+mod serve;
+
+pub use access::{Access, Lead};
+pub use keyring::{Cached, Issue, Keyring};
+pub use listener::Listener;
+pub use serve::{Door, serve};
