@@ -1,15 +1,41 @@
 //! A proxy as a whole: what it is made of, and its loop.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use client::Client;
 use clock::Clock;
 use crypto::Random;
-use net::Listener;
+use net::{Gate, Listener};
 use service::Stop;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tunnel::{Peer, Switchboard};
 
-use crate::{Config, Identity, Sessions, WebCertificate};
+use crate::{
+    Config, Identity, Metrics, Sessions, WebCertificate,
+    applications::pool::Pool,
+    door::{self, Door},
+    feed,
+    names::Names,
+    peers::Peers,
+    sessions::SessionCache,
+    tasks::Tasks,
+    tls::Tls,
+    view::View,
+};
+
+/// The pause after a failed accept: descriptors or memory are short, and a tight loop would not find any.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a silent or slow connection is let be while others wait and its address holds the most places.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a proxy needs from its surroundings.
 pub struct Ports {
@@ -23,6 +49,8 @@ pub struct Ports {
     pub clock: Clock,
     /// Randomness.
     pub random: Random,
+    /// What is counted; registered by whoever made it.
+    pub metrics: Metrics,
 }
 
 /// The ports of a proxy. One carries everything; further ones where separate ports are configured.
@@ -37,6 +65,18 @@ pub struct Proxy {
     pub(crate) ports: Ports,
     pub(crate) identity: ArcSwap<Identity>,
     pub(crate) client: ArcSwap<Client>,
+    pub(crate) tls: Tls,
+    pub(crate) auth_alpn: Vec<u8>,
+    pub(crate) door: Door,
+    pub(crate) view: View,
+    pub(crate) switchboard: Switchboard,
+    pub(crate) peers: Peers,
+    pub(crate) known_peers: watch::Sender<Vec<Peer>>,
+    pub(crate) sessions: SessionCache,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Metrics,
+    turn: AtomicUsize,
 }
 
 impl Proxy {
@@ -45,8 +85,28 @@ impl Proxy {
     /// # Errors
     /// An authority of `identity` cannot be one.
     pub fn new(config: Config, identity: Identity, ports: Ports) -> Result<Arc<Self>, crypto::tls::Error> {
-        let client = ArcSwap::from_pointee(ports.client.clone());
-        Ok(Arc::new(Self { config, ports, identity: ArcSwap::from_pointee(identity), client }))
+        let (clock, limits) = (ports.clock.clone(), config.limits);
+        let gate = |places| Gate::new(places, limits.waiting, PATIENCE, clock.clone());
+        let (known_peers, known) = watch::channel(Vec::new());
+        let incarnation = ports.random.hex(8);
+        Ok(Arc::new(Self {
+            tls: Tls::new(&identity, &ports.web, &clock)?,
+            auth_alpn: crypto::tls::auth_alpn(&config.cluster),
+            door: Door { silent: gate(limits.waiting), handshakes: gate(limits.handshakes) },
+            view: View::new(Names::new(&config.public_addresses)),
+            switchboard: Switchboard::new(config.host_id.clone(), incarnation, known.clone(), clock.clone()),
+            peers: Peers::new(known),
+            known_peers,
+            sessions: SessionCache::new(Arc::clone(&ports.sessions), clock.clone()),
+            pool: Pool::new(clock),
+            tasks: Tasks::default(),
+            metrics: ports.metrics.clone(),
+            turn: AtomicUsize::new(0),
+            client: ArcSwap::from_pointee(ports.client.clone()),
+            identity: ArcSwap::from_pointee(identity),
+            config,
+            ports,
+        }))
     }
 
     /// Another host certificate or other host authorities from now on, and a client that uses them. Connections that
@@ -55,16 +115,84 @@ impl Proxy {
     /// # Errors
     /// An authority cannot be one; nothing is changed then.
     pub fn replace(&self, identity: Identity, client: Client) -> Result<(), crypto::tls::Error> {
+        self.tls.replace(&identity)?;
         self.identity.store(Arc::new(identity));
         self.client.store(Arc::new(client));
         Ok(())
     }
 
+    /// How many agents are attached here.
+    pub fn agents(&self) -> usize {
+        self.switchboard.agents()
+    }
+
+    /// Whether the auth service has been heard: without its authorities nobody's certificate is good.
+    pub fn is_ready(&self) -> bool {
+        !self.view.authorities().user.is_empty()
+    }
+
+    /// Counts on, for taking turns.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Serves until `stop`; then closes the ports, tells agents to go elsewhere, and waits until what runs has come to
     /// its end or is cut off.
     pub async fn run(self: Arc<Self>, listeners: Listeners, stop: Stop) {
-        let Listeners { web } = listeners;
-        drop(web);
-        stop.requested().await;
+        let _cut_off = self.tasks.guard();
+        let mut accepting = JoinSet::new();
+        for listener in listeners.web {
+            accepting.spawn(accept(Arc::clone(&self), listener, stop.token().clone()));
+        }
+        let background = async {
+            tokio::join!(feed::run(&self), self.pool.sweep());
+        };
+        tokio::select! {
+            () = stop.requested() => {}
+            () = background => {}
+        }
+        while accepting.join_next().await.is_some() {}
+        self.pool.clear(None);
+        self.tasks.finished().await;
+    }
+}
+
+/// Accepts until `stop`, then waits for the connections that are there.
+async fn accept(proxy: Arc<Proxy>, listener: Listener, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => report(ended),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let (proxy, stop) = (Arc::clone(&proxy), stop.clone());
+                    connections.spawn(async move {
+                        proxy.metrics.open.inc();
+                        if let Err(error) = door::connection(Arc::clone(&proxy), stream, peer, stop).await {
+                            tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
+                        }
+                        proxy.metrics.open.dec();
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    proxy.ports.clock.sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+}
+
+/// A panic in one connection ends that connection; it is said aloud.
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "connection panicked");
     }
 }

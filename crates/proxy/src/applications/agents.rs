@@ -1,0 +1,130 @@
+//! A way to an agent that serves an application: through our own tunnels, or another proxy's; with TLS inside, so that
+//! the agent sees the session's own certificate and no proxy in between can read along.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use crypto::tls::{ClientOptions, Trust, client_config};
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tunnel::{Open, OpenError, Stream};
+
+use crate::{
+    Proxy,
+    router::{H2, HTTP_1_1, TCP},
+    sessions::Live,
+    view::Server,
+};
+
+/// The service of an agent that takes applications' streams.
+const SERVICE: &str = "app";
+
+/// How long the handshake with an agent may take: two round trips through the tunnel, and its look at the session.
+const HANDSHAKE_WITHIN: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// What a connection to an agent is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests, one after another.
+    Http,
+    /// Requests whose trailers matter, side by side.
+    Http2,
+    /// Bytes.
+    Tcp,
+}
+
+/// The TLS configurations of a session, by purpose.
+pub(crate) struct AgentTls([Arc<ClientConfig>; 3]);
+
+impl AgentTls {
+    fn new(proxy: &Proxy, live: &Live) -> Result<Self, crypto::tls::Error> {
+        let options = ClientOptions {
+            trust: Trust::Roots(proxy.identity.load().authorities.clone()),
+            certificate: Some(live.session.certificate.clone()),
+            alpn: vec![HTTP_1_1.to_vec()],
+        };
+        let http = client_config(options, &proxy.ports.clock)?;
+        let with = |alpn: &[&[u8]]| {
+            let mut config = ClientConfig::clone(&http);
+            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+            Arc::new(config)
+        };
+        Ok(Self([Arc::clone(&http), with(&[H2, HTTP_1_1]), with(&[TCP])]))
+    }
+}
+
+/// No way to an agent. What a reader needs: which hop, and why.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoWay {
+    /// Nobody announces the application.
+    #[error("no agent serves this application now")]
+    NoAgent,
+    /// The tunnel.
+    #[error("the tunnel from the proxy to the agent failed")]
+    Tunnel(#[source] OpenError),
+    /// The agent's TLS.
+    #[error("the agent did not accept the connection")]
+    Handshake(#[source] io::Error),
+    /// It was there, and is no more.
+    #[error("the connection to the agent broke before it had answered")]
+    Broken(#[source] hyper::Error),
+    /// It takes too long.
+    #[error("the application did not answer in time")]
+    Late,
+    /// A defect of ours.
+    #[error("the proxy cannot speak with the agent")]
+    Ours(#[source] crypto::tls::Error),
+}
+
+impl NoWay {
+    /// Whether the agent may come back at once, as after its restart.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::NoAgent | Self::Tunnel(OpenError::NotConnected(_) | OpenError::Lost(_)) => true,
+            // What the TLS library has to say of the agent will be the same in a moment.
+            Self::Handshake(error) => error.kind() != io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+}
+
+/// Opens a connection to an agent, for a session.
+pub(crate) async fn connect(
+    proxy: &Proxy,
+    live: &Live,
+    server: &Server,
+    purpose: Purpose,
+    source: SocketAddr,
+) -> Result<TlsStream<Stream>, NoWay> {
+    let tls = match live.tls.get() {
+        Some(tls) => tls,
+        None => {
+            let tls = AgentTls::new(proxy, live).map_err(NoWay::Ours)?;
+            live.tls.get_or_init(|| tls)
+        }
+    };
+    let open = Open { source: Some(source), ..Open::service(SERVICE) };
+    let stream = match proxy.switchboard.open(&server.host_id, &open).await {
+        Err(OpenError::NotConnected(_)) => proxy.peers.open(proxy, server, open).await,
+        settled => settled,
+    };
+    let name = format!("{}.{}", server.host_id, proxy.config.cluster);
+    let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
+    let handshake =
+        TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream.map_err(NoWay::Tunnel)?);
+    match proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await {
+        Ok(done) => done.map_err(NoWay::Handshake),
+        Err(_) => Err(NoWay::Handshake(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// The agents that serve an application, in the order in which they are tried: those attached here first, each round
+/// beginning with another one.
+pub(crate) fn candidates(proxy: &Proxy, app: &str) -> Vec<Arc<Server>> {
+    let mut servers = proxy.view.servers_of(app, proxy.ports.clock.now());
+    if servers.len() > 1 {
+        let turn = proxy.turn() % servers.len();
+        servers.rotate_left(turn);
+        servers.sort_by_key(|server| !proxy.switchboard.is_connected(&server.host_id));
+    }
+    servers
+}

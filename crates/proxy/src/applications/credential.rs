@@ -1,0 +1,111 @@
+//! What a client has shown, and the session that it may use with it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crypto::{SecretString, hash::sha256, x509::Certificate};
+use domain::{Error, identity::Identity};
+use rustls::ServerConnection;
+
+use crate::{
+    Proxy,
+    sessions::{Holder, Live, SessionKey},
+    view::Authorities,
+};
+
+/// What a certificate with a route to an application may be used for.
+const USAGE: &str = "usage:apps";
+
+/// A client certificate whose key the client has proved to hold. Nothing else is known of it yet.
+pub(crate) struct Shown {
+    certificate: Certificate,
+    identity: Identity,
+    key: SessionKey,
+    id: SecretString,
+    /// The authorities by which it was found good, so that the signature is checked once and again when they change.
+    trusted_by: Mutex<Option<Arc<Authorities>>>,
+}
+
+/// Why what a client has shown is not enough. The client is not told: it is led to the login page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("no client certificate")]
+    NoCertificate,
+    #[error("the certificate is not of this cluster's user authority")]
+    Untrusted,
+    #[error("the certificate has expired")]
+    Expired,
+    #[error("the certificate leads to no application")]
+    NoRoute,
+    #[error("the certificate leads to the application {0:?}")]
+    OtherApp(String),
+    #[error("the session is another user's, another application's or another key's")]
+    Mismatch,
+    #[error("no session")]
+    NoSession(#[source] Error),
+}
+
+impl Shown {
+    /// What the client has shown in the handshake; none when it is no certificate that can be read.
+    pub(crate) fn of(connection: &ServerConnection) -> Option<Self> {
+        let certificate = Certificate::from_der(connection.peer_certificates()?.first()?).ok()?;
+        let mut identity = Identity::from_subject(certificate.subject()).ok()?;
+        let id = std::mem::take(&mut identity.route_to_app.session_id);
+        let (key, id) = (sha256(id.as_bytes()), SecretString::new(id));
+        Some(Self { certificate, identity, key, id, trusted_by: Mutex::new(None) })
+    }
+
+    /// The live session that the certificate is for, when that is one with `app`. Asked on each request: certificates
+    /// end, authorities are removed, and sessions are ended, while connections stand.
+    pub(crate) async fn session(&self, proxy: &Proxy, app: &str) -> Result<Arc<Live>, Refused> {
+        self.check_certificate(proxy)?;
+        let route = &self.identity.route_to_app;
+        if self.id.expose().is_empty() || route.cluster_name != proxy.config.cluster {
+            return Err(Refused::NoRoute);
+        }
+        if route.name != app {
+            return Err(Refused::OtherApp(route.name.clone()));
+        }
+        let live = proxy.sessions.get(&self.key, &self.id).await.map_err(Refused::NoSession)?;
+        let session = &live.session;
+        let holds = match &session.holder {
+            Holder::ClientKey(expect) => crypto::constant_time_eq(expect, &sha256(self.certificate.spki_der())),
+            Holder::Bearer(_) => false,
+        };
+        if holds && session.user == self.identity.username && session.app == app {
+            Ok(live)
+        } else {
+            tracing::warn!(
+                user = self.identity.username,
+                app,
+                "a certificate does not fit the application session that it names"
+            );
+            Err(Refused::Mismatch)
+        }
+    }
+
+    /// The application that the certificate leads to.
+    pub(crate) fn app(&self) -> &str {
+        &self.identity.route_to_app.name
+    }
+
+    fn check_certificate(&self, proxy: &Proxy) -> Result<(), Refused> {
+        if !self.certificate.is_valid_at(proxy.ports.clock.now()) {
+            return Err(Refused::Expired);
+        }
+        let identity = &self.identity;
+        let is_for_apps = identity.usage.is_empty() || identity.usage.iter().any(|usage| usage == USAGE);
+        if self.certificate.is_ca() || identity.teleport_cluster != proxy.config.cluster || !is_for_apps {
+            return Err(Refused::NoRoute);
+        }
+        let authorities = proxy.view.authorities();
+        let mut trusted_by = self.trusted_by.lock().unwrap_or_else(PoisonError::into_inner);
+        if trusted_by.as_ref().is_some_and(|trusted| Arc::ptr_eq(trusted, &authorities)) {
+            return Ok(());
+        }
+        if !authorities.user.iter().any(|authority| self.certificate.verify_signed_by(authority).is_ok()) {
+            return Err(Refused::Untrusted);
+        }
+        *trusted_by = Some(authorities);
+        Ok(())
+    }
+}

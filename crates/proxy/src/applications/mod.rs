@@ -1,0 +1,206 @@
+//! Requests to applications: who may, where the application is, and what goes there.
+
+pub(crate) mod agents;
+pub(crate) mod credential;
+pub(crate) mod pool;
+mod send;
+pub(crate) mod tcp;
+mod upgrade;
+
+use std::{error::Error, sync::Arc};
+
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
+    uri::PathAndQuery,
+};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use self::{
+    agents::{NoWay, Purpose},
+    credential::{Refused, Shown},
+    send::{Outgoing, send},
+};
+use crate::{
+    Proxy,
+    body::{Body, RequestBody},
+    hygiene::{self, Target},
+    pages,
+    transport::Ends,
+    web::launch,
+};
+
+/// By which an agent says that an answer is its own, and not the application's.
+const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");
+
+/// The most that is read of an agent's reason for a 502 or 504.
+const MAX_REASON: usize = 4 * 1024;
+
+/// What is known of the connection that a request came over.
+pub(crate) struct Visit {
+    pub(crate) ends: Ends,
+    /// The name that the connection was opened for.
+    pub(crate) server_name: Option<String>,
+    /// The certificate that the client has shown.
+    pub(crate) shown: Option<Arc<Shown>>,
+}
+
+/// Answers a request to an application.
+pub(crate) async fn answer(
+    proxy: &Arc<Proxy>,
+    visit: &Visit,
+    target: Target,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if request.method() == Method::TRACE {
+        return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not passed on\n");
+    }
+    let login = launch::redirect(proxy, &target.host, request.uri());
+    let Some(app) = proxy.view.app_of(&target.host) else { return login };
+    let session = match &visit.shown {
+        None => Err(Refused::NoCertificate),
+        Some(shown) => shown.session(proxy, &app).await.map(|live| (shown, live)),
+    };
+    let (shown, live) = match session {
+        Ok(found) => found,
+        Err(refused) => {
+            tracing::debug!(app, client = %visit.ends.client, reason = &refused as &dyn Error, "led to the login page");
+            return login;
+        }
+    };
+    let id = proxy.ports.random.hex(8);
+    let wants_html = prefers_html(&request);
+    let (outgoing, client) = outgoing(proxy, visit, target, request, &id);
+    let is_upgrade = client.is_some();
+    let mut answer = match send(proxy, &live, &app, outgoing).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::warn!(app, request = id, error = &error as &dyn Error, "a request got no answer");
+            return pages::no_answer(&app, &id, &error, wants_html);
+        }
+    };
+    if answer.headers().contains_key(HOP) {
+        return from_hop(proxy, answer, &live.key, login, Failure { app: &app, id: &id, wants_html }).await;
+    }
+    match (answer.status(), client) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => {
+            upgrade::carry(proxy, Arc::clone(shown), app, client, &mut answer);
+            answer.map(|_| Body::empty())
+        }
+        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+            tracing::warn!(app, request = id, is_upgrade, "the application changed the protocol unasked");
+            pages::plain(StatusCode::BAD_GATEWAY, "the application changed the protocol unasked\n")
+        }
+        _ => {
+            hygiene::strip_hop_by_hop(answer.headers_mut());
+            *answer.version_mut() = Version::HTTP_11;
+            answer
+        }
+    }
+}
+
+/// The client's request as the agent gets it, and the client's half of an upgrade.
+fn outgoing(
+    proxy: &Proxy,
+    visit: &Visit,
+    target: Target,
+    mut request: Request<Incoming>,
+    id: &str,
+) -> (Outgoing, Option<hyper::upgrade::OnUpgrade>) {
+    let protocol = hygiene::upgrade(request.headers())
+        .filter(|_| request.version() == Version::HTTP_11)
+        // Another HTTP or TLS beneath ours would be none of the checks' business.
+        .filter(|name| !name.as_bytes().eq_ignore_ascii_case(b"h2c") && !name.as_bytes().starts_with(b"TLS"));
+    let client = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
+    let trailers = hygiene::reads_trailers(request.headers());
+    let is_http2 = request.version() == Version::HTTP_2;
+    let (mut parts, body) = request.into_parts();
+    hygiene::to_agent(&mut parts.headers, trailers);
+    if let Some(protocol) = protocol {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(UPGRADE, protocol);
+    }
+    let public = proxy.config.public_addresses.first().map_or(443, |address| address.port);
+    parts.headers.insert(http::header::HOST, target.authority.clone());
+    hygiene::say_forwarded(&mut parts.headers, visit.ends.client.ip(), target.authority, public);
+    if let Ok(id) = HeaderValue::from_str(id) {
+        parts.headers.insert(hygiene::REQUEST_ID, id);
+    }
+    let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let purpose = if is_http2 && trailers { Purpose::Http2 } else { Purpose::Http };
+    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) };
+    let mut onward = Request::new(body);
+    *onward.method_mut() = parts.method;
+    *onward.uri_mut() = Uri::from(path);
+    *onward.headers_mut() = parts.headers;
+    (Outgoing { request: onward, purpose, source: visit.ends.client, is_upgrade: client.is_some() }, client)
+}
+
+fn prefers_html<B>(request: &Request<B>) -> bool {
+    request.headers().get(ACCEPT).is_some_and(|accept| accept.as_bytes().windows(9).any(|part| part == b"text/html"))
+}
+
+/// What an error page names.
+struct Failure<'a> {
+    app: &'a str,
+    id: &'a str,
+    wants_html: bool,
+}
+
+/// An answer of the agent's own.
+async fn from_hop(
+    proxy: &Proxy,
+    mut answer: Response<Body>,
+    session: &[u8; 32],
+    login: Response<Body>,
+    failure: Failure<'_>,
+) -> Response<Body> {
+    let hop = answer.headers_mut().remove(HOP);
+    let is_session = hop.as_ref().is_some_and(|hop| hop.as_bytes() == b"session");
+    match answer.status() {
+        StatusCode::UNAUTHORIZED if is_session => {
+            proxy.sessions.forget(session);
+            proxy.pool.clear(Some(session));
+            login
+        }
+        status @ (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => {
+            let reason = Limited::new(answer.into_body(), MAX_REASON).collect().await;
+            let reason = reason.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default();
+            tracing::warn!(app = failure.app, request = failure.id, reason, "the agent got no answer");
+            pages::hop(
+                status,
+                failure.app,
+                failure.id,
+                "between the agent and the application",
+                &reason,
+                failure.wants_html,
+            )
+        }
+        _ => {
+            hygiene::strip_hop_by_hop(answer.headers_mut());
+            answer.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain; charset=utf-8"));
+            answer
+        }
+    }
+}
+
+impl NoWay {
+    /// The answer's status.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Late | Self::Tunnel(tunnel::OpenError::TooSlow(_)) => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Between whom it failed.
+    pub(crate) fn hop(&self) -> &'static str {
+        match self {
+            Self::NoAgent | Self::Ours(_) => "at the proxy",
+            Self::Tunnel(_) | Self::Handshake(_) | Self::Broken(_) => "between the proxy and the agent",
+            Self::Late => "behind the proxy",
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One request to whichever agent takes it, and its answer. A request that no agent can have seen is sent again, as is
+//! one that may be repeated (RFC 9110 §9.2.2); an agent that restarts is waited for.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body::Body as _;
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+
+use super::{
+    agents::{NoWay, Purpose, candidates, connect},
+    pool::Lease,
+};
+use crate::{
+    Proxy,
+    body::{Body, RequestBody},
+    router::H2,
+    sessions::Live,
+    view::Server,
+};
+
+/// How long an agent that is gone is waited for: it re-dials within a second or two of its restart.
+const WAIT_FOR_AGENT: Duration = Duration::from_secs(4);
+
+/// Connections to one agent that are tried: pooled ones may have died while they waited.
+const MOST_TRIES: usize = 8;
+
+/// How often is looked whether it is back.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Unread bytes of one answer over HTTP/2.
+const WINDOW: u32 = 1024 * 1024;
+
+/// Read at once from an agent.
+const BUFFER: usize = 64 * 1024;
+
+/// A request, ready for any agent.
+pub(crate) struct Outgoing {
+    pub(crate) request: Request<RequestBody>,
+    pub(crate) purpose: Purpose,
+    pub(crate) source: SocketAddr,
+    /// It begins another protocol: its connection carries nothing else.
+    pub(crate) is_upgrade: bool,
+}
+
+/// A request that can be sent once more.
+struct Replay(Method, Uri, HeaderMap);
+
+impl Replay {
+    /// Only what has no body: what was read of one is gone.
+    fn of(request: &Request<RequestBody>, is_upgrade: bool) -> Option<Self> {
+        let repeats = request.method().is_idempotent() && request.body().is_end_stream() && !is_upgrade;
+        repeats.then(|| Self(request.method().clone(), request.uri().clone(), request.headers().clone()))
+    }
+
+    fn request(self) -> Request<RequestBody> {
+        let mut request = Request::new(RequestBody::Empty);
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (self.0, self.1, self.2);
+        request
+    }
+}
+
+/// How a try ended.
+enum Tried {
+    Answered(Response<Body>),
+    /// The agent cannot have seen it.
+    Unsent(Request<RequestBody>),
+    Failed(NoWay),
+}
+
+/// Sends a request to an agent that serves `app`.
+pub(crate) async fn send(
+    proxy: &Arc<Proxy>,
+    live: &Live,
+    app: &str,
+    outgoing: Outgoing,
+) -> Result<Response<Body>, NoWay> {
+    let Outgoing { mut request, purpose, source, is_upgrade } = outgoing;
+    let until = proxy.ports.clock.monotonic() + WAIT_FOR_AGENT;
+    let mut replay = Replay::of(&request, is_upgrade);
+    loop {
+        let mut last = NoWay::NoAgent;
+        for server in candidates(proxy, app) {
+            for _ in 0..MOST_TRIES {
+                let way = match way(proxy, live, &server, purpose, source).await {
+                    Ok(way) => way,
+                    Err(error) => {
+                        last = error;
+                        break;
+                    }
+                };
+                match way.send(proxy, request, is_upgrade).await {
+                    Tried::Answered(answer) => return Ok(answer),
+                    Tried::Unsent(unsent) => request = unsent,
+                    Tried::Failed(error) => match replay.take() {
+                        Some(again) => request = again.request(),
+                        None => return Err(error),
+                    },
+                }
+            }
+        }
+        if !last.may_pass() || proxy.ports.clock.monotonic() >= until {
+            return Err(last);
+        }
+        proxy.ports.clock.sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// A connection that can take a request.
+enum Way {
+    Http1(Lease),
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+async fn way(
+    proxy: &Arc<Proxy>,
+    live: &Live,
+    server: &Arc<Server>,
+    purpose: Purpose,
+    source: SocketAddr,
+) -> Result<Way, NoWay> {
+    let key = (live.key, Arc::clone(&server.host_id));
+    if purpose == Purpose::Http2
+        && let Some(sender) = proxy.pool.take_http2(&key)
+    {
+        return Ok(Way::Http2(sender));
+    }
+    if purpose == Purpose::Http
+        && let Some(lease) = proxy.pool.take(&key)
+    {
+        return Ok(Way::Http1(lease));
+    }
+    let stream = Box::pin(connect(proxy, live, server, purpose, source)).await?;
+    if stream.get_ref().1.alpn_protocol() == Some(H2) {
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW * 4)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
+        proxy.tasks.spawn(async move { drop(connection.await) });
+        proxy.pool.put_http2(key, sender.clone());
+        return Ok(Way::Http2(sender));
+    }
+    let handshake = http1::Builder::new().max_buf_size(BUFFER * 4).handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
+    proxy.tasks.spawn(async move { drop(connection.with_upgrades().await) });
+    Ok(Way::Http1(proxy.pool.lease(key, sender)))
+}
+
+impl Way {
+    async fn send(self, proxy: &Proxy, request: Request<RequestBody>, is_upgrade: bool) -> Tried {
+        // An upload takes as long as it takes; the agent answers for the application after it.
+        let limit = request.body().is_end_stream().then_some(proxy.config.limits.answer_deadline);
+        match self {
+            Self::Http1(mut lease) => {
+                if lease.sender.ready().await.is_err() {
+                    return Tried::Unsent(request);
+                }
+                let sent = lease.sender.try_send_request(request);
+                Tried::of(within(proxy, limit, sent).await, (!is_upgrade).then_some(lease))
+            }
+            Self::Http2(mut sender) => {
+                if sender.ready().await.is_err() {
+                    return Tried::Unsent(request);
+                }
+                Tried::of(within(proxy, limit, sender.try_send_request(request)).await, None)
+            }
+        }
+    }
+}
+
+async fn within<T>(proxy: &Proxy, limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => proxy.ports.clock.timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+impl Tried {
+    fn of(sent: Option<Sent>, lease: Option<Lease>) -> Self {
+        match sent {
+            None => Self::Failed(NoWay::Late),
+            Some(Ok(answer)) => Self::Answered(answer.map(|body| Body::Agent(body, lease))),
+            Some(Err(mut error)) => match error.take_message() {
+                Some(request) => Self::Unsent(request),
+                None => Self::Failed(NoWay::Broken(error.into_error())),
+            },
+        }
+    }
+}

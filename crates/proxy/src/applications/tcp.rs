@@ -1,0 +1,37 @@
+//! TCP applications: after the handshake the client's bytes go to the agent and back.
+
+use std::{io, sync::Arc};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    agents::{NoWay, Purpose, candidates, connect},
+    credential::Shown,
+    upgrade::carry_while_live,
+};
+use crate::{Proxy, transport::Ends};
+
+/// Serves one connection to its end. Which application it is for says the certificate: the name that was dialled may be
+/// that of a local listener.
+pub(crate) async fn serve(
+    proxy: &Arc<Proxy>,
+    shown: Option<Shown>,
+    client: impl AsyncRead + AsyncWrite + Unpin,
+    ends: Ends,
+) -> io::Result<()> {
+    let denied = |error| io::Error::new(io::ErrorKind::PermissionDenied, error);
+    let shown = shown.ok_or_else(|| denied(super::credential::Refused::NoCertificate))?;
+    let app = shown.app();
+    let live = shown.session(proxy, app).await.map_err(denied)?;
+    let mut last = NoWay::NoAgent;
+    for server in candidates(proxy, app) {
+        match Box::pin(connect(proxy, &live, &server, Purpose::Tcp, ends.client)).await {
+            Ok(agent) => {
+                carry_while_live(proxy, &shown, app, client, agent).await;
+                return Ok(());
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::NotConnected, last))
+}

@@ -1,0 +1,89 @@
+//! The other proxies: a request for an agent that is attached to one of them is carried there.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crypto::tls::{ClientOptions, Trust, client_config};
+use rustls::pki_types::ServerName;
+use tokio::{net::TcpStream, sync::watch};
+use tokio_rustls::TlsConnector;
+use tunnel::{Open, OpenError, Peer, Stream, link::Opener};
+
+use crate::{Proxy, router::PEER, view::Server};
+
+/// How long a dial to another proxy may take.
+const DIAL_WITHIN: Duration = Duration::from_secs(5);
+
+/// The links that we hold to other proxies, made when they are needed.
+pub(crate) struct Peers {
+    known: watch::Receiver<Vec<Peer>>,
+    links: Mutex<HashMap<String, Opener>>,
+}
+
+impl Peers {
+    pub(crate) fn new(known: watch::Receiver<Vec<Peer>>) -> Self {
+        Self { known, links: Mutex::default() }
+    }
+
+    /// Opens a stream to an agent by way of a proxy that the agent has said it is attached to.
+    pub(crate) async fn open(&self, proxy: &Proxy, server: &Server, open: Open) -> Result<Stream, OpenError> {
+        let open = Open { agent: Some(server.host_id.to_string()), ..open };
+        let mut last = OpenError::NotConnected(server.host_id.to_string());
+        for id in server.proxies.iter().filter(|id| **id != proxy.config.host_id) {
+            let Some(address) = self.address(id) else { continue };
+            let opened = match self.link(proxy, id, &address).await {
+                Ok(link) => link.open(&open, &proxy.ports.clock).await,
+                Err(error) => {
+                    tracing::debug!(peer = id, %address, %error, "the other proxy cannot be reached");
+                    Err(OpenError::Lost(id.clone()))
+                }
+            };
+            match opened {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(match last {
+            // The peer's word that the agent has left it; it may be back in a moment, here or there.
+            OpenError::Refused(_) => OpenError::NotConnected(server.host_id.to_string()),
+            other => other,
+        })
+    }
+
+    fn address(&self, id: &str) -> Option<String> {
+        self.known.borrow().iter().find(|peer| peer.id == id)?.address.clone()
+    }
+
+    async fn link(&self, proxy: &Proxy, id: &str, address: &str) -> std::io::Result<Opener> {
+        if let Some(link) = self.lock().get(id).filter(|link| !link.is_closed()) {
+            return Ok(link.clone());
+        }
+        let identity = proxy.identity.load_full();
+        let options = ClientOptions {
+            trust: Trust::Roots(identity.authorities.clone()),
+            certificate: Some(identity.chain.clone()),
+            alpn: vec![PEER.to_vec()],
+        };
+        let tls = client_config(options, &proxy.ports.clock).map_err(std::io::Error::other)?;
+        let name = format!("{id}.{}", proxy.config.cluster);
+        let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
+        let dial = async {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            TlsConnector::from(tls).connect(name, tcp).await
+        };
+        let stream = proxy.ports.clock.timeout(DIAL_WITHIN, Box::pin(dial)).await;
+        let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+        let (opener, link) = Opener::begin(stream, id, &proxy.ports.clock).await?;
+        proxy.tasks.spawn(link);
+        self.lock().insert(id.to_owned(), opener.clone());
+        Ok(opener)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Opener>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

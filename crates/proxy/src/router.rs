@@ -1,0 +1,123 @@
+//! Who serves a TLS connection, by the name and the protocols that its ClientHello asks for.
+
+use crypto::tls::AUTH_SERVER_NAME;
+
+use crate::names::Names;
+
+/// An agent's link.
+pub(crate) const TUNNEL: &[u8] = b"tessera-tunnel";
+
+/// A link between proxies.
+pub(crate) const PEER: &[u8] = b"tessera-peer";
+
+/// SSH within TLS, for API clients.
+pub(crate) const REVERSE_TUNNEL: &[u8] = b"teleport-reversetunnel";
+
+/// Bytes to a TCP application.
+pub(crate) const TCP: &[u8] = b"teleport-tcp";
+
+/// HTTP/2.
+pub(crate) const H2: &[u8] = b"h2";
+
+/// HTTP/1.1.
+pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Who serves a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Route {
+    /// The auth service; we carry the bytes unread.
+    Auth,
+    /// An agent attaches.
+    Tunnel,
+    /// Another proxy.
+    Peer,
+    /// SSH within TLS.
+    Ssh,
+    /// An application over HTTP.
+    Application,
+    /// An application over TCP.
+    TcpApplication,
+    /// Ourselves.
+    Web,
+    /// Nobody.
+    Nobody,
+}
+
+impl Route {
+    /// The route as a word, for the log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Tunnel => "tunnel",
+            Self::Peer => "peer",
+            Self::Ssh => "ssh",
+            Self::Application => "application",
+            Self::TcpApplication => "tcp application",
+            Self::Web => "web",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+/// Decides by ALPN first: it says what will be spoken. `auth_alpn` leads to the auth service of our cluster.
+pub(crate) fn route(server_name: Option<&str>, protocols: &[Vec<u8>], auth_alpn: &[u8], names: &Names) -> Route {
+    let offers = |name: &[u8]| protocols.iter().any(|offered| offered == name);
+    let speaks_http = protocols.is_empty() || offers(H2) || offers(HTTP_1_1);
+    if offers(auth_alpn) {
+        Route::Auth
+    } else if offers(TUNNEL) {
+        Route::Tunnel
+    } else if offers(PEER) {
+        Route::Peer
+    } else if offers(REVERSE_TUNNEL) {
+        Route::Ssh
+    } else if offers(TCP) {
+        Route::TcpApplication
+    } else if server_name == Some(AUTH_SERVER_NAME) && offers(H2) {
+        Route::Auth
+    } else if !speaks_http {
+        Route::Nobody
+    } else if server_name.is_some_and(|name| names.is_application(name)) {
+        Route::Application
+    } else {
+        Route::Web
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Address;
+
+    #[test]
+    fn a_hello_finds_who_serves_it() {
+        let names = Names::new(&[Address::new("proxy.example", 443)]);
+        let auth = crypto::tls::auth_alpn("c.example");
+        let other = crypto::tls::auth_alpn("other.example");
+        let table: &[(Option<&str>, &[&[u8]], Route)] = &[
+            (Some("teleport.cluster.local"), &[&auth, H2], Route::Auth),
+            (Some("proxy.example"), &[&auth, H2], Route::Auth),
+            (Some("teleport.cluster.local"), &[H2], Route::Auth),
+            (Some("teleport.cluster.local"), &[&other, H2], Route::Auth),
+            (Some("proxy.example"), &[&other], Route::Nobody),
+            (Some("teleport.cluster.local"), &[HTTP_1_1], Route::Web),
+            (Some("teleport.cluster.local"), &[TUNNEL], Route::Tunnel),
+            (Some("teleport.cluster.local"), &[PEER], Route::Peer),
+            (Some("proxy.example"), &[REVERSE_TUNNEL], Route::Ssh),
+            (Some("grafana.proxy.example"), &[TCP], Route::TcpApplication),
+            (Some("grafana.proxy.example"), &[H2, HTTP_1_1], Route::Application),
+            (Some("grafana.proxy.example"), &[], Route::Application),
+            (Some("app.internal"), &[HTTP_1_1], Route::Application),
+            (Some("proxy.example"), &[H2, HTTP_1_1], Route::Web),
+            (Some("proxy.example"), &[], Route::Web),
+            (None, &[HTTP_1_1], Route::Web),
+            (None, &[], Route::Web),
+            (Some("proxy.example"), &[b"teleport-postgres"], Route::Nobody),
+        ];
+        for (server_name, protocols, expect) in table {
+            let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();
+            let found = route(*server_name, &protocols, &auth, &names);
+            assert_eq!(found, *expect, "{server_name:?} {protocols:?}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the proxy knows of the cluster: which agents serve which applications, who issues certificates, which other
+//! proxies there are. A view, fed by [`crate::feed`]; the auth service and the agents decide.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use arc_swap::ArcSwap;
+use clock::Timestamp;
+use crypto::x509::Certificate;
+use domain::{
+    Resource,
+    ca::CaType,
+    resources::{AppServer, CertAuthority},
+};
+
+use crate::names::{Names, host};
+
+/// An agent that serves an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The agent's host id.
+    pub(crate) host_id: Arc<str>,
+    /// The application's name.
+    pub(crate) app: String,
+    /// The host of the application's own public address.
+    pub(crate) public_host: Option<String>,
+    /// The proxies that the agent said it is attached to.
+    pub(crate) proxies: Vec<String>,
+    /// When it counts as gone unless it says so again.
+    pub(crate) expires: Option<Timestamp>,
+}
+
+impl Server {
+    fn of(resource: &AppServer) -> Option<Self> {
+        let app = resource.spec.app.as_ref()?;
+        Some(Self {
+            host_id: resource.spec.host_id.as_str().into(),
+            app: app.metadata.name.clone(),
+            public_host: host(&app.spec.public_addr),
+            proxies: resource.spec.proxy_ids.clone(),
+            expires: resource.metadata.expires,
+        })
+    }
+}
+
+/// The authorities of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Authorities {
+    /// All of them, without private keys.
+    pub(crate) all: Vec<CertAuthority>,
+    /// The certificates of those who sign users' certificates.
+    pub(crate) user: Vec<Certificate>,
+    /// The certificates of those who sign hosts' certificates.
+    pub(crate) host: Vec<Certificate>,
+}
+
+impl Authorities {
+    pub(crate) fn new(all: Vec<CertAuthority>) -> Self {
+        let of = |ca_type| {
+            let authorities = all.iter().filter(move |authority| authority.ca_type() == ca_type);
+            let pem = authorities.flat_map(CertAuthority::trusted_tls);
+            let certificates = pem.filter_map(|pem| Certificate::from_pem(std::str::from_utf8(pem).ok()?).ok());
+            certificates.collect::<Vec<_>>()
+        };
+        Self { user: of(CaType::User), host: of(CaType::Host), all }
+    }
+}
+
+/// What is known.
+pub(crate) struct View {
+    names: Names,
+    servers: RwLock<Servers>,
+    authorities: ArcSwap<Authorities>,
+}
+
+#[derive(Default)]
+struct Servers {
+    /// By application, the agents that serve it.
+    by_app: HashMap<String, Vec<Arc<Server>>>,
+    /// By public host, the application.
+    by_host: HashMap<String, String>,
+}
+
+impl Servers {
+    fn put(&mut self, server: Server) {
+        self.remove(&server.host_id.clone(), &server.app);
+        if let Some(host) = &server.public_host {
+            self.by_host.insert(host.clone(), server.app.clone());
+        }
+        self.by_app.entry(server.app.clone()).or_default().push(Arc::new(server));
+    }
+
+    fn remove(&mut self, host_id: &str, app: &str) {
+        let Some(servers) = self.by_app.get_mut(app) else { return };
+        servers.retain(|server| *server.host_id != *host_id);
+        if servers.is_empty() {
+            self.by_app.remove(app);
+            self.by_host.retain(|_, of| of != app);
+        }
+    }
+}
+
+impl View {
+    pub(crate) fn new(names: Names) -> Self {
+        Self { names, servers: RwLock::default(), authorities: ArcSwap::default() }
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn authorities(&self) -> Arc<Authorities> {
+        self.authorities.load_full()
+    }
+
+    pub(crate) fn set_authorities(&self, all: Vec<CertAuthority>) {
+        self.authorities.store(Arc::new(Authorities::new(all)));
+    }
+
+    /// Forgets all servers but these.
+    pub(crate) fn set_servers(&self, resources: &[AppServer]) {
+        let mut servers = Servers::default();
+        resources.iter().filter_map(Server::of).for_each(|server| servers.put(server));
+        *self.servers.write().unwrap_or_else(PoisonError::into_inner) = servers;
+    }
+
+    pub(crate) fn put_server(&self, resource: &AppServer) {
+        if let Some(server) = Server::of(resource) {
+            self.servers.write().unwrap_or_else(PoisonError::into_inner).put(server);
+        }
+    }
+
+    pub(crate) fn remove_server(&self, host_id: &str, app: &str) {
+        self.servers.write().unwrap_or_else(PoisonError::into_inner).remove(host_id, app);
+    }
+
+    /// The application that answers to a host: by its own public address, else by the label below one of ours. It may
+    /// exist or not.
+    pub(crate) fn app_of(&self, host: &str) -> Option<String> {
+        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
+        servers.by_host.get(host).map(String::as_str).or_else(|| self.names.label(host)).map(str::to_owned)
+    }
+
+    /// The agents that serve an application.
+    pub(crate) fn servers_of(&self, app: &str, now: Timestamp) -> Vec<Arc<Server>> {
+        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
+        let of_app = servers.by_app.get(app).into_iter().flatten();
+        of_app.filter(|server| server.expires.is_none_or(|end| end > now)).cloned().collect()
+    }
+}

@@ -1,0 +1,52 @@
+//! The proxy's own surface: what clients ask before they sign in, and the pages that people see.
+
+mod export;
+mod find;
+pub(crate) mod launch;
+mod login;
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::{Proxy, applications::Visit, body::Body, pages};
+
+/// Answers a request to the proxy itself.
+pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
+    let _ = visit;
+    let path = request.uri().path().to_owned();
+    let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with("/webapi/")).unwrap_or(&path);
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+    }
+    let query = request.uri().query().unwrap_or_default();
+    match path {
+        "/webapi/find" | "/webapi/ping" => find::find(proxy),
+        path if path.starts_with("/webapi/ping/") => find::find(proxy),
+        "/webapi/motd" => find::motd(),
+        "/webapi/auth/export" => export::export(&proxy.view, value(query, "type")),
+        "/.well-known/jwks.json" => export::jwks(&proxy.view),
+        "/readyz" => ready(proxy),
+        "/" | "/web" | "/web/login" => login::page(proxy, query),
+        path => match path.strip_prefix("/web/launch/") {
+            Some(rest) => launch::launch(rest),
+            None => {
+                pages::html(StatusCode::NOT_FOUND, "Not found", "<h1>Not found</h1>\n<p>There is no such page.</p>")
+            }
+        },
+    }
+}
+
+fn ready(proxy: &Proxy) -> Response<Body> {
+    if proxy.view.authorities().user.is_empty() {
+        pages::plain(StatusCode::SERVICE_UNAVAILABLE, "the auth service has not been heard yet\n")
+    } else {
+        pages::plain(StatusCode::OK, "ok\n")
+    }
+}
+
+/// A value of a query, as it stands.
+fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+}
