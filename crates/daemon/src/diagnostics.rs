@@ -4,31 +4,23 @@ use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use service::{
-    Policy, Readiness, Supervisor,
+    Policy, Supervisor,
     diagnostics::{Diagnostics, Paths, Port},
 };
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{Config, Severity},
-    data_dir::DataDir,
+    config::Severity,
     local_socket::{self, DEBUG},
-    metrics::Metrics,
-    server::{Environment, resolve},
+    services::{Shared, resolve},
 };
 
 /// What the diagnostics port is called when it is handed over.
 const DIAG: &str = "diag";
 
 /// Serves both, as the configuration says; returns where the port listens.
-pub(crate) async fn start(
-    config: &Config,
-    environment: &Environment,
-    data_dir: &DataDir,
-    readiness: &Readiness,
-    metrics: &Metrics,
-    supervisor: &Supervisor,
-) -> anyhow::Result<Option<SocketAddr>> {
+pub(crate) async fn start(shared: &Shared<'_>) -> anyhow::Result<Option<SocketAddr>> {
+    let Shared { config, environment, data_dir, metrics, readiness, supervisor } = *shared;
     let diagnostics = Diagnostics {
         paths: Paths::Server,
         readiness: readiness.clone(),

@@ -18,6 +18,7 @@ mod overrides;
 pub mod process;
 mod sealing;
 mod server;
+mod services;
 mod settings;
 mod static_tokens;
 mod writable;
