@@ -1,1 +1,44 @@
 //! Applications behind an agent: who may reach them, and what goes to them and comes back.
+//!
+//! [`AppService`] takes the streams of service `app`: it is the TLS server at the end of the tunnel and lets in only who
+//! shows a certificate of a living application session, made by the cluster's user authority. It asks `rbac` itself, on
+//! every request and whenever something changes, and then forwards: HTTP with headers rewritten, WebSocket, gRPC, TCP.
+//!
+//! This crate must never believe a proxy in anything but the address of the client: what a session may reach is what auth
+//! has signed. It must never know storage, nor sign anything.
+
+mod access;
+mod app;
+mod assertion;
+mod config;
+mod connection;
+mod dial;
+mod guard;
+mod hosts;
+mod labels;
+mod liveness;
+pub mod ports;
+mod registry;
+mod selector;
+mod serve;
+mod service;
+mod session;
+mod target;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod view;
+mod web;
+
+pub use crate::{
+    app::App,
+    config::Config,
+    hosts::{Blocked, Hosts},
+    ports::Ports,
+    service::{AppService, Me},
+    session::Session,
+    view::View,
+};
+
+/// The name of the service, as proxies ask for it.
+pub const SERVICE: &str = "app";

@@ -1,0 +1,131 @@
+//! Whether a session may reach an application now: issuer, expiry, locks, roles. Asked on every request, and again
+//! whenever the [view](crate::View) changes.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use clock::Timestamp;
+use domain::identity::Identity;
+use rbac::{
+    AccessChecker, Family, LockingMode, RoleSet,
+    locks::{self, LockSubject, LockView, Locked, STALE_AFTER_AT_AGENTS},
+};
+
+use crate::{Session, view::State};
+
+/// Why a session may not go on. The texts of [`Refusal::for_client`] say no more than the client may know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The certificate is not what is needed here.
+    #[error("the client's certificate is refused: {0}")]
+    Untrusted(String),
+    /// The session is over: ended, expired, or its user is gone.
+    #[error("the session is over")]
+    Ended,
+    /// The application is not served here.
+    #[error("application {0:?} is not served by this agent")]
+    NotServed(String),
+    /// A lock hits. Who is hit may read why.
+    #[error("{0}")]
+    Locked(String),
+    /// The roles do not allow it; why is for the log.
+    #[error("the roles do not allow it: {0}")]
+    Denied(String),
+    /// What is needed to decide is not known now.
+    #[error("cannot decide now: {0}")]
+    Unavailable(String),
+}
+
+impl Refusal {
+    /// What the client reads.
+    pub(crate) fn for_client(&self) -> String {
+        match self {
+            Self::Denied(_) => "access to the application is denied".to_owned(),
+            Self::Untrusted(_) => "the certificate is not accepted".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Who asks and for what.
+pub(crate) struct Asked<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) app: &'a str,
+    pub(crate) labels: &'a BTreeMap<String, String>,
+    pub(crate) cluster: &'a str,
+    pub(crate) host_id: &'a str,
+    /// Where the client is, as the proxy says.
+    pub(crate) source: Option<IpAddr>,
+}
+
+/// Decides.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn decide(state: &State, asked: &Asked<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let session = asked.session;
+    let identity = session.identity();
+    if !session.certificate().is_valid_at(now) {
+        return Err(Refusal::Ended);
+    }
+    let Some(as_of) = state.as_of() else {
+        return Err(Refusal::Unavailable("this agent does not know the cluster's roles and locks yet".into()));
+    };
+    // A rotation may have taken the authority away since the handshake.
+    if !state.user_authorities().iter().any(|issuer| session.certificate().verify_signed_by(issuer).is_ok()) {
+        return Err(Refusal::Untrusted("its authority is not trusted any more".into()));
+    }
+    if session.route().name != asked.app {
+        return Err(Refusal::Untrusted("it leads to another application".into()));
+    }
+    check_pins(identity, asked)?;
+    let checker = checker(state, identity)?;
+    let view = LockView { locks: state.locks(), as_of, stale_after: STALE_AFTER_AT_AGENTS };
+    let mode = checker.locking_mode(state.locking_mode());
+    locks::check(view, &subject(identity, asked), mode, now).map_err(|locked| match locked {
+        Locked::InForce { refusal, .. } => Refusal::Locked(refusal),
+        stale @ Locked::Stale { .. } => Refusal::Unavailable(stale.to_string()),
+    })?;
+    checker.check_labels(Family::App, asked.labels).into_result().map_err(|reason| Refusal::Denied(reason.to_string()))
+}
+
+/// The mode that counts for a session when something cannot be looked up freshly.
+pub(crate) fn locking_mode(state: &State, session: &Session) -> LockingMode {
+    let checker = checker(state, session.identity());
+    checker.map_or(LockingMode::Strict, |checker| checker.locking_mode(state.locking_mode()))
+}
+
+/// What the certificate itself narrows: an address, and a list of resources.
+fn check_pins(identity: &Identity, asked: &Asked<'_>) -> Result<(), Refusal> {
+    if !identity.pinned_ip.is_empty()
+        && asked.source.map(|source| source.to_canonical().to_string()).as_deref() != Some(&identity.pinned_ip)
+    {
+        return Err(Refusal::Denied("the certificate is good from another address only".into()));
+    }
+    let this = format!("\"/{}/app/{}\"", asked.cluster, asked.app);
+    if !identity.allowed_resource_ids.is_empty() && !identity.allowed_resource_ids.contains(&this) {
+        return Err(Refusal::Denied("the certificate is good for other resources only".into()));
+    }
+    Ok(())
+}
+
+/// A role that is not known grants nothing and may have denied something: then nothing is allowed.
+fn checker(state: &State, identity: &Identity) -> Result<AccessChecker, Refusal> {
+    let missing = |name: &String| Refusal::Denied(format!("role {name:?} does not exist"));
+    let roles = identity.roles.iter().map(|name| state.role(name).ok_or_else(|| missing(name)));
+    let set: RoleSet = roles.collect::<Result<_, _>>()?;
+    Ok(AccessChecker::new(&identity.username, &identity.traits, set.into()))
+}
+
+fn subject<'a>(identity: &'a Identity, asked: &Asked<'a>) -> LockSubject<'a> {
+    LockSubject {
+        user: &identity.username,
+        roles: identity.roles.iter().map(String::as_str).collect(),
+        logins: identity.principals.iter().map(String::as_str).collect(),
+        mfa_device: &identity.mfa_verified,
+        access_requests: identity.active_requests.iter().map(String::as_str).collect(),
+        device: &identity.device_id,
+        server_ids: vec![asked.host_id],
+        bot_instance_id: &identity.bot_instance_id,
+        ..LockSubject::default()
+    }
+}

@@ -1,0 +1,151 @@
+//! Watches over one connection: asked before each request, and asks by itself while it runs.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use clock::Clock;
+use crypto::SecretString;
+use domain::Error;
+
+use crate::{
+    Session,
+    access::{self, Asked, Refusal},
+    app::App,
+    ports::{DialDenied, Live},
+    registry::Served,
+    service::Shared,
+};
+
+/// How long a decision is kept while nothing changed: it bounds how late a view that became stale is noticed in mode
+/// `strict`. Changes of roles and locks end it at once.
+const DECIDED_FOR: Duration = Duration::from_secs(1);
+
+/// One session on one connection.
+pub(crate) struct Guard {
+    shared: Arc<Shared>,
+    session: Session,
+    source: Option<SocketAddr>,
+    decided: Mutex<Option<Decided>>,
+}
+
+/// A yes, and what it was made from.
+#[derive(Clone)]
+struct Decided {
+    at: Duration,
+    seen: (u64, u64),
+    served: Arc<Served>,
+}
+
+impl Guard {
+    pub(crate) fn new(shared: Arc<Shared>, session: Session, source: Option<SocketAddr>) -> Arc<Self> {
+        Arc::new(Self { shared, session, source, decided: Mutex::default() })
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn source(&self) -> Option<SocketAddr> {
+        self.source
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Whether the session may reach its application now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) async fn check(&self) -> Result<(Arc<Served>, Live), Refusal> {
+        let served = self.decide()?;
+        self.live().await.map(|(live, _)| (served, live))
+    }
+
+    /// Ends when the session may not go on: told of each change, and asking auth whenever its last answer has become old.
+    pub(crate) async fn refused(&self) -> Refusal {
+        let mut view = self.shared.view.changed();
+        let mut registry = self.shared.registry.changed();
+        loop {
+            view.borrow_and_update();
+            registry.borrow_and_update();
+            let asked_again_in = match self.decide() {
+                Err(refusal) => return refusal,
+                Ok(_) => match self.live().await {
+                    Err(refusal) => return refusal,
+                    Ok((_, left)) => left,
+                },
+            };
+            let clock = &self.shared.clock;
+            tokio::select! {
+                Ok(()) = view.changed() => {}
+                Ok(()) = registry.changed() => {}
+                () = clock.sleep(asked_again_in.max(Duration::from_millis(50))) => {}
+                () = clock.sleep_until(self.session.not_after()) => {}
+            }
+        }
+    }
+
+    fn decide(&self) -> Result<Arc<Served>, Refusal> {
+        let shared = &self.shared;
+        let seen = (*shared.view.changed().borrow(), *shared.registry.changed().borrow());
+        let (now, at) = (shared.clock.now(), shared.clock.monotonic());
+        let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(decided) = decided.as_ref()
+            && decided.seen == seen
+            && at.saturating_sub(decided.at) < DECIDED_FOR
+            && now <= self.session.not_after()
+        {
+            return Ok(Arc::clone(&decided.served));
+        }
+        *decided = None;
+        let app = &self.session.route().name;
+        let served = shared.registry.find(app).ok_or_else(|| Refusal::NotServed(app.clone()))?;
+        let labels = served.labels();
+        let asked = Asked {
+            session: &self.session,
+            app,
+            labels: &labels,
+            cluster: &shared.me.cluster,
+            host_id: &shared.me.host_id,
+            source: self.source.map(|source| source.ip()),
+        };
+        access::decide(&shared.view.state(), &asked, now)?;
+        *decided = Some(Decided { at, seen, served: Arc::clone(&served) });
+        Ok(served)
+    }
+
+    async fn live(&self) -> Result<(Live, Duration), Refusal> {
+        let mode = access::locking_mode(&self.shared.view.state(), &self.session);
+        self.shared.liveness.check(self.session.id(), mode).await
+    }
+
+    /// The signed word about who is calling.
+    ///
+    /// # Errors
+    /// What auth answered.
+    pub(crate) async fn assertion(&self, app: &App) -> Result<Arc<SecretString>, Error> {
+        self.shared.assertions.of(&self.session, app.name()).await.map(|assertion| assertion.token)
+    }
+
+    /// Writes to the audit log, without making the client wait.
+    pub(crate) fn report(&self, denied: DialDenied) {
+        let (journal, session) = (Arc::clone(&self.shared.ports.journal), self.session.clone());
+        self.shared.background.execute(async move { journal.dial_denied(&session, denied).await });
+    }
+
+    /// Says why somebody was not let in.
+    pub(crate) fn log_refusal(&self, refusal: &Refusal) {
+        let (user, sid, app) = (self.session.user(), self.session.sid(), &self.session.route().name);
+        tracing::info!(user, sid, app, %refusal, "refused");
+    }
+
+    /// Says why a connection was ended.
+    pub(crate) fn log_cut(&self, refusal: &Refusal) {
+        let (user, sid, app) = (self.session.user(), self.session.sid(), &self.session.route().name);
+        tracing::info!(user, sid, app, %refusal, "ended a running connection");
+    }
+}

@@ -1,0 +1,189 @@
+//! The service as an agent runs it.
+
+use std::{sync::Arc, time::Duration};
+
+use agent::Host;
+use async_trait::async_trait;
+use client::Backoff;
+use clock::Clock;
+use crypto::{Random, tls::ServerCertificate};
+use domain::{
+    Error, Metadata, Resource as _,
+    resources::app_server::{AppServer, AppServerSpec},
+};
+use rustls::ServerConfig;
+use service::Stop;
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    Config, Ports, SERVICE, View, assertion, connection::Background, labels, liveness::Liveness, registry::Registry,
+    serve,
+};
+
+/// How long an announcement lives: several heartbeats, so that one that is lost hides nothing.
+const ANNOUNCED_FOR: Duration = Duration::from_secs(300);
+
+/// Who this agent is.
+#[derive(Clone)]
+pub struct Me {
+    /// The host's id.
+    pub host_id: String,
+    /// The cluster.
+    pub cluster: String,
+    /// What is shown to proxies; follows renewals.
+    pub certificate: Arc<ServerCertificate>,
+    /// Time.
+    pub clock: Clock,
+    /// Jitter.
+    pub random: Random,
+}
+
+/// Applications, served to the streams of a tunnel.
+pub struct AppService {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) tls: Arc<ServerConfig>,
+    hostname: String,
+}
+
+/// What every connection looks at.
+pub(crate) struct Shared {
+    pub(crate) me: Me,
+    pub(crate) clock: Clock,
+    pub(crate) view: Arc<View>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) liveness: Liveness,
+    pub(crate) assertions: assertion::Kept,
+    pub(crate) ports: Ports,
+    pub(crate) background: Background,
+}
+
+impl AppService {
+    /// The service of a host that has joined, over the API.
+    ///
+    /// # Errors
+    /// An application of the configuration cannot be served.
+    pub fn of_host(config: Config, host: &Host) -> Result<Arc<Self>, Error> {
+        let identity = host.identity();
+        let me = Me {
+            host_id: identity.host_id().to_owned(),
+            cluster: identity.cluster().to_owned(),
+            certificate: host.certificate(),
+            clock: host.config().clock.clone(),
+            random: host.config().random.clone(),
+        };
+        let view = Arc::new(View::new(&me.cluster)?);
+        Self::new(config, me, view, Ports::grpc(host))
+    }
+
+    /// The service over these ports.
+    ///
+    /// # Errors
+    /// An application of the configuration cannot be served.
+    pub fn new(config: Config, me: Me, view: Arc<View>, ports: Ports) -> Result<Arc<Self>, Error> {
+        let clock = me.clock.clone();
+        let hostname = config.hostname.clone();
+        let tls = serve::tls(&me, &view).map_err(|error| Error::invalid(error.to_string()))?;
+        let shared = Arc::new(Shared {
+            registry: Arc::new(Registry::new(config, &clock)?),
+            liveness: Liveness::new(Arc::clone(&ports.sessions), clock.clone()),
+            assertions: assertion::Kept::new(Arc::clone(&ports.assertions), clock.clone()),
+            background: Background::default(),
+            me,
+            clock,
+            view,
+            ports,
+        });
+        Ok(Arc::new(Self { shared, tls, hostname }))
+    }
+
+    pub(crate) fn is_tcp(&self, app: &str) -> bool {
+        self.shared.registry.find(app).is_some_and(|served| served.app.is_tcp())
+    }
+
+    /// Holds the view to the cluster, however often that breaks.
+    async fn follow(&self) {
+        let clock = &self.shared.clock;
+        let fresh = || Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut backoff = fresh();
+        loop {
+            let begun = clock.monotonic();
+            let error = self.shared.ports.changes.follow(&self.shared.view).await;
+            if clock.monotonic().saturating_sub(begun) > Duration::from_secs(30) {
+                backoff = fresh();
+            }
+            tracing::warn!(%error, "lost sight of the cluster's roles and locks; looking again");
+            clock.sleep(backoff.wait(&self.shared.me.random)).await;
+        }
+    }
+
+    /// Carries changes of the view to what depends on them.
+    async fn react(&self) {
+        let (mut view, mut users) = (self.shared.view.changed(), self.shared.view.users());
+        loop {
+            view.borrow_and_update();
+            self.shared.registry.follow(&self.shared.view.state());
+            tokio::select! {
+                Ok(()) = view.changed() => {}
+                Ok(()) = users.changed() => {
+                    self.shared.liveness.doubt();
+                    self.shared.view.touch();
+                }
+                else => return,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl agent::Service for AppService {
+    fn name(&self) -> &'static str {
+        SERVICE
+    }
+
+    async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
+        let expires = self.shared.clock.now().saturating_add(ANNOUNCED_FOR).ok();
+        for served in self.shared.registry.all() {
+            let app = served.document();
+            let mut metadata = Metadata::named(app.name());
+            metadata.labels = served.labels();
+            metadata.expires = expires;
+            let spec = AppServerSpec {
+                version: client::API_VERSION.to_owned(),
+                hostname: self.hostname.clone(),
+                host_id: self.shared.me.host_id.clone(),
+                app: Some(app),
+                proxy_ids: proxies.to_vec(),
+                ..AppServerSpec::default()
+            };
+            let mut server = AppServer { metadata, spec, ..AppServer::default() };
+            server.set_defaults();
+            self.shared.ports.presence.announce(server).await?;
+        }
+        Ok(())
+    }
+
+    async fn withdraw(&self) {
+        for served in self.shared.registry.all() {
+            let taken = self.shared.ports.presence.withdraw(&self.shared.me.host_id, served.app.name()).await;
+            if let Err(error) = taken {
+                tracing::debug!(%error, app = served.app.name(), "could not take back an announcement; it ends by itself");
+            }
+        }
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.registry.changed()
+    }
+
+    async fn run(&self, stop: Stop) {
+        let mut background = JoinSet::new();
+        tokio::select! {
+            () = stop.requested() => {}
+            () = self.follow() => {}
+            () = self.react() => {}
+            () = labels::run(&self.shared.registry, &self.shared.clock, stop.clone()) => {}
+            () = self.shared.background.run(&mut background) => {}
+        }
+        while background.join_next().await.is_some() {}
+    }
+}

@@ -1,0 +1,122 @@
+//! Where an application is: its `uri`, taken apart.
+
+use domain::{Error, error::Kind};
+use http::Uri;
+
+/// How an application is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+    Tcp,
+    /// The debug application, which is no connection at all.
+    Dumper,
+}
+
+/// Where an application is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) scheme: Scheme,
+    /// A name or an address, without brackets.
+    pub(crate) host: String,
+    /// The port; of a TCP application with several ports there may be none.
+    pub(crate) port: Option<u16>,
+    /// `host` or `host:port` as the application knows itself.
+    pub(crate) authority: String,
+    /// Path, query and fragment that a request to `/` is sent to.
+    pub(crate) landing: Option<String>,
+}
+
+impl Target {
+    /// Takes `spec.uri` apart.
+    ///
+    /// # Errors
+    /// It is no address, or of a kind that this agent does not serve.
+    pub(crate) fn parse(uri: &str) -> Result<Self, Error> {
+        let refuse = |reason: &str| Error::invalid(format!("spec.uri: {uri:?} {reason}"));
+        let (scheme, _) = uri.split_once("://").unwrap_or((uri.split(':').next().unwrap_or(uri), ""));
+        let scheme = match scheme {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            "tcp" => Scheme::Tcp,
+            other => {
+                let message = format!("spec.uri: applications with {other}:// are not served by this version");
+                return Err(Error { kind: Kind::Unsupported, ..Error::invalid(message) });
+            }
+        };
+        let (bare, fragment) = uri.split_once('#').map_or((uri, None), |(bare, fragment)| (bare, Some(fragment)));
+        let parsed: Uri = bare.parse().map_err(|_| refuse("is no address, write for example http://localhost:8080"))?;
+        let authority = parsed.authority().ok_or_else(|| refuse("names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(refuse("must not carry a password"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(refuse("names no host"));
+        }
+        let port = match (authority.port(), scheme) {
+            (Some(port), _) => {
+                Some(port.as_str().parse().ok().filter(|port| *port > 0).ok_or_else(|| refuse("has a bad port"))?)
+            }
+            (None, Scheme::Http) => Some(80),
+            (None, Scheme::Https) => Some(443),
+            (None, _) => None,
+        };
+        let path = parsed.path_and_query().map_or("/", |path| path.as_str());
+        let landing = match fragment {
+            Some(fragment) => Some(format!("{path}#{fragment}")),
+            None if path == "/" || path.is_empty() => None,
+            None => Some(path.to_owned()),
+        };
+        Ok(Self { scheme, host, port, authority: authority.as_str().to_owned(), landing })
+    }
+
+    /// The debug application.
+    pub(crate) fn dumper() -> Self {
+        Self { scheme: Scheme::Dumper, host: String::new(), port: None, authority: "dumper".into(), landing: None }
+    }
+
+    /// What the application's address begins with in its own redirects.
+    pub(crate) fn url_scheme(&self) -> &'static str {
+        if self.scheme == Scheme::Https { "https" } else { "http" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        for (uri, scheme, host, port, landing) in [
+            ("http://localhost:8080", Scheme::Http, "localhost", Some(8080), None),
+            ("http://localhost", Scheme::Http, "localhost", Some(80), None),
+            ("https://[::1]:9/", Scheme::Https, "::1", Some(9), None),
+            ("https://a.b/c?d=e", Scheme::Https, "a.b", Some(443), Some("/c?d=e")),
+            ("http://a.b/#home", Scheme::Http, "a.b", Some(80), Some("/#home")),
+            ("http://a.b#home", Scheme::Http, "a.b", Some(80), Some("/#home")),
+            ("tcp://db:5432", Scheme::Tcp, "db", Some(5432), None),
+            ("tcp://db", Scheme::Tcp, "db", None, None),
+        ] {
+            let target = Target::parse(uri).unwrap();
+            assert_eq!(
+                (target.scheme, target.host.as_str(), target.port, target.landing.as_deref()),
+                (scheme, host, port, landing),
+                "{uri}"
+            );
+        }
+        for bad in [
+            "",
+            "http",
+            "http://",
+            "http://:80",
+            "http://a:0",
+            "http://a:99999",
+            "http://u:p@a",
+            "mcp+stdio://",
+            "cloud://AWS",
+        ] {
+            assert!(Target::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
