@@ -2,7 +2,7 @@
 
 use std::{net::ToSocketAddrs, ops::Deref, sync::Arc, time::Duration};
 
-use client::{Client, Proxies, ProxyError};
+use client::{Client, Proxies, ProxyError, Web};
 use clock::Clock;
 use crypto::Random;
 use domain::Error;
@@ -20,7 +20,7 @@ use crate::{
     metrics::Metrics,
     outputs::Output,
     renewal::driver::Driver,
-    services,
+    services::{self, applications::Listening},
 };
 
 /// How long tasks may take to end when the bot is stopped.
@@ -135,6 +135,21 @@ impl Shared {
         let _ = self.current.subscribe().wait_for(Option::is_some).await;
     }
 
+    /// A connection that shows another identity than our own.
+    pub(crate) async fn connect_as(&self, identity: &BotIdentity) -> Result<Client, Error> {
+        self.exchange.connect(identity).await
+    }
+
+    /// The proxy: the one that is configured, else the one that the cluster names to `client`.
+    pub(crate) async fn web(&self, client: &Client) -> Result<Option<Web>, Error> {
+        if let Some(web) = self.exchange.web() {
+            return Ok(Some(web));
+        }
+        let address = app_access::lookup::proxy_address(client).await?;
+        let make = |address: String| Web::new(&address, self.exchange.proxies.clone(), self.clock().clone());
+        Ok(address.map(make))
+    }
+
     /// The connection that shows the identity in force; all tasks share it.
     pub(crate) async fn client(&self) -> Result<Client, Error> {
         let current = self.current().ok_or_else(|| Error::unavailable("there is no bot identity yet"))?;
@@ -246,8 +261,9 @@ pub async fn run(bot: Bot) -> Result<(), BotError> {
     }
     let config = Arc::new(bot.config);
     let outputs = open_outputs(&config)?;
-    if let Some(proxy) = config.auth_server.as_deref().and_then(|address| bot.proxies.describe(address)) {
-        tracing::info!(auth_server = config.auth_server, "the auth service is reached through {proxy}");
+    let services = Listening::of(&config);
+    if let Some((server, proxy)) = config.server().and_then(|to| Some((to.clone(), bot.proxies.describe(&to)?))) {
+        tracing::info!(server, "the auth service is reached through {proxy}");
     }
     let exchange = Exchange { config, clock: bot.clock.clone(), random: bot.random, proxies: bot.proxies };
     let driver = Driver::load(exchange.clone(), Arc::clone(&state))?;
@@ -256,14 +272,24 @@ pub async fn run(bot: Bot) -> Result<(), BotError> {
     telemetry::metrics::register_process(&mut registry, bot.clock.now());
     let hub = Hub::new(exchange, state, metrics);
     if hub.config().oneshot {
+        if !services.is_empty() {
+            tracing::info!("one-shot mode writes outputs and starts no service");
+        }
         Box::pin(once(hub, driver, outputs)).await
     } else {
-        Box::pin(stay(hub, driver, outputs, registry, bot.notify_socket)).await
+        Box::pin(stay(hub, driver, Tasks { outputs, services }, registry, bot.notify_socket)).await
     }
 }
 
+/// What a bot does besides keeping its own identity.
+struct Tasks {
+    outputs: Vec<Output>,
+    services: Vec<Listening>,
+}
+
 fn open_outputs(config: &Config) -> Result<Vec<Output>, BotError> {
-    config.services.iter().zip(config.names()).map(|(service, name)| Output::open(config, service, name)).collect()
+    let outputs = config.services.iter().zip(config.names()).filter(|(service, _)| service.kind.is_output);
+    outputs.map(|(service, name)| Output::open(config, service, name)).collect()
 }
 
 /// Everything once.
@@ -284,7 +310,7 @@ async fn once(hub: Hub, mut driver: Driver, outputs: Vec<Output>) -> Result<(), 
 async fn stay(
     hub: Hub,
     driver: Driver,
-    outputs: Vec<Output>,
+    tasks: Tasks,
     registry: Registry,
     notify_socket: Option<String>,
 ) -> Result<(), BotError> {
@@ -292,7 +318,7 @@ async fn stay(
     let readiness = Readiness::new();
     let supervisor = Supervisor::new(hub.clock().clone());
     serve_diagnostics(&hub, &readiness, registry, &supervisor).await?;
-    start_services(&hub, driver, outputs, &readiness, &supervisor);
+    start_services(&hub, driver, tasks, &readiness, &supervisor);
     let mut signals = Signals::install().map_err(machine)?;
     let notifier = Arc::new(Notifier::new(notify_socket.as_deref()).map_err(machine)?);
     let stop = supervisor.stop().clone();
@@ -328,7 +354,7 @@ async fn announce(readiness: Readiness, notifier: Arc<Notifier>, stop: service::
     }
 }
 
-fn start_services(hub: &Hub, driver: Driver, outputs: Vec<Output>, readiness: &Readiness, supervisor: &Supervisor) {
+fn start_services(hub: &Hub, driver: Driver, all: Tasks, readiness: &Readiness, supervisor: &Supervisor) {
     let component = readiness.register("identity");
     let mut driver = Some(driver);
     let identity_hub = hub.clone();
@@ -358,12 +384,22 @@ fn start_services(hub: &Hub, driver: Driver, outputs: Vec<Output>, readiness: &R
             }
         });
     }
-    for output in outputs {
+    for output in all.outputs {
         let (hub, component, output) = (hub.clone(), readiness.register(&output.name), Arc::new(output));
         supervisor.spawn(output.name.clone(), Policy::Restart(Restarts::default()), move |stop| {
             let (hub, component, output) = (hub.clone(), component.clone(), Arc::clone(&output));
             async move {
                 services::output::run(hub, output, component, stop).await;
+                Ok::<(), BotError>(())
+            }
+        });
+    }
+    for service in all.services {
+        let (hub, component, service) = (hub.clone(), readiness.register(&service.name), Arc::new(service));
+        supervisor.spawn(service.name.clone(), Policy::Restart(Restarts::default()), move |stop| {
+            let (hub, component, service) = (hub.clone(), component.clone(), Arc::clone(&service));
+            async move {
+                services::applications::run(hub, service, component, stop).await;
                 Ok::<(), BotError>(())
             }
         });

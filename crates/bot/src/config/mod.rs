@@ -176,6 +176,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the auth service is dialled: itself, or the proxy that carries our bytes to it unread.
+    pub fn server(&self) -> Option<String> {
+        self.auth_server.clone().or_else(|| self.proxy_server.as_deref().map(client::Web::address_of))
+    }
+
     /// The lifetime in force, at most a day.
     pub fn ttl(&self) -> Duration {
         self.credential_ttl.unwrap_or(DEFAULT_TTL).min(MAX_TTL)
@@ -266,11 +271,12 @@ impl Config {
     /// The first thing that is asked for and not built.
     pub fn check_supported(&self) -> Result<(), String> {
         let later = |what: String| Err(format!("{what} is not supported yet"));
-        if let Some(proxy) = &self.proxy_server {
-            return later(format!("joining through a proxy ({proxy}; use auth_server)"));
-        }
-        if self.auth_server.is_none() {
-            return Err("no auth_server is configured: give --auth-server or set it in the file".into());
+        if self.server().is_none() {
+            return Err(
+                "neither auth_server nor proxy_server is configured: give --auth-server or --proxy-server, or set \
+                        one in the file"
+                    .into(),
+            );
         }
         let method = JoinMethod::parse(self.onboarding.method()).unwrap_or_default();
         if !join::BUILT.contains(&method) {

@@ -67,14 +67,17 @@ pub(crate) const KINDS: &[Kind] = &[
             ],
         )
     },
-    output(
-        "application",
-        &[
-            needed("app_name", Shape::Text),
-            field("specific_tls_naming", Shape::Flag),
-            field("specific_tls_extensions", Shape::Flag),
-        ],
-    ),
+    Kind {
+        is_built: true,
+        ..output(
+            "application",
+            &[
+                needed("app_name", Shape::Text),
+                field("specific_tls_naming", Shape::Flag),
+                field("specific_tls_extensions", Shape::Flag),
+            ],
+        )
+    },
     output(
         "database",
         &[
@@ -154,8 +157,11 @@ pub(crate) const KINDS: &[Kind] = &[
             needed("username", Shape::Text),
         ],
     ),
-    service("application-tunnel", &[needed("listen", Shape::Listen), needed("app_name", Shape::Text)]),
-    service("application-proxy", &[needed("listen", Shape::Listen)]),
+    Kind {
+        is_built: true,
+        ..service("application-tunnel", &[needed("listen", Shape::Listen), needed("app_name", Shape::Text)])
+    },
+    Kind { is_built: true, ..service("application-proxy", &[needed("listen", Shape::Listen)]) },
     Kind {
         has_destination: true,
         ..service(

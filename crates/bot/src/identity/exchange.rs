@@ -10,9 +10,9 @@ use api::{
         join_service::RegisterUsingToken,
     },
 };
-use client::{Client, Credentials, Proxies, Trust};
+use client::{Client, Credentials, Proxies, Trust, Web};
 use clock::{Clock, Timestamp};
-use crypto::{Algorithm, KeyPair, Random, x509::Certificate};
+use crypto::{Algorithm, KeyPair, Random, tls, x509::Certificate};
 use domain::{Error, error::Reason, suite::Suite};
 use join::Proof;
 
@@ -31,8 +31,7 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// A client with these credentials.
     fn client_config(&self, credentials: Credentials, trust: Trust) -> client::Config {
-        let address = self.config.auth_server.clone();
-        client::Config::new(address, credentials, self.clock.clone(), self.random.clone())
+        client::Config::new(self.config.server(), credentials, self.clock.clone(), self.random.clone())
             .with_proxies(self.proxies.clone())
             .with_trust(trust)
     }
@@ -40,34 +39,58 @@ impl Exchange {
     /// A connection that shows the identity.
     pub(crate) async fn connect(&self, identity: &BotIdentity) -> Result<Client, Error> {
         let credentials = identity.credentials().map_err(|error| Error::invalid(error.to_string()))?;
-        let mut config = self.client_config(credentials, Trust::Credentials);
-        config.cluster = Some(identity.cluster().to_owned()).filter(|cluster| !cluster.is_empty());
-        Client::connect(config).await
+        Client::connect(self.client_config(credentials, Trust::Credentials)).await
     }
 
     /// A connection without a client certificate, to a server that the configuration or the old identity vouches for.
     pub(crate) async fn connect_anonymously(&self, known: Option<&BotIdentity>) -> Result<Client, Error> {
         let trust = self.first_trust(known)?;
-        if matches!(trust, Trust::DangerAnything) {
+        if matches!(trust, Some(Trust::DangerAnything)) {
             tracing::warn!("--insecure: whoever answers is believed on this first connection");
         }
-        Client::connect(self.client_config(Credentials::none(), trust)).await
+        let Some(web) = self.web() else {
+            return Client::connect(self.client_config(Credentials::none(), trust.unwrap_or_default())).await;
+        };
+        // What vouches for the auth service itself makes the proxy's word harmless: a wrong name leads nowhere.
+        let vouched = match &trust {
+            Some(_) => tls::Trust::DangerAnyServer,
+            None => tls::Trust::Roots(client::credentials::system_authorities()),
+        };
+        let cluster = match known {
+            Some(identity) => identity.cluster().to_owned(),
+            None => web.find(vouched.clone()).await?.cluster,
+        };
+        let trust = match trust {
+            Some(trust) => trust,
+            None => Trust::Authorities(web.host_authorities(vouched).await?),
+        };
+        let mut config = self.client_config(Credentials::none(), trust);
+        config.cluster = Some(cluster);
+        Client::connect(config).await
     }
 
-    /// What makes us believe the server before we have an identity.
-    pub(crate) fn first_trust(&self, known: Option<&BotIdentity>) -> Result<Trust, Error> {
+    /// The proxy that is configured.
+    pub(crate) fn web(&self) -> Option<Web> {
+        let address = self.config.proxy_server.as_deref()?;
+        Some(Web::new(address, self.proxies.clone(), self.clock.clone()))
+    }
+
+    /// What makes us believe the auth service before we have an identity; nothing when a proxy with a web certificate
+    /// that this system trusts is to tell us its authorities.
+    pub(crate) fn first_trust(&self, known: Option<&BotIdentity>) -> Result<Option<Trust>, Error> {
         let onboarding = &self.config.onboarding;
         if self.config.insecure {
-            return Ok(Trust::DangerAnything);
+            return Ok(Some(Trust::DangerAnything));
         }
         if !onboarding.ca_pins.is_empty() {
-            return Ok(Trust::Pins(onboarding.ca_pins.clone()));
+            return Ok(Some(Trust::Pins(onboarding.ca_pins.clone())));
         }
         if let Some(path) = &onboarding.ca_path {
-            return read_authorities(Path::new(path)).map(Trust::Authorities);
+            return read_authorities(Path::new(path)).map(|found| Some(Trust::Authorities(found)));
         }
         match known {
-            Some(identity) => Ok(Trust::Authorities(identity.authorities().to_vec())),
+            Some(identity) => Ok(Some(Trust::Authorities(identity.authorities().to_vec()))),
+            None if self.config.proxy_server.is_some() => Ok(None),
             None => Err(Error::invalid(
                 "nothing says how to recognise the auth service: give --ca-pin (tctl status shows it), set \
                  onboarding.ca_path, or, on a network that you trust, --insecure",

@@ -1,5 +1,6 @@
 //! What a bot writes for other programs: one file a type.
 
+mod application;
 mod identity;
 
 use std::{sync::Arc, time::Duration};
@@ -8,6 +9,7 @@ use crate::{
     BotError,
     config::{Config, Service},
     destination::{DestinationError, Sink},
+    impersonation::Impersonation,
     run::Hub,
 };
 
@@ -18,11 +20,11 @@ pub(crate) struct Output {
     /// How it is called.
     pub(crate) name: String,
     interval: Duration,
-    ttl: Duration,
-    roles: Vec<String>,
-    allow_reissue: bool,
-    /// The cluster that the certificates are for; the bot's own when empty.
-    cluster: String,
+    grant: Impersonation,
+    /// The application that the certificates lead to, when they lead to one.
+    app: String,
+    /// Certificate, key and authorities are written under the names that web servers are used to, too.
+    specific_names: bool,
     sink: Arc<Sink>,
 }
 
@@ -31,7 +33,7 @@ impl Output {
     pub(crate) fn open(config: &Config, service: &Service, name: String) -> Result<Self, BotError> {
         let destination = service.destination.as_ref();
         let destination = destination.ok_or_else(|| BotError::Unsupported(format!("{name} has no destination")))?;
-        if service.text("ssh_config") != "off" {
+        if service.kind.name == "identity" && service.text("ssh_config") != "off" {
             tracing::info!(
                 output = name,
                 "ssh_config and known_hosts are skipped: they need a proxy, and there is none"
@@ -43,10 +45,9 @@ impl Output {
         Ok(Self {
             kind: service.kind.name,
             interval: config.interval_of(service),
-            ttl: config.ttl_of(service),
-            roles: service.roles.clone(),
-            allow_reissue: service.flag("allow_reissue"),
-            cluster: service.text("cluster").to_owned(),
+            grant: Impersonation::of(config, service, &name),
+            app: service.text("app_name").to_owned(),
+            specific_names: has_specific_names(service),
             sink: Arc::new(Sink::open(destination)?),
             name,
         })
@@ -56,12 +57,15 @@ impl Output {
     /// outlives, goes first; never so much that the old certificate ends before.
     pub(crate) fn pause(&self) -> Duration {
         let late = self.interval / 20;
-        self.interval + late.min(self.ttl.saturating_sub(self.interval) / 2)
+        self.interval + late.min(self.grant.ttl.saturating_sub(self.interval) / 2)
     }
 
     /// Gets new certificates and writes the artifacts.
     pub(crate) async fn write(&self, hub: &Hub) -> Result<(), BotError> {
-        identity::write(self, hub).await
+        match self.kind {
+            "application" => application::write(self, hub).await,
+            _ => identity::write(self, hub).await,
+        }
     }
 
     fn put(&self, name: &str, content: &str) -> Result<(), DestinationError> {
@@ -69,10 +73,17 @@ impl Output {
     }
 }
 
+/// The key of the file and its older spelling.
+fn has_specific_names(service: &Service) -> bool {
+    service.flag("specific_tls_naming") || service.flag("specific_tls_extensions")
+}
+
 /// The names of the files that an entry writes, for `tbot init`.
 pub fn artifacts(service: &Service) -> Vec<&'static str> {
     match service.kind.name {
         "identity" => identity::ARTIFACTS.to_vec(),
+        "application" if has_specific_names(service) => [application::ARTIFACTS, application::SPECIFIC].concat(),
+        "application" => application::ARTIFACTS.to_vec(),
         _ => Vec::new(),
     }
 }

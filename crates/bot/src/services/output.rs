@@ -82,7 +82,9 @@ pub(crate) async fn once(hub: &Hub, output: &Output, component: &Component) -> R
                 return Ok(());
             }
             Err(error) => {
-                let helps = matches!(&error, BotError::Auth { source, .. } if source.kind == Kind::Unavailable);
+                // What does not exist yet may be announced in a moment.
+                let helps = matches!(&error, BotError::Auth { source, .. }
+                    if matches!(source.kind, Kind::Unavailable | Kind::NotFound));
                 if !helps || failures + 1 == ATTEMPTS {
                     return Err(error);
                 }
