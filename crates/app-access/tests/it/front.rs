@@ -1,0 +1,235 @@
+//! A TLS server with client certificates in front of an application that tells what it was asked, and a ring of
+//! certificates for it.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use app_access::{Access, Cached, Door, Issue, Lead, Listener, serve};
+use async_trait::async_trait;
+use bytes::Bytes;
+use ca::x509::AlternativeNames;
+use client::{Proxies, Web};
+use clock::{Clock, ManualClock};
+use crypto::{
+    Algorithm, KeyPair, Random,
+    tls::{self, CertificateChain, ClientAuth, ServerCertificate, TrustedClients},
+    x509::Certificate,
+};
+use domain::{Error, ca::CaType, identity::Identity, resources::CertAuthority, suite::Suite};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use keystore::{SealingKey, SoftwareKeyStore};
+use service::Stop;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, split},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+pub(crate) const NAME: &str = "grafana.proxy.example";
+
+/// What the front was told to do, and where it is.
+pub(crate) struct Front {
+    pub(crate) address: SocketAddr,
+    /// So many requests find a connection that breaks.
+    pub(crate) breaks: AtomicUsize,
+    /// Whose certificates are not taken.
+    pub(crate) refused: Mutex<Vec<String>>,
+}
+
+/// Issues certificates; each for another user, `bot-1`, `bot-2` and so on.
+pub(crate) struct Issuer {
+    cluster: Arc<ClusterKeys>,
+    front: SocketAddr,
+    clock: Clock,
+    count: Arc<AtomicUsize>,
+}
+
+struct ClusterKeys {
+    store: SoftwareKeyStore,
+    user: CertAuthority,
+    host: CertAuthority,
+}
+
+impl ClusterKeys {
+    async fn new(clock: &Clock) -> Self {
+        let store = SoftwareKeyStore::new(vec![SealingKey::new(&[1; 32])], Random::system()).unwrap();
+        let (suite, random) = (Suite::BalancedV1, Random::system());
+        let user = ca::authority::new_authority(CaType::User, "c", suite, &store, clock, &random).await.unwrap();
+        let host = ca::authority::new_authority(CaType::Host, "c", suite, &store, clock, &random).await.unwrap();
+        Self { store, user, host }
+    }
+
+    async fn issue(
+        &self,
+        from: &CertAuthority,
+        who: &str,
+        names: &[&str],
+        clock: &Clock,
+    ) -> (Certificate, CertificateChain) {
+        let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
+        let identity = Identity { username: who.into(), roles: vec!["r".into()], ..Identity::default() };
+        let end = clock.now() + Duration::from_secs(3600);
+        let names = AlternativeNames::from_hosts(names.iter().copied());
+        let template = ca::x509::host_template(&identity, key.public().clone(), names, clock.now(), end);
+        let signer = ca::authority::tls_signer(from).unwrap();
+        let certificate = ca::x509::issue(&template, &signer, &self.store, &Random::system()).await.unwrap();
+        let chain = CertificateChain::new(std::slice::from_ref(&certificate), &key).unwrap();
+        (certificate, chain)
+    }
+}
+
+#[async_trait]
+impl Issue for Issuer {
+    async fn issue(&self, app: &str) -> Result<Access, Error> {
+        if !["grafana", "postgres"].contains(&app) {
+            return Err(Error::not_found(format!("application {app:?} not found")));
+        }
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let (certificate, chain) =
+            self.cluster.issue(&self.cluster.user, &format!("bot-{number}"), &[], &self.clock).await;
+        let lead = Lead {
+            app: app.to_owned(),
+            public_name: NAME.to_owned(),
+            is_tcp: app == "postgres",
+            web: Web::new(&self.front.to_string(), Proxies::default(), Clock::system()),
+            chain,
+            trust: tls::Trust::Roots(ca::authority::trusted_certificates(&self.cluster.host).unwrap()),
+            renew_at: self.clock.now() + Duration::from_secs(1200),
+            not_after: certificate.not_after(),
+        };
+        Access::new(lead, &self.clock)
+    }
+}
+
+/// A front, and a listener that leads there.
+pub(crate) struct World {
+    pub(crate) front: Arc<Front>,
+    pub(crate) local: String,
+    pub(crate) time: ManualClock,
+    pub(crate) issued: Arc<AtomicUsize>,
+    pub(crate) stop: Stop,
+}
+
+impl World {
+    pub(crate) async fn new(door: Door) -> Self {
+        let time = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
+        let clock = time.clock();
+        let cluster = Arc::new(ClusterKeys::new(&clock).await);
+        let front = Front::start(&cluster, &clock).await;
+        let issued = Arc::new(AtomicUsize::new(0));
+        let issuer = Issuer { cluster, front: front.address, clock: clock.clone(), count: Arc::clone(&issued) };
+        let listener = Listener::bind("tcp://127.0.0.1:0").await.unwrap();
+        let local = listener.to_string().replace("tcp://", "");
+        let stop = Stop::new();
+        let ring = Arc::new(Cached::new(issuer, clock));
+        tokio::spawn(serve(listener, door, ring, Clock::system(), stop.clone()));
+        Self { front, local, time, issued, stop }
+    }
+
+    /// The answer to one request on a connection of its own.
+    pub(crate) async fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.local).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+}
+
+impl Front {
+    async fn start(cluster: &ClusterKeys, clock: &Clock) -> Arc<Self> {
+        let (_, chain) = cluster.issue(&cluster.host, "front", &[NAME], clock).await;
+        let trusted = TrustedClients::new(&ca::authority::trusted_certificates(&cluster.user).unwrap()).unwrap();
+        let certificate = ServerCertificate::new(chain);
+        let alpn: &[&[u8]] = &[b"teleport-tcp", b"h2", b"http/1.1"];
+        let config = tls::server_config(certificate, ClientAuth::Optional(trusted), alpn, clock).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let front = Arc::new(Self {
+            address: listener.local_addr().unwrap(),
+            breaks: AtomicUsize::new(0),
+            refused: Mutex::default(),
+        });
+        let (acceptor, this) = (TlsAcceptor::from(config), Arc::clone(&front));
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let (acceptor, this) = (acceptor.clone(), Arc::clone(&this));
+                tokio::spawn(async move { this.connection(acceptor, tcp).await });
+            }
+        });
+        front
+    }
+
+    async fn connection(self: Arc<Self>, acceptor: TlsAcceptor, tcp: TcpStream) {
+        let Ok(mut stream) = acceptor.accept(tcp).await else { return };
+        let session = stream.get_ref().1;
+        assert_eq!(session.server_name(), Some(NAME));
+        let shown = Certificate::from_der(&session.peer_certificates().unwrap()[0]).unwrap();
+        let user = shown.common_name().unwrap_or_default().to_owned();
+        if session.alpn_protocol() == Some(b"teleport-tcp") {
+            stream.write_all(format!("hello {user}\n").as_bytes()).await.unwrap();
+            let (mut read, mut write) = split(stream);
+            let _ = tokio::io::copy(&mut read, &mut write).await;
+            return;
+        }
+        let is_h2 = session.alpn_protocol() == Some(b"h2");
+        let answer = service_fn(move |request| {
+            let (this, user) = (Arc::clone(&self), user.clone());
+            async move { this.answer(request, &user).await }
+        });
+        let io = TokioIo::new(stream);
+        if is_h2 {
+            let executor = hyper_util::rt::TokioExecutor::new();
+            let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, answer).await;
+        } else {
+            let _ = http1::Builder::new().serve_connection(io, answer).with_upgrades().await;
+        }
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, user: &str) -> Result<Response<Full<Bytes>>, &'static str> {
+        if self.breaks.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err("broken, as asked");
+        }
+        let mut answer = Response::new(Full::default());
+        if self.refused.lock().unwrap().iter().any(|name| name == user) {
+            *answer.status_mut() = StatusCode::FOUND;
+            let place = format!("https://proxy.example/web/launch/{NAME}?path=%2F");
+            answer.headers_mut().insert(header::LOCATION, place.parse().unwrap());
+            return Ok(answer);
+        }
+        if request.headers().contains_key(header::UPGRADE) {
+            let upgraded = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let mut here = TokioIo::new(upgraded.await.unwrap());
+                let (mut one, mut other) = tokio::io::duplex(1024);
+                tokio::spawn(async move {
+                    let mut word = [0; 4];
+                    other.read_exact(&mut word).await.unwrap();
+                    other.write_all(&word.map(|byte| byte.to_ascii_uppercase())).await.unwrap();
+                });
+                let _ = copy_bidirectional(&mut here, &mut one).await;
+            });
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            answer.headers_mut().insert(header::UPGRADE, "echo".parse().unwrap());
+            answer.headers_mut().insert(header::CONNECTION, "upgrade".parse().unwrap());
+            return Ok(answer);
+        }
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let mut text = format!("{} {} {:?} by {user}\n", parts.method, parts.uri, parts.version);
+        for (name, value) in &parts.headers {
+            text += &format!("{name}: {}\n", value.to_str().unwrap());
+        }
+        text += &format!("body: {}\n", String::from_utf8_lossy(&body));
+        *answer.body_mut() = Full::from(text);
+        Ok(answer)
+    }
+}
