@@ -8,6 +8,7 @@
 
 mod access;
 mod connector;
+mod exchange;
 mod forward;
 mod headers;
 mod keyring;
@@ -16,6 +17,7 @@ pub mod lookup;
 mod serve;
 
 pub use access::{Access, Lead};
+pub use exchange::{Exchange, Exchanged};
 pub use keyring::{Cached, Issue, Keyring};
 pub use listener::Listener;
 pub use serve::{Door, serve};

@@ -1,0 +1,257 @@
+//! `tsh apps`: which applications there are, and certificates for them.
+
+use app_access::lookup;
+use clap::ValueEnum;
+use cli::{Format, Output, Table};
+use client::Web;
+use crypto::x509::Certificate;
+use domain::{Error, identity::Identity};
+use serde::Serialize;
+
+use crate::{
+    args::{Globals, Shape},
+    home::{AppFiles, Home},
+    session::{self, Session},
+};
+
+/// What can be done with applications.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "Example:\n  tsh --proxy=example.com:3080 -i alice.pem apps ls")]
+pub(crate) enum Command {
+    /// List the applications that your roles show.
+    Ls(Ls),
+    /// Get a certificate for an application.
+    Login(Login),
+    /// Remove the certificate of an application, or of all.
+    Logout(Logout),
+    /// Show how a program uses the certificate.
+    Config(Config),
+    /// List the applications that there is a certificate for.
+    Logins(Logins),
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  tsh --proxy=example.com:3080 -i alice.pem apps ls\n  tsh -i alice.pem apps ls --format=json"
+)]
+pub(crate) struct Ls {
+    /// Only applications for which this expression is true.
+    #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
+    query: String,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tsh --proxy=example.com:3080 -i alice.pem apps login grafana")]
+pub(crate) struct Login {
+    /// Name of the application.
+    app: String,
+    /// The port of an application with several.
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    target_port: u16,
+    /// Say nothing.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tsh -i alice.pem apps logout grafana\n  tsh -i alice.pem apps logout")]
+pub(crate) struct Logout {
+    /// Name of the application [default: all].
+    app: Option<String>,
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  tsh -i alice.pem apps config grafana\n  curl $(tsh -i alice.pem apps config -f uri grafana)"
+)]
+pub(crate) struct Config {
+    /// Name of the application; not needed when there is only one.
+    app: Option<String>,
+    /// What to show.
+    #[arg(short, long, value_name = "FORMAT", default_value = "default")]
+    format: Show,
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  tsh -i alice.pem apps logins")]
+pub(crate) struct Logins {}
+
+/// A part of what [`Config`] shows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Show {
+    /// All, for people.
+    #[value(alias = "text")]
+    Default,
+    /// The address.
+    Uri,
+    /// The file with the authorities.
+    Ca,
+    /// The file with the certificate.
+    Cert,
+    /// The file with the key.
+    Key,
+    /// A command line.
+    Curl,
+    /// All, for programs.
+    Json,
+    /// All, for people and files.
+    Yaml,
+}
+
+/// How a program reaches an application.
+#[derive(Serialize)]
+struct Way {
+    name: String,
+    uri: String,
+    ca: String,
+    cert: String,
+    key: String,
+    curl: String,
+}
+
+/// A row of the list.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    description: String,
+    public_addr: String,
+    uri: String,
+    labels: std::collections::BTreeMap<String, String>,
+    logged_in: bool,
+}
+
+pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<()> {
+    match command {
+        Command::Ls(args) => ls(args, globals).await,
+        Command::Login(args) => login(args, globals).await,
+        Command::Logout(args) => logout(args, globals),
+        Command::Config(args) => config(args, globals),
+        Command::Logins(_) => home(globals)?.logged_in().iter().try_for_each(|name| Output::stdout().line(name)),
+    }
+}
+
+async fn ls(args: Ls, globals: &Globals) -> anyhow::Result<()> {
+    let session = Session::open(globals).await?;
+    let logged_in = session.home.logged_in();
+    let rows = lookup::list(&session.client, &args.query).await?.into_iter().map(|app| Row {
+        public_addr: lookup::public_name(&app, session.web.host()),
+        logged_in: logged_in.contains(&app.metadata.name),
+        name: app.metadata.name,
+        description: app.metadata.description,
+        uri: app.spec.uri,
+        labels: app.metadata.labels.into_iter().collect(),
+    });
+    let rows: Vec<_> = rows.collect();
+    let mut out = Output::stdout();
+    if args.shape.format != Format::Text {
+        return out.values(args.shape.format, &rows);
+    }
+    if rows.is_empty() {
+        return out.line("No applications found");
+    }
+    let mut table = Table::new(["Application", "Description", "Public Address", "Labels"]);
+    for row in &rows {
+        let mark = if row.logged_in { "> " } else { "  " };
+        table.row([
+            format!("{mark}{}", row.name),
+            row.description.clone(),
+            row.public_addr.clone(),
+            cli::table::labels(&row.labels),
+        ]);
+    }
+    out.text(table)
+}
+
+async fn login(args: Login, globals: &Globals) -> anyhow::Result<()> {
+    let session = Session::open(globals).await?;
+    let exchanged = session.exchange(args.target_port).exchange(&args.app).await?;
+    let files = session.home.app(&args.app);
+    let key = exchanged.key.to_pem()?;
+    let authorities: String =
+        session.client.config().credentials.authorities().iter().map(Certificate::to_pem).collect();
+    files.write(&exchanged.certificate.to_pem(), key.expose(), &authorities)?;
+    if args.quiet {
+        return Ok(());
+    }
+    let way = way(&args.app, &files, &session.web)?;
+    let name = &args.app;
+    if lookup::is_tcp(&exchanged.app) {
+        return Output::stdout().line(format_args!(
+            "Logged into TCP app {name}. Start a local proxy for it and connect there:\n\n  tsh proxy app {name} --port=1234"
+        ));
+    }
+    Output::stdout().line(format_args!("Logged into app {name}. Example curl command:\n\n{}", way.curl))
+}
+
+fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
+    let home = home(globals)?;
+    let names = match &args.app {
+        Some(name) => vec![name.clone()],
+        None => home.logged_in(),
+    };
+    let mut out = Output::stdout();
+    for name in &names {
+        if !home.app(name).remove() {
+            return Err(Error::not_found(format!("not logged into app {name:?}; see tsh apps logins")).into());
+        }
+        out.line(format_args!("Logged out of app {name:?}"))?;
+    }
+    if names.is_empty() { out.line("Not logged into any app") } else { Ok(()) }
+}
+
+fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
+    let home = home(globals)?;
+    let name = match (args.app, home.logged_in().as_slice()) {
+        (Some(name), _) => name,
+        (None, [only]) => only.clone(),
+        (None, []) => return Err(Error::not_found("not logged into any app: tsh apps login APP").into()),
+        (None, several) => {
+            return Err(Error::invalid(format!("logged into several apps, name one: {}", several.join(", "))).into());
+        }
+    };
+    let web = Web::new(&session::proxy(globals)?, client::Proxies::default(), clock::Clock::system());
+    let way = way(&name, &home.app(&name), &web)?;
+    let mut out = Output::stdout();
+    match args.format {
+        Show::Uri => out.line(way.uri),
+        Show::Ca => out.line(way.ca),
+        Show::Cert => out.line(way.cert),
+        Show::Key => out.line(way.key),
+        Show::Curl => out.line(way.curl),
+        Show::Json => out.value(Format::Json, &way),
+        Show::Yaml => out.value(Format::Yaml, &way),
+        Show::Default => {
+            let Way { name, uri, ca, cert, key, .. } = way;
+            out.line(format_args!(
+                "Name:      {name}\nURI:       {uri}\nCA:        {ca}\nCert:      {cert}\nKey:       {key}"
+            ))
+        }
+    }
+}
+
+fn home(globals: &Globals) -> anyhow::Result<Home> {
+    Home::new(globals, &session::proxy(globals)?, &session::says(&session::credentials(globals)?)?)
+}
+
+/// Read from the certificate: it says where it leads.
+fn way(name: &str, files: &AppFiles, web: &Web) -> anyhow::Result<Way> {
+    let text = std::fs::read_to_string(&files.certificate)
+        .map_err(|_| Error::not_found(format!("not logged into app {name:?}: tsh apps login {name}")))?;
+    let certificate = Certificate::from_pem(&text).map_err(|error| Error::invalid(error.to_string()))?;
+    let says = Identity::from_subject(certificate.subject()).map_err(|error| Error::invalid(error.to_string()))?;
+    let port = match web.address().rsplit_once(':') {
+        Some((_, port)) if port != "443" => format!(":{port}"),
+        _ => String::new(),
+    };
+    let uri = format!("https://{}{port}", says.route_to_app.public_addr);
+    let [cert, key, ca] = [&files.certificate, &files.key, &files.authorities].map(|path| path.display().to_string());
+    let curl = format!("curl \\\n  --cert {cert} \\\n  --key {key} \\\n  {uri}");
+    Ok(Way { name: name.to_owned(), uri, ca, cert, key, curl })
+}

@@ -1,0 +1,74 @@
+//! Who we are and where the proxy is.
+
+use app_access::Exchange;
+use cli::Advice;
+use client::{Client, Config, Credentials, Proxies, Web};
+use clock::Clock;
+use crypto::Random;
+use domain::{Error, identity::Identity};
+
+use crate::{args::Globals, home::Home};
+
+/// A connection through a proxy, and whose it is.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) web: Web,
+    pub(crate) home: Home,
+}
+
+impl Session {
+    /// Connects with the identity file.
+    pub(crate) async fn open(globals: &Globals) -> anyhow::Result<Self> {
+        let proxy = proxy(globals)?;
+        let credentials = credentials(globals)?;
+        let home = Home::new(globals, &proxy, &says(&credentials)?)?;
+        let (clock, proxies) = (Clock::system(), proxies()?);
+        let web = Web::new(&proxy, proxies.clone(), clock.clone());
+        let config = Config::new([web.address()], credentials, clock, Random::system()).with_proxies(proxies);
+        let client = Client::connect(config)
+            .await
+            .advise(|| format!("see that --proxy={proxy} is a proxy of the cluster that made the identity file"))?;
+        Ok(Self { client, web, home })
+    }
+
+    /// Certificates for applications.
+    pub(crate) fn exchange(&self, target_port: u16) -> Exchange {
+        Exchange { client: self.client.clone(), web: self.web.clone(), target_port }
+    }
+}
+
+/// The proxy that is named.
+pub(crate) fn proxy(globals: &Globals) -> anyhow::Result<String> {
+    let address = globals.proxy.clone().filter(|address| !address.is_empty());
+    address.ok_or_else(|| cli::exit::Usage("name the proxy: --proxy=HOST:PORT, or TELEPORT_PROXY".into()).into())
+}
+
+/// The identity that is named, as long as it lives.
+pub(crate) fn credentials(globals: &Globals) -> anyhow::Result<Credentials> {
+    let Some(path) = &globals.identity else {
+        let message = "tsh login is not supported yet: give an identity file with -i FILE (tctl auth sign --user=NAME --out=FILE)";
+        return Err(Error::unsupported(message).into());
+    };
+    let file = path.display();
+    let credentials = Credentials::from_identity_file(path).map_err(|error| {
+        cli::exit::invalid_input(anyhow::Error::new(error).context(format!("identity file {file} cannot be used")))
+    })?;
+    let now = Clock::system().now();
+    match credentials.expires().filter(|end| *end <= now) {
+        Some(ended) => Err(Error::denied(format!("identity file {file}: the identity has expired at {ended}")))
+            .advise(|| "make a new one on the auth host: tctl auth sign --user=NAME --out=FILE --overwrite"),
+        None => Ok(credentials),
+    }
+}
+
+/// What the identity says.
+pub(crate) fn says(credentials: &Credentials) -> anyhow::Result<Identity> {
+    let certificate =
+        credentials.certificate().ok_or_else(|| Error::invalid("the identity file has no certificate"))?;
+    Ok(Identity::from_subject(certificate.subject()).map_err(|error| Error::invalid(error.to_string()))?)
+}
+
+#[allow(clippy::disallowed_methods, reason = "a tool reads the environment of the person who runs it")]
+fn proxies() -> anyhow::Result<Proxies> {
+    Ok(Proxies::from_variables(|name| std::env::var(name).ok()).map_err(|error| Error::invalid(error.to_string()))?)
+}
