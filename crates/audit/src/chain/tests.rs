@@ -165,9 +165,9 @@ async fn the_file_beside_the_store_shows_an_older_store() {
     assert_eq!(older_store(None, Some(&new)), None);
     assert_eq!(older_store(Some(&new), Some(&old)), Some(&new.heads[0]));
     assert_eq!(older_store(Some(&new), None), Some(&new.heads[0]));
-    let ahead = Checkpoint { time: clock::Timestamp::MAX, ..old.clone() };
+    let ahead = Checkpoint { time: Timestamp::MAX, ..old.clone() };
     assert_eq!(older_store(Some(&new), Some(&ahead)), Some(&new.heads[0]), "a clock hides a restore");
-    let behind = Checkpoint { time: clock::Timestamp::UNIX_EPOCH, ..new.clone() };
+    let behind = Checkpoint { time: Timestamp::UNIX_EPOCH, ..new.clone() };
     assert_eq!(older_store(Some(&new), Some(&behind)), None, "a clock makes up a restore");
     let mut forked = new.clone();
     forked.heads[0].hash = Hash([7; 32]);
@@ -193,6 +193,24 @@ async fn the_task_links_within_a_second_and_signs_at_the_end() {
     assert_eq!(lines.lines().filter(|line| line.starts_with("record ")).count(), 2);
     let last = Checkpoint::parse(lines.lines().last().unwrap().as_bytes()).unwrap();
     last.check(world.signer.0.public()).unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_never_lives_a_minute_signs_all_the_same() {
+    let world = World::new();
+    for life in 0..5 {
+        world.commit(1).await;
+        let started = world.clock.clock().now();
+        let task = tokio::spawn(world.chainer().await.run(tokio_util::sync::CancellationToken::new()));
+        world.clock.parked(1).await;
+        // Killed: it does not sign at its end.
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        let signed = last_checkpoint(&*world.backend).await.unwrap().unwrap();
+        assert_eq!(signed.time, started, "life {life}");
+        assert_eq!(world.verify(vec![]).await.unproved, 0, "life {life}");
+        world.clock.advance(Duration::from_secs(20));
+    }
 }
 
 #[tokio::test]
