@@ -111,7 +111,7 @@ async fn every_call_is_refused_to_whoever_must_not_make_it() {
     assert_eq!(changes_in_the_journal(&cluster).await, before, "the attack left changes behind");
     let admin = Raw::administrator(&cluster.server().admin_socket()).await;
     for call in
-        calls.iter().filter(|call| !requests::LATER.contains(&call.path) && !requests::OF_BOTS.contains(&call.path))
+        calls.iter().filter(|call| !requests::LATER.contains(&call.path) && !requests::OF_USERS.contains(&call.path))
     {
         let answer = admin.call(call.path, &call.message).await;
         let is_right = answer.is_success()

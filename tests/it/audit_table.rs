@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::methods::{Method, proto::join_service::RegisterUsingToken};
+use api::{
+    r#gen::proto::CreateAppSessionRequest,
+    methods::{
+        Method,
+        proto::{auth_service::CreateAppSession, join_service::RegisterUsingToken},
+    },
+};
 use auth::{Operation, Trace};
 use auth_grpc::table;
 use client::Client;
@@ -69,6 +75,18 @@ async fn every_operation_that_changes_something_leaves_its_event() {
     let events = journal.news().await;
     assert!(events.iter().any(|event| event == "tessera.bot.grace_renewal"), "{events:?}");
     proven.insert(Operation::RenewInGrace);
+
+    let visitor = people::certificate(&client, "visitor", 600).await;
+    journal.news().await;
+    let visitor = Raw::with(cluster.address(), visitor.chain()).await;
+    let session = CreateAppSessionRequest { app_name: "anew".into(), ..Default::default() };
+    requests::serve(&client, "anew").await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    journal.news().await;
+    let answer = visitor.call(CreateAppSession::PATH, &session.encode_to_vec()).await;
+    let events = journal.news().await;
+    assert!(answer.is_success() && events.iter().any(|event| event == "app.session.start"), "{answer:?} {events:?}");
+    proven.insert(Operation::CreateAppSession);
 
     let named: BTreeSet<Operation> =
         Operation::ALL.iter().copied().filter(|operation| operation.trace() == Trace::Event).collect();

@@ -1,6 +1,7 @@
 //! The handlers, a file for each noun: decode, call `auth`, encode.
 
 pub(crate) mod access;
+pub(crate) mod app_sessions;
 pub(crate) mod apps;
 pub(crate) mod audit_log;
 pub(crate) mod authorities;
@@ -14,6 +15,7 @@ pub(crate) mod joining;
 pub(crate) mod keys;
 pub(crate) mod later;
 pub(crate) mod locks;
+pub(crate) mod proxies;
 pub(crate) mod revocations;
 pub(crate) mod roles;
 pub(crate) mod status;

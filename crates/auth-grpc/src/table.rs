@@ -9,6 +9,8 @@ pub fn rows() -> Vec<Row> {
         services::joining::rows(),
         services::certificates::rows(),
         services::apps::rows(),
+        services::app_sessions::rows(),
+        services::proxies::rows(),
         services::audit_log::rows(),
         services::authorities::rows(),
         services::cluster_config::rows(),

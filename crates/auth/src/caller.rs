@@ -142,6 +142,11 @@ impl Caller {
         self.who == Who::LocalAdmin
     }
 
+    /// Whether the caller is a person or a bot.
+    pub fn is_user(&self) -> bool {
+        self.who == Who::User
+    }
+
     /// The part of the system that calls, if it is one.
     pub fn system_role(&self) -> Option<SystemRole> {
         match self.who {
@@ -220,6 +225,10 @@ impl Auth {
         }
         let (mut identity, from_host_authority) = self.trusted_identity(certificate)?;
         identity.expires = Some(certificate.not_after());
+        // What is good for applications, say, is handed to every proxy and agent on the way to one.
+        if !identity.usage.is_empty() {
+            return Err(useless());
+        }
         if !identity.pinned_ip.is_empty() && !same_address(&identity.pinned_ip, remote) {
             return Err(Error::denied("access denied: the client certificate is good for another address only")
                 .because(Reason::OtherAddress));

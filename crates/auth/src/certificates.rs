@@ -1,5 +1,6 @@
 //! Pairs of X.509 and SSH certificates: prepared and linted, recorded, and only then signed.
 
+pub mod host;
 mod opened;
 pub mod server;
 pub mod user;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use audit::{
     ClientMetadata,
-    events::cert::{CertificateCreate, CertificateIdentity},
+    events::cert::{CertificateCreate, CertificateIdentity, RouteToApp},
 };
 use clock::Timestamp;
 use crypto::{PublicKey, ssh, x509};
@@ -19,7 +20,7 @@ use domain::{
     resources::{Bot, User, bot_instance::JoinAttrs},
 };
 
-use crate::{Auth, Caller, failure::internal};
+use crate::{Auth, Caller, app_sessions::SessionId, failure::internal};
 pub(crate) use opened::Opened;
 
 /// What a caller receives: its certificates, and what it needs to trust the cluster.
@@ -154,6 +155,7 @@ pub(crate) fn certificate_event(pair: &Pair, caller: &Caller) -> CertificateCrea
             route_to_cluster: identity.route_to_cluster.clone(),
             kubernetes_cluster: identity.kubernetes_cluster.clone(),
             traits: identity.traits.clone(),
+            route_to_app: route_shown(&identity.route_to_app),
             teleport_cluster: identity.teleport_cluster.clone(),
             client_ip: caller.remote_ip(),
             access_requests: identity.active_requests.clone(),
@@ -171,12 +173,24 @@ pub(crate) fn certificate_event(pair: &Pair, caller: &Caller) -> CertificateCrea
     }
 }
 
+/// The route as a log may show it: with what the session is called, never with its id.
+fn route_shown(route: &domain::identity::RouteToApp) -> Option<RouteToApp> {
+    (!route.name.is_empty()).then(|| RouteToApp {
+        name: route.name.clone(),
+        session_id: SessionId::new(route.session_id.as_str()).shown(),
+        public_addr: route.public_addr.clone(),
+        cluster_name: route.cluster_name.clone(),
+        ..RouteToApp::default()
+    })
+}
+
 /// The keys that sign, opened once and kept until an authority changes.
 pub(crate) struct Signers {
     pub(crate) user_tls: ca::x509::Signer,
     pub(crate) user_ssh: keystore::StoredKey,
     pub(crate) host_tls: ca::x509::Signer,
     pub(crate) host_ssh: keystore::StoredKey,
+    pub(crate) jwt: keystore::StoredKey,
     pub(crate) host_certificates: Vec<x509::Certificate>,
     pub(crate) host_ssh_keys: Vec<PublicKey>,
     pub(crate) user_certificates: Vec<x509::Certificate>,
@@ -192,12 +206,13 @@ impl Signers {
                 .ok_or_else(|| Error::internal(format!("the {ca_type} certificate authority is missing")))
         };
         let unusable = |error: ca::Error| internal("a certificate authority cannot be used", error);
-        let (user, host) = (authority(CaType::User)?, authority(CaType::Host)?);
+        let (user, host, jwt) = (authority(CaType::User)?, authority(CaType::Host)?, authority(CaType::Jwt)?);
         Ok(Self {
             user_tls: ca::authority::tls_signer(&user).map_err(unusable)?,
             user_ssh: ca::authority::ssh_signer(&user).map_err(unusable)?,
             host_tls: ca::authority::tls_signer(&host).map_err(unusable)?,
             host_ssh: ca::authority::ssh_signer(&host).map_err(unusable)?,
+            jwt: ca::authority::jwt_signer(&jwt).map_err(unusable)?,
             host_certificates: ca::authority::trusted_certificates(&host).map_err(unusable)?,
             host_ssh_keys: ca::authority::trusted_ssh_keys(&host).map_err(unusable)?,
             user_certificates: ca::authority::trusted_certificates(&user).map_err(unusable)?,

@@ -3,6 +3,7 @@
 //! What is proved, and how, is the business of `join`; here it is decided what a machine gets that has proved it.
 
 mod bot;
+pub mod host;
 
 use std::time::Duration;
 
@@ -15,7 +16,10 @@ use domain::{
 };
 use store::settle;
 
-use crate::{Auth, Caller, certificates::Issued};
+use crate::{
+    Auth, Caller,
+    certificates::{Issued, host::HostNames},
+};
 pub(crate) use bot::{instance_document, not_after};
 pub use join::Proof;
 
@@ -35,6 +39,8 @@ pub struct JoinRequest {
     pub ssh_key: PublicKey,
     /// When the certificates are to end; the bot's limit is applied.
     pub expires: Option<Timestamp>,
+    /// What a host is called; a bot has its name from its token.
+    pub host: HostNames,
 }
 
 /// Joins a machine.
@@ -43,7 +49,13 @@ pub struct JoinRequest {
 /// Denied when the token is unknown, expired, spent or for something else; unsupported for what cannot join yet;
 /// unavailable when the outcome of the commit is not known (asking again with the same keys is right).
 pub async fn join(auth: &Auth, caller: &Caller, request: JoinRequest) -> Result<Issued, Error> {
-    settle(|| bot::join(auth, caller, &request)).await.map_err(|error| {
+    let joined = settle(|| async {
+        match request.role {
+            SystemRole::Bot => bot::join(auth, caller, &request).await,
+            _ => host::join(auth, caller, &request).await,
+        }
+    });
+    joined.await.map_err(|error| {
         if let Some(words) = recorded(&error) {
             auth.failed_join(caller, request.proof.method().as_str(), words);
         }

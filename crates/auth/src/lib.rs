@@ -4,6 +4,7 @@
 //! its audit event, and returns domain types. It must never know gRPC, sockets or which storage there is.
 
 pub mod access;
+pub mod app_sessions;
 pub mod apps;
 pub mod audit_log;
 pub mod authorities;
@@ -18,6 +19,7 @@ pub mod joining;
 pub mod locks;
 pub mod metrics;
 pub mod operation;
+pub mod proxies;
 pub mod revocations;
 pub mod roles;
 pub mod setup;

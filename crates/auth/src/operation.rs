@@ -53,6 +53,8 @@ operations! {
     IssueUserCertificates = Event,
     /// An SSH host certificate.
     IssueHostCertificate = Event,
+    /// A host renews its certificates.
+    IssueHostIdentity = Event,
     /// A bot whose certificate expired a short while ago renews it.
     RenewInGrace = Event,
     /// Roles.
@@ -139,6 +141,22 @@ operations! {
     UpsertAppServer = Presence,
     /// An application's server goes.
     DeleteAppServer = Presence,
+    /// Sessions with applications, without what is secret of them.
+    ReadAppSessions = Read,
+    /// Everything that is needed to speak for a session with an application.
+    FetchAppSession = Read,
+    /// Whether a session with an application lives.
+    CheckAppSession = Read,
+    /// A word for an application about whose session it is.
+    SignAppAssertion = Read,
+    /// A session with an application, held by a cookie.
+    CreateAppSession = Event,
+    /// A session with an application ends.
+    DeleteAppSession = Event,
+    /// Which proxies there are.
+    ReadProxies = Read,
+    /// A proxy says that it is there.
+    UpsertProxy = Presence,
     /// Changes as they happen.
     Watch = Read,
     /// The audit log.

@@ -47,7 +47,7 @@ const HOST: Rules = &[
 ];
 
 /// What a host needs that decides on access by itself.
-const DECIDES: Rules = &[(&[Kind::Role, Kind::User], LOOK), (&[Kind::SessionTracker], KEEP)];
+const DECIDES: Rules = &[(&[Kind::Role], LOOK_AND_READ), (&[Kind::User], LOOK), (&[Kind::SessionTracker], KEEP)];
 
 const NODE: Rules = &[(&[Kind::Node, Kind::ReverseTunnel], KEEP), (&[Kind::Session], &[Create, Update, ReadNoSecrets])];
 const APP: Rules = &[

@@ -28,6 +28,7 @@ use api::{
         tessera::v1 as own,
     },
 };
+use client::Client;
 use domain::{
     Resource,
     ca::CaType,
@@ -73,26 +74,11 @@ pub(crate) struct Call {
 pub(crate) const ABSENT: &str = "no-such-thing";
 
 /// Calls whose answer is that they are not supported yet, for whoever may ask.
-pub(crate) const LATER: &[&str] = &[
-    auth::CreateAppSession::PATH,
-    auth::GetAppSession::PATH,
-    auth::ListAppSessions::PATH,
-    auth::GenerateAppToken::PATH,
-    auth::DeleteAppSession::PATH,
-    auth::DeleteUserAppSessions::PATH,
-    auth::DeleteAllAppSessions::PATH,
-    authorities::RotateCertAuthority::PATH,
-    authorities::RotateExternalCertAuthority::PATH,
-    auth::GenerateHostCerts::PATH,
-    own::app_sessions::Fetch::PATH,
-    own::app_sessions::Live::PATH,
-    own::app_sessions::Assertion::PATH,
-    own::presence::UpsertProxy::PATH,
-    own::presence::ListProxies::PATH,
-];
+pub(crate) const LATER: &[&str] =
+    &[authorities::RotateCertAuthority::PATH, authorities::RotateExternalCertAuthority::PATH];
 
-/// Calls that only a bot makes; the flows of bots make them.
-pub(crate) const OF_BOTS: &[&str] = &[instances::SubmitHeartbeat::PATH];
+/// Calls that only bots or people make for themselves; the flows of these make them.
+pub(crate) const OF_USERS: &[&str] = &[instances::SubmitHeartbeat::PATH, auth::CreateAppSession::PATH];
 
 fn change<M: Method>(event: &'static str, message: M::Request) -> Call {
     Call { path: M::PATH, message: message.encode_to_vec(), absent: None, name: "", nobody: Nobody::Denied, event }
@@ -119,6 +105,8 @@ pub(crate) struct Stage {
     host_authority: CertAuthority,
     foreign: CertAuthority,
     instance: String,
+    /// The ids of sessions: one to be read, one to be ended.
+    sessions: [String; 2],
 }
 
 fn a_role(name: &str) -> Role {
@@ -177,9 +165,14 @@ pub(crate) async fn furnish(cluster: &Cluster) -> Stage {
     people::join(cluster, "join-now").await.unwrap();
     for name in ["kept", "to-update", "to-delete"] {
         admin.call::<auth::CreateApp>(app::to_wire(&an_app(name))).await.unwrap();
-        let server = Some(app_server::to_wire(&a_server(name)));
-        admin.call::<auth::UpsertApplicationServer>(proto::UpsertApplicationServerRequest { server }).await.unwrap();
+        serve(&admin, name).await;
     }
+    people::role(&admin, "reaching", json!({"allow": {"app_labels": {"*": "*"}}})).await;
+    for name in ["visitor", "visitor-2"] {
+        people::user(&admin, name, &["reaching"], 60).await;
+    }
+    let sessions = [session(&admin, "visitor").await, session(&admin, "visitor").await];
+    session(&admin, "visitor-2").await;
     let store = cluster.server().auth().store();
     let gone = foreign_authority("gone.example").await;
     let request = trust::UpsertCertAuthorityRequest { cert_authority: Some(cert_authority::to_wire(&gone)) };
@@ -199,7 +192,29 @@ pub(crate) async fn furnish(cluster: &Cluster) -> Stage {
         host_authority,
         foreign: foreign_authority("other.example").await,
         instance,
+        sessions,
     }
+}
+
+/// Announces an application.
+pub(crate) async fn serve(admin: &Client, name: &str) {
+    let server = Some(app_server::to_wire(&a_server(name)));
+    admin.call::<auth::UpsertApplicationServer>(proto::UpsertApplicationServerRequest { server }).await.unwrap();
+}
+
+/// The id of a new session with the application that is kept.
+async fn session(admin: &Client, user: &str) -> String {
+    let key = people::key();
+    let request = proto::UserCertsRequest {
+        username: user.into(),
+        tls_public_key: key.public().to_pem().into_bytes(),
+        expires: Some(people::in_seconds(600)),
+        route_to_app: Some(proto::RouteToApp { name: "kept".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let certs = admin.call::<auth::GenerateUserCerts>(request).await.unwrap();
+    let subject = people::Person::from_certs(key, &certs).certificate.subject().to_vec();
+    domain::identity::Identity::from_subject(&subject).unwrap().route_to_app.session_id
 }
 
 async fn foreign_authority(cluster: &str) -> CertAuthority {
@@ -224,6 +239,8 @@ pub(crate) fn all(stage: &Stage) -> Vec<Call> {
         locks(),
         apps(stage),
         servers(),
+        hosts(),
+        sessions(stage),
         settings_of(stage),
         authorities_of(stage),
         audit_log(),
@@ -359,6 +376,46 @@ fn servers() -> Vec<Call> {
         change::<auth::UpsertApplicationServer>("", proto::UpsertApplicationServerRequest { server }),
         change::<auth::SendKeepAlives>("", alive),
         read::<auth::ListResources>(Nobody::Empty, list),
+    ]
+}
+
+fn hosts() -> Vec<Call> {
+    let key = people::key();
+    let host_id = || "2d1e8f5c-0000-4000-8000-000000000003".to_owned();
+    let certificates = proto::HostCertsRequest {
+        host_id: host_id(),
+        role: "App".into(),
+        public_tls_key: key.public().to_pem().into_bytes(),
+        public_ssh_key: key.public().to_authorized_key().into_bytes(),
+        ..Default::default()
+    };
+    let proxy = Some(tessera::ProxyServer { host_id: host_id(), ..Default::default() });
+    vec![
+        change::<auth::GenerateHostCerts>("cert.create", certificates),
+        change::<own::presence::UpsertProxy>("", tessera::UpsertProxyRequest { proxy }),
+        read::<own::presence::ListProxies>(Nobody::Denied, tessera::ListProxiesRequest {}),
+    ]
+}
+
+fn sessions(stage: &Stage) -> Vec<Call> {
+    let id = || stage.sessions[0].clone();
+    let with = |name: &str| proto::CreateAppSessionRequest { app_name: name.into(), ..Default::default() };
+    let token = proto::GenerateAppTokenRequest {
+        username: "visitor".into(),
+        uri: "http://127.0.0.1:1".into(),
+        ..Default::default()
+    };
+    vec![
+        one::<auth::CreateAppSession>(Nobody::Hidden, "kept", with),
+        read::<auth::GetAppSession>(Nobody::Denied, proto::GetAppSessionRequest { session_id: id() }),
+        read::<auth::ListAppSessions>(Nobody::Denied, proto::ListAppSessionsRequest::default()),
+        read::<auth::GenerateAppToken>(Nobody::Denied, token),
+        read::<own::app_sessions::Fetch>(Nobody::Denied, tessera::FetchAppSessionRequest { session_id: id() }),
+        read::<own::app_sessions::Live>(Nobody::Denied, tessera::AppSessionLiveRequest { session_id: id() }),
+        read::<own::app_sessions::Assertion>(
+            Nobody::Denied,
+            tessera::AppAssertionRequest { session_id: id(), app_name: "kept".into() },
+        ),
     ]
 }
 
@@ -502,19 +559,6 @@ fn certificates() -> Vec<Call> {
 /// Whoever may ask is told that it is not supported yet.
 fn later() -> Vec<Call> {
     vec![
-        change::<auth::GenerateHostCerts>("", Default::default()),
-        change::<own::app_sessions::Fetch>("", Default::default()),
-        change::<own::app_sessions::Live>("", Default::default()),
-        change::<own::app_sessions::Assertion>("", Default::default()),
-        change::<own::presence::UpsertProxy>("", Default::default()),
-        change::<own::presence::ListProxies>("", Default::default()),
-        change::<auth::CreateAppSession>("", Default::default()),
-        change::<auth::GetAppSession>("", Default::default()),
-        change::<auth::ListAppSessions>("", Default::default()),
-        change::<auth::GenerateAppToken>("", Default::default()),
-        change::<auth::DeleteAppSession>("", Default::default()),
-        change::<auth::DeleteUserAppSessions>("", Default::default()),
-        change::<auth::DeleteAllAppSessions>("", ()),
         change::<authorities::RotateCertAuthority>(
             "",
             trust::RotateCertAuthorityRequest { r#type: "user".into(), ..Default::default() },
@@ -542,6 +586,15 @@ fn deletions(stage: &Stage) -> Vec<Call> {
             machine::DeleteBotInstanceRequest { bot_name: "machine".into(), instance_id: stage.instance.clone() },
         ),
         change::<auth::DeleteLock>("lock.deleted", proto::DeleteLockRequest { name: name() }),
+        change::<auth::DeleteAppSession>(
+            "app.session.end",
+            proto::DeleteAppSessionRequest { session_id: stage.sessions[1].clone() },
+        ),
+        change::<auth::DeleteUserAppSessions>(
+            "app.session.end",
+            proto::DeleteUserAppSessionsRequest { username: "visitor-2".into() },
+        ),
+        change::<auth::DeleteAllAppSessions>("app.session.end", ()),
         change::<auth::DeleteApp>("app.delete", types::ResourceRequest { name: name() }),
         change::<auth::DeleteAllApps>("app.delete", ()),
         change::<auth::DeleteApplicationServer>(

@@ -67,7 +67,7 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    app::AppCreate, app::AppUpdate, app::AppDelete,
+    app::AppCreate, app::AppUpdate, app::AppDelete, app::AppSessionStart, app::AppSessionEnd,
     audit::Checkpointed, audit::RetentionDropped, audit::RestoreDetected,
     auth::AuthAttempt, auth::AccessDenied,
     bot::BotCreate, bot::BotUpdate, bot::BotDelete, bot::BotInstanceDelete,

@@ -1,4 +1,4 @@
-//! Applications and their servers. Sessions and tokens of applications are known by name only.
+//! Applications and their servers.
 
 use api::{
     convert::{
@@ -10,9 +10,8 @@ use api::{
         types::{AppV3List, KeepAlive, keep_alive::KeepAliveType},
     },
     methods::proto::auth_service::{
-        CreateApp, CreateAppSession, DeleteAllAppSessions, DeleteAllApplicationServers, DeleteAllApps, DeleteApp,
-        DeleteAppSession, DeleteApplicationServer, DeleteUserAppSessions, GenerateAppToken, GetApp, GetAppSession,
-        GetApps, ListAppSessions, ListApps, ListResources, SendKeepAlives, UpdateApp, UpsertApplicationServer,
+        CreateApp, DeleteAllApplicationServers, DeleteAllApps, DeleteApp, DeleteApplicationServer, GetApp, GetApps,
+        ListApps, ListResources, SendKeepAlives, UpdateApp, UpsertApplicationServer,
     },
 };
 use auth::{
@@ -27,7 +26,7 @@ use auth::{
         update::update,
     },
 };
-use domain::{Error, Kind, error::Kind as ErrorKind};
+use domain::{Error, Kind};
 use futures_util::stream;
 use store::ListRequest;
 use tonic::Status;
@@ -36,7 +35,7 @@ use crate::codec::Requests;
 use crate::dispatch::{Answers, Context, Row, Who, both_streams, unary};
 
 pub(crate) fn rows() -> Vec<Row> {
-    [app_rows(), server_rows(), session_rows()].into_iter().flatten().collect()
+    [app_rows(), server_rows()].into_iter().flatten().collect()
 }
 
 fn app_rows() -> Vec<Row> {
@@ -165,35 +164,4 @@ async fn keep_alives(context: Context, mut alive: Requests<KeepAlive>) -> Result
 
 fn size(limit: i32) -> usize {
     usize::try_from(limit).unwrap_or_default()
-}
-
-fn later<T>(what: &str) -> Result<T, Error> {
-    Err(Error::new(ErrorKind::Unsupported, format!("{what} is not supported yet")))
-}
-
-/// Everything about sessions with applications.
-fn session_rows() -> Vec<Row> {
-    const READ: Operation = Operation::ReadApps;
-    const CHANGE: Operation = Operation::UpdateApp;
-    vec![
-        unary::<CreateAppSession, _, _>(Who::Authenticated, CHANGE, |_, _| async {
-            later("a session with an application")
-        }),
-        unary::<GetAppSession, _, _>(Who::Authenticated, READ, |_, _| async { later("a session with an application") }),
-        unary::<ListAppSessions, _, _>(Who::Authenticated, READ, |_, _| async {
-            later("a session with an application")
-        }),
-        unary::<GenerateAppToken, _, _>(Who::Authenticated, CHANGE, |_, _| async {
-            later("a token for an application")
-        }),
-        unary::<DeleteAppSession, _, _>(Who::Authenticated, CHANGE, |_, _| async {
-            later("a session with an application")
-        }),
-        unary::<DeleteUserAppSessions, _, _>(Who::Authenticated, CHANGE, |_, _| async {
-            later("a session with an application")
-        }),
-        unary::<DeleteAllAppSessions, _, _>(Who::Authenticated, CHANGE, |_, ()| async {
-            later("a session with an application")
-        }),
-    ]
 }

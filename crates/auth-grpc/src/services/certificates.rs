@@ -1,8 +1,12 @@
 //! Certificates for users and bots.
 
-use api::{r#gen::proto::UserCertsRequest, methods::proto::auth_service::GenerateUserCerts};
+use api::{
+    r#gen::proto::{RouteToApp, UserCertsRequest},
+    methods::proto::auth_service::GenerateUserCerts,
+};
 use auth::{
     Operation,
+    app_sessions::create::Route,
     certificates::user::{UserCertificates, issue},
 };
 use domain::Error;
@@ -39,14 +43,26 @@ fn decode(request: UserCertsRequest) -> Result<UserCertificates, Error> {
         use_role_requests: request.use_role_requests,
         reissuable: request.reissuable_role_impersonation,
         route_to_cluster: request.route_to_cluster,
+        route_to_app: request.route_to_app.filter(|route| !route.name.is_empty()).map(route).transpose()?,
         unsupported,
     })
+}
+
+fn route(route: RouteToApp) -> Result<Route, Error> {
+    let target_port = u16::try_from(route.target_port)
+        .map_err(|_| Error::invalid(format!("RouteToApp.TargetPort: {} is no port", route.target_port)))?;
+    Ok(Route { name: route.name, public_addr: route.public_addr, cluster_name: route.cluster_name, target_port })
 }
 
 /// What the request routes to and this server does not serve yet. An empty route is none.
 fn unsupported(request: &UserCertsRequest) -> Option<&'static str> {
     let has = |is: bool, what| is.then_some(what);
-    has(request.route_to_app.as_ref().is_some_and(|route| !route.name.is_empty()), "a certificate for an application")
+    let has_identity = |route: &RouteToApp| {
+        [&route.aws_role_arn, &route.azure_identity, &route.gcp_service_account]
+            .into_iter()
+            .any(|name| !name.is_empty())
+    };
+    has(request.route_to_app.as_ref().is_some_and(has_identity), "a cloud's console as application")
         .or(has(
             request.route_to_database.as_ref().is_some_and(|route| !route.service_name.is_empty()),
             "a certificate for a database",

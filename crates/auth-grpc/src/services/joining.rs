@@ -2,12 +2,20 @@
 
 use api::{
     r#gen::tessera::v1::{RenewRequest, RenewResponse, RenewalNonce, RenewalQuestion, renew_response::Payload},
-    methods::{proto::join_service::RegisterUsingToken, tessera::v1::renewal_service::Renew},
+    methods::{
+        proto::{auth_service::GenerateHostCerts, join_service::RegisterUsingToken},
+        tessera::v1::renewal_service::Renew,
+    },
 };
 use auth::{
     Operation,
+    certificates::host::HostNames,
     instances::grace::{GraceRequest, NONCE_BYTES, renew_in_grace},
-    joining::{JoinRequest, Proof, join},
+    joining::{
+        JoinRequest, Proof,
+        host::{self, HostRenewal},
+        join,
+    },
 };
 use crypto::SecretString;
 use domain::{Error, role::SystemRole};
@@ -22,21 +30,54 @@ use crate::dispatch::{Answers, Context, Row, Who, both_streams, unary};
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         unary::<RegisterUsingToken, _, _>(Who::Anyone, Operation::Join, |context, request| async move {
-            let role = SystemRole::parse(&request.role).ok_or_else(|| {
-                Error::invalid(format!("Role: {:?} is no role that a machine can join as", request.role))
-            })?;
-            let missing = |field: &str| Error::invalid(format!("{field}: a public key is needed"));
+            let role = system_role(&request.role)?;
             let request = JoinRequest {
                 proof: Proof::Token(SecretString::new(request.token)),
                 role,
                 tls_key: tls_key("PublicTLSKey", &request.public_tls_key)?.ok_or_else(|| missing("PublicTLSKey"))?,
                 ssh_key: ssh_key("PublicSSHKey", &request.public_ssh_key)?.ok_or_else(|| missing("PublicSSHKey"))?,
                 expires: time(request.expires.as_ref()),
+                host: HostNames {
+                    host_id: request.host_id,
+                    node_name: request.node_name,
+                    principals: request.additional_principals,
+                    dns_names: request.dns_names,
+                },
             };
             join(&context.auth, &context.caller, request).await.map(|issued| certs(&issued))
         }),
         both_streams::<Renew, _, _>(Who::Anyone, Operation::RenewInGrace, renew),
+        unary::<GenerateHostCerts, _, _>(
+            Who::Authenticated,
+            Operation::IssueHostIdentity,
+            |context, request| async move {
+                let role = system_role(&request.role)?;
+                let request = HostRenewal {
+                    role,
+                    names: HostNames {
+                        host_id: request.host_id,
+                        node_name: request.node_name,
+                        principals: request.additional_principals,
+                        dns_names: request.dns_names,
+                    },
+                    tls_key: tls_key("PublicTLSKey", &request.public_tls_key)?
+                        .ok_or_else(|| missing("PublicTLSKey"))?,
+                    ssh_key: ssh_key("PublicSSHKey", &request.public_ssh_key)?
+                        .ok_or_else(|| missing("PublicSSHKey"))?,
+                };
+                host::renew(&context.auth, &context.caller, request).await.map(|issued| certs(&issued))
+            },
+        ),
     ]
+}
+
+fn system_role(word: &str) -> Result<SystemRole, Error> {
+    SystemRole::parse(word)
+        .ok_or_else(|| Error::invalid(format!("Role: {word:?} is no role that a machine can join as")))
+}
+
+fn missing(field: &str) -> Error {
+    Error::invalid(format!("{field}: a public key is needed"))
 }
 
 /// The server speaks first: a nonce; then one request, one answer.
@@ -62,7 +103,6 @@ async fn renew(context: Context, mut requests: Requests<RenewRequest>) -> Result
 async fn answer(context: &Context, nonce: &[u8; NONCE_BYTES], request: RenewRequest) -> Result<RenewResponse, Error> {
     let question = RenewalQuestion::decode(request.question.as_slice())
         .map_err(|_| Error::invalid("question: is not a RenewalQuestion"))?;
-    let missing = |field: &str| Error::invalid(format!("{field}: a public key is needed"));
     let request = GraceRequest {
         certificate: request.certificate,
         signature: request.signature,

@@ -57,7 +57,13 @@ fn every_operation_but_those_of_the_background_is_reached_by_a_call() {
         Operation::ALL.iter().copied().filter(|operation| operation.trace() == Trace::Presence).collect();
     assert_eq!(
         presence,
-        [Operation::SubmitHeartbeat, Operation::UpsertAppServer, Operation::DeleteAppServer, Operation::Sweep],
+        [
+            Operation::SubmitHeartbeat,
+            Operation::UpsertAppServer,
+            Operation::DeleteAppServer,
+            Operation::UpsertProxy,
+            Operation::Sweep
+        ],
         "what changes something without a record is a reviewed list"
     );
 }

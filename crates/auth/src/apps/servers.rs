@@ -147,7 +147,7 @@ fn permit(auth: &Auth, caller: &Caller, operation: Operation, verb: Verb, name: 
 }
 
 /// An agent speaks for its own host only; otherwise one stolen agent could move every application to itself.
-fn refuse_other_host(caller: &Caller, host: &str) -> Result<(), Error> {
+pub(crate) fn refuse_other_host(caller: &Caller, host: &str) -> Result<(), Error> {
     match caller.system_role() {
         None | Some(SystemRole::Admin | SystemRole::Auth) => Ok(()),
         Some(_) if caller.identity().host_id() == Some(host) => Ok(()),

@@ -1,7 +1,8 @@
 //! `GenerateUserCerts`: a bot renews, a bot or a user takes on roles, a user gets a fresh pair, an administrator signs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use audit::{UserKind, UserMetadata};
 use clock::Timestamp;
 use crypto::PublicKey;
 use domain::{
@@ -11,12 +12,13 @@ use domain::{
     names,
     resources::{User, user::Traits},
 };
-use rbac::{Named, Principal, Verb};
+use rbac::{AccessChecker, Named, Principal, Verb};
 use store::settle;
 
 use super::{Issued, certificate_event};
 use crate::{
     Auth, Caller, Operation,
+    app_sessions::{self, create::Route},
     decide::Asked,
     instances::{
         note_arrival,
@@ -48,6 +50,8 @@ pub struct UserCertificates {
     pub reissuable: bool,
     /// The cluster that the certificate leads to.
     pub route_to_cluster: String,
+    /// The application that the X.509 certificate leads to; a session with it begins.
+    pub route_to_app: Option<Route>,
     /// What the request asks for and this server does not do yet, by name.
     pub unsupported: Option<&'static str>,
 }
@@ -86,6 +90,9 @@ pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> R
 
 /// A bot's internal identity renews itself.
 async fn own_renewal(auth: &Auth, caller: &Caller, request: &UserCertificates) -> Result<Issued, Error> {
+    if request.route_to_app.is_some() {
+        return Err(Error::invalid("a bot reaches an application with roles that it takes on: use_role_requests"));
+    }
     let (Some(tls_key), Some(ssh_key)) = (&request.tls_key, &request.ssh_key) else {
         return Err(Error::invalid("a renewal needs both keys: TLSPublicKey and SSHPublicKey"));
     };
@@ -217,6 +224,60 @@ async fn finish(
     limit: Option<Timestamp>,
 ) -> Result<Issued, Error> {
     let now = auth.clock.now();
+    let Decided { mut identity, access, not_after } =
+        decide(auth, caller, request.expires, base, roles, traits, limit)?;
+    if !request.route_to_cluster.is_empty() {
+        identity.route_to_cluster.clone_from(&request.route_to_cluster);
+    }
+    let session = match (&request.route_to_app, &request.tls_key) {
+        (None, _) => None,
+        (Some(_), None) => {
+            return Err(Error::invalid("TLSPublicKey: a certificate for an application is an X.509 one"));
+        }
+        (Some(route), Some(key)) => {
+            let holder = app_sessions::create::holder_of(key);
+            let times = (now, not_after);
+            Some(app_sessions::create::prepare(auth, caller, &access, &mut identity, route, holder, times).await?)
+        }
+    };
+    let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
+    auth.refuse_locked(&pair.identity, None)?;
+    let event = certificate_event(&pair, caller);
+    let committed = settle(|| async {
+        let mut change = auth.store.change().require_exists::<User>(&pair.identity.username).event(&event);
+        if let Some(session) = &session {
+            change = session.add(change)?;
+        }
+        note_arrival(auth, caller, change).await?.commit().await
+    });
+    committed.await?;
+    auth.sign(pair).await
+}
+
+/// What a certificate shall say, until when, and what its holder may do.
+pub(crate) struct Decided {
+    pub(crate) identity: Identity,
+    pub(crate) access: Arc<AccessChecker>,
+    pub(crate) not_after: Timestamp,
+}
+
+/// The caller's own identity as it would be issued again now.
+pub(crate) fn own_identity(auth: &Auth, caller: &Caller) -> Result<Decided, Error> {
+    let own = caller.identity();
+    let base = Identity { impersonator: own.impersonator.clone(), ..basis(own) };
+    decide(auth, caller, None, base, own.roles.clone(), own.traits.clone(), own.expires)
+}
+
+fn decide(
+    auth: &Auth,
+    caller: &Caller,
+    expires: Option<Timestamp>,
+    base: Identity,
+    roles: Vec<String>,
+    traits: Traits,
+    limit: Option<Timestamp>,
+) -> Result<Decided, Error> {
+    let now = auth.clock.now();
     let access = auth.access(&base.username, &roles, &traits)?;
     let options = access.options();
     let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
@@ -224,7 +285,7 @@ async fn finish(
     let default =
         preference.map_or(domain::resources::auth_preference::DEFAULT_SESSION_TTL, |p| p.spec.default_session_ttl);
     let after = |span| now.saturating_add(span).unwrap_or(Timestamp::MAX);
-    let mut not_after = match request.expires {
+    let mut not_after = match expires {
         Some(asked) if asked > now => asked,
         _ => after(default),
     };
@@ -244,10 +305,7 @@ async fn finish(
         aws_role_arns: list(Principal::AwsRoleArns),
         azure_identities: list(Principal::AzureIdentities),
         gcp_service_accounts: list(Principal::GcpServiceAccounts),
-        route_to_cluster: match request.route_to_cluster.as_str() {
-            "" => auth.cluster().to_owned(),
-            cluster => cluster.to_owned(),
-        },
+        route_to_cluster: auth.cluster().to_owned(),
         ssh_permits: SshPermits {
             x11_forwarding: options.permit_x11_forwarding,
             agent_forwarding: options.forward_agent,
@@ -260,13 +318,20 @@ async fn finish(
         expires: Some(not_after),
         ..base
     };
-    let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
-    auth.refuse_locked(&pair.identity, None)?;
-    let event = certificate_event(&pair, caller);
-    let committed = settle(|| async {
-        let change = auth.store.change().require_exists::<User>(&pair.identity.username).event(&event);
-        note_arrival(auth, caller, change).await?.commit().await
-    });
-    committed.await?;
-    auth.sign(pair).await
+    Ok(Decided { identity, access, not_after })
+}
+
+/// Whose something is, for the audit log.
+pub(crate) fn metadata(identity: &Identity) -> UserMetadata {
+    let user_kind = if identity.user_type == UserType::Bot { UserKind::Bot } else { UserKind::Human };
+    UserMetadata {
+        user: identity.username.clone(),
+        impersonator: identity.impersonator.clone(),
+        user_kind,
+        bot_name: identity.bot_name.clone(),
+        bot_instance_id: identity.bot_instance_id.clone(),
+        user_cluster_name: identity.teleport_cluster.clone(),
+        user_roles: identity.roles.clone(),
+        ..UserMetadata::default()
+    }
 }

@@ -48,7 +48,7 @@ pub(super) async fn join(auth: &Auth, caller: &Caller, request: &JoinRequest) ->
         tracing::info!(token = token.safe_name(), remote = caller.remote(), %why, "a join was refused");
         refused(Reason::TokenUnknown)
     })?;
-    check(&mut change, &token, request.role).await?;
+    check(&mut change, &token).await?;
     let bot = change
         .read::<Bot>(&token.spec.bot_name)
         .await?
@@ -57,12 +57,9 @@ pub(super) async fn join(auth: &Auth, caller: &Caller, request: &JoinRequest) ->
 }
 
 /// Whether the token is good for this, whatever was proved.
-async fn check(change: &mut Change, token: &Token, role: SystemRole) -> Result<(), Error> {
-    if !token.spec.roles.contains(&role) {
+async fn check(change: &mut Change, token: &Token) -> Result<(), Error> {
+    if !token.spec.roles.contains(&SystemRole::Bot) {
         return Err(refused(Reason::TokenRole));
-    }
-    if role != SystemRole::Bot {
-        return Err(Error::unsupported(format!("joining as {} is not supported yet", role.as_str())));
     }
     if token.is_single_use() && rollback::predates(change, token).await? {
         return Err(Error::denied("this token was made before a restore of the cluster; make a new one")

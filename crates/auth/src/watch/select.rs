@@ -145,6 +145,8 @@ impl Selector {
     fn verb(&self) -> Verb {
         match self.kind {
             Kind::CertAuthority if !self.with_secrets => Verb::ReadNoSecrets,
+            // Its secrets are never told.
+            Kind::User => Verb::ReadNoSecrets,
             _ => Verb::Read,
         }
     }

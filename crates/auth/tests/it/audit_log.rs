@@ -60,14 +60,14 @@ async fn an_agent_reports_but_forges_nothing() {
     let (auth, admin) = (&cluster.auth, cluster.admin());
     let event =
         |name: &str| json!({"event": name, "code": "X", "time": "1999-01-01T00:00:00Z"}).as_object().unwrap().clone();
-    emit(auth, &admin, event("app.session.start")).await.unwrap();
-    let record = &cluster.records("app.session.start").await[0];
+    emit(auth, &admin, event("app.session.chunk")).await.unwrap();
+    let record = &cluster.records("app.session.chunk").await[0];
     assert_eq!(record["cluster_name"], auth.cluster());
     assert!(record["time"].as_str().unwrap() > "2026", "the time is ours");
     assert_eq!(emit(auth, &admin, event("role.created")).await.unwrap_err().kind(), ErrorKind::Denied);
     let person = cluster.person("alice", vec![Rule::new(["event"], ["create"])]).await;
-    assert_eq!(emit(auth, &person, event("app.session.start")).await.unwrap_err().kind(), ErrorKind::Denied);
-    let mut large = event("app.session.start");
+    assert_eq!(emit(auth, &person, event("app.session.chunk")).await.unwrap_err().kind(), ErrorKind::Denied);
+    let mut large = event("app.session.chunk");
     large.insert("path".into(), "x".repeat(100_000).into());
     assert_eq!(emit(auth, &admin, large).await.unwrap_err().kind(), ErrorKind::Limit);
 }

@@ -173,6 +173,7 @@ impl Cluster {
             tls_key: machine.tls.public().clone(),
             ssh_key: machine.ssh.public().clone(),
             expires: None,
+            host: Default::default(),
         };
         joining::join(&self.auth, &Caller::anonymous("192.0.2.7:4711"), request).await
     }

@@ -5,6 +5,7 @@
     reason = "a test may stop, and its futures are not held by the thousand"
 )]
 
+mod app_sessions;
 mod apps;
 mod audit_log;
 mod authorities;
@@ -12,6 +13,7 @@ mod bots;
 mod cluster_config;
 mod decided;
 mod harness;
+mod hosts;
 mod instances;
 mod issuing;
 mod joining;

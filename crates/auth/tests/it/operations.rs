@@ -6,7 +6,9 @@ use auth::{
     authorities::{self, host_certificate::HostCertificate},
     bots,
     certificates::user::{UserCertificates, issue},
-    cluster_config, instances, locks, roles, tokens, users,
+    cluster_config, instances,
+    joining::host::{HostRenewal, renew},
+    locks, roles, tokens, users,
 };
 use domain::{
     Error,
@@ -15,7 +17,9 @@ use domain::{
 };
 
 use crate::{
+    app_sessions,
     harness::{Cluster, Machine},
+    hosts,
     locks::lock,
     people::{role, user},
     renewal::in_grace,
@@ -55,7 +59,7 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
         Operation::Join => cluster.join(&cluster.token("join").await, &key).await.map(drop),
         Operation::IssueUserCertificates => {
             let tls_key = Some(key.tls.public().clone());
-            let request = UserCertificates { username: "alice".into(), tls_key, ..UserCertificates::default() };
+            let request = UserCertificates { username: "anna".into(), tls_key, ..UserCertificates::default() };
             issue(auth, admin, request).await.map(drop)
         }
         Operation::IssueHostCertificate => {
@@ -110,8 +114,15 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
         Operation::CreateApp => apps::create::create(auth, admin, app()).await.map(drop),
         Operation::UpdateApp => apps::update::update(auth, admin, app()).await.map(drop),
         Operation::DeleteApp => apps::delete::delete(auth, admin, "app").await,
+        Operation::IssueHostIdentity => {
+            let (tls_key, ssh_key) = (key.tls.public().clone(), key.ssh.public().clone());
+            let request = HostRenewal { role: SystemRole::App, names: hosts::names(hosts::HOST), tls_key, ssh_key };
+            renew(auth, admin, request).await.map(drop)
+        }
+        Operation::CreateAppSession => app_sessions::cookie(cluster).await.map(drop),
+        Operation::DeleteAppSession => auth::app_sessions::end::end_all(auth, admin).await,
         Operation::EmitEvent => {
-            let event = serde_json::json!({"event": "app.session.start", "code": "T2007I"});
+            let event = serde_json::json!({"event": "app.session.chunk", "code": "T2008I"});
             emit(auth, admin, event.as_object().unwrap().clone()).await
         }
         other => panic!("{other:?} leaves an event, so this test must know how to do it"),
@@ -123,7 +134,7 @@ async fn every_operation_that_promises_an_event_leaves_one() {
     let cluster = Cluster::start().await;
     cluster.with_bot().await;
     let admin = cluster.admin();
-    users::create(&cluster.auth, &admin, user("alice", &["deployer"])).await.unwrap();
+    users::create(&cluster.auth, &admin, user("anna", &["deployer"])).await.unwrap();
     cluster.settle().await;
     // A user's invitation needs the user, whom the list deletes before it.
     let mut order: Vec<Operation> =

@@ -1,0 +1,105 @@
+//! The word about a session that an application gets: a token, signed by the cluster, for this application alone.
+
+use std::time::Duration;
+
+use clock::Timestamp;
+use domain::{
+    Error,
+    resources::{App, AppServer},
+    role::SystemRole,
+};
+use rbac::Verb;
+use serde_json::{Map, Value, json};
+
+use super::{Alive, SessionId, alive, checked, gone, record, require_part};
+use crate::{Auth, Caller, Operation, failure::internal};
+
+/// How far before now the token begins to be good: an application whose clock is behind would refuse it otherwise.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// How many sessions of a user are looked at for the call that names none.
+const MOST: usize = 1000;
+
+/// A signed token.
+#[derive(Debug)]
+pub struct Assertion {
+    /// The token.
+    pub token: String,
+    /// When it ends: with the session.
+    pub expires: Timestamp,
+}
+
+/// Signs for a session that lives, on an application that the caller's host announces.
+///
+/// # Errors
+/// Denied to all but agents of applications, and for what the agent does not serve; not found when the session is over or is
+/// one with another application.
+pub async fn assertion(auth: &Auth, caller: &Caller, id: &SessionId, app: &str) -> Result<Assertion, Error> {
+    permit(auth, caller)?;
+    let alive = alive(auth, id).await?.filter(|alive| alive.record.app == app).ok_or_else(gone)?;
+    let served = served(auth, caller, |served| served.metadata.name == app).ok_or_else(not_served)?;
+    sign(auth, &alive, &served).await
+}
+
+/// The same for a caller that knows the user and the address only: there must be a session of that user with an application
+/// at that address, and what the token says is what the session says.
+///
+/// # Errors
+/// As [`assertion`].
+pub async fn assertion_for_user(auth: &Auth, caller: &Caller, user: &str, uri: &str) -> Result<Assertion, Error> {
+    permit(auth, caller)?;
+    let served = served(auth, caller, |served| served.spec.uri == uri).ok_or_else(not_served)?;
+    let (records, _) = record::page(auth, Some(user), None, MOST).await?;
+    let mut newest: Option<Alive> = None;
+    for found in records.into_iter().filter(|record| record.app == served.metadata.name) {
+        if let Some(alive) = checked(auth, found)?
+            && newest.as_ref().is_none_or(|newest| newest.record.created < alive.record.created)
+        {
+            newest = Some(alive);
+        }
+    }
+    sign(auth, &newest.ok_or_else(gone)?, &served).await
+}
+
+fn permit(auth: &Auth, caller: &Caller) -> Result<(), Error> {
+    require_part(auth, caller, Operation::SignAppAssertion, Verb::ReadNoSecrets, &[SystemRole::App])
+}
+
+fn not_served() -> Error {
+    Error::denied("access denied: this host does not announce such an application")
+}
+
+/// What the caller's host announces now. Only the administrator of this machine speaks for every host.
+fn served(auth: &Auth, caller: &Caller, is_wanted: impl Fn(&App) -> bool) -> Option<App> {
+    let host = caller.identity().host_id().unwrap_or_default();
+    let is_own = |server: &AppServer| caller.is_local_admin() || server.spec.host_id == host;
+    let snapshot = auth.cache.snapshot();
+    let mut apps = snapshot.app_servers().filter(|server| is_own(server)).filter_map(|server| server.spec.app.as_ref());
+    apps.find(|app| is_wanted(app)).cloned()
+}
+
+async fn sign(auth: &Auth, alive: &Alive, app: &App) -> Result<Assertion, Error> {
+    let now = auth.clock.now();
+    let (identity, expires) = (&alive.identity, alive.record.not_after);
+    let mut claims = Map::new();
+    let mut say = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+    say("sub", json!(identity.username));
+    say("username", json!(identity.username));
+    say("iss", json!(auth.cluster()));
+    say("aud", json!([app.spec.uri]));
+    say("iat", json!(now.as_second()));
+    say("nbf", json!(now.saturating_sub(LEEWAY).unwrap_or(now).as_second()));
+    say("exp", json!(expires.as_second()));
+    let wanted = app.spec.rewrite.as_ref().map_or("", |rewrite| rewrite.jwt_claims.as_str());
+    if matches!(wanted, "" | "roles-and-traits" | "roles") {
+        say("roles", json!(identity.roles));
+    }
+    if matches!(wanted, "" | "roles-and-traits" | "traits") {
+        say("traits", json!(identity.traits));
+    }
+    let signers = auth.signers()?;
+    let token = ca::jwt::sign(&claims, &signers.jwt, &*auth.keystore)
+        .await
+        .map_err(|error| internal("an assertion cannot be signed", error))?;
+    Ok(Assertion { token, expires })
+}

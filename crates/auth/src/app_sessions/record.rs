@@ -1,0 +1,219 @@
+//! What is stored about a session, where, and under which seal.
+
+use std::fmt;
+
+use clock::Timestamp;
+use crypto::{Random, SecretBytes, aead, hash};
+use domain::Error;
+use serde::{Deserialize, Serialize};
+use storage::{Item, Key, Prefix};
+use store::Change;
+
+use crate::{
+    Auth,
+    failure::{internal, storage_error},
+};
+
+const SESSION: &str = "tessera_app_session";
+
+/// The way from a user to its sessions.
+const OF_USER: &str = "tessera_app_session_of";
+
+/// Random bytes of an id: nobody finds one by trying.
+const ID_BYTES: usize = 32;
+
+/// Tells the key that seals a session's private key from everything else that is ever derived from an id.
+const SEAL: &[u8] = b"tessera-app-session-seal-v1";
+
+/// How many characters of the hash people see: 128 bits.
+const SHOWN: usize = 32;
+
+/// The id of a session: who has it and is a proxy can speak for the session, so it is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// What a caller says is an id.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn generate(random: &Random) -> Self {
+        Self(random.hex(ID_BYTES))
+    }
+
+    /// The id itself, for the certificate or the cookie.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What logs, tables and the audit log call the session.
+    pub fn shown(&self) -> String {
+        shown(&self.hash())
+    }
+
+    pub(crate) fn hash(&self) -> String {
+        hash::sha256_hex(self.0.as_bytes())
+    }
+
+    fn seal(&self) -> aead::Key {
+        aead::Key::new(&hash::hmac_sha256(self.0.as_bytes(), SEAL))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({})", self.shown())
+    }
+}
+
+fn shown(hash: &str) -> String {
+    hash.chars().take(SHOWN).collect()
+}
+
+/// Who may use a session. Neither is taken for the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// Who has the key of the certificate that it came with: SHA-256 of its SPKI.
+    Key([u8; 32]),
+    /// Who has the token of the cookie: SHA-256 of it.
+    Bearer([u8; 32]),
+}
+
+/// A session as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// What it is called.
+    pub sid: String,
+    /// Whose it is.
+    pub user: String,
+    /// The application.
+    pub app: String,
+    /// When it began.
+    pub created: Timestamp,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// A private key under a seal that only the id opens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Sealed {
+    nonce: Vec<u8>,
+    ciphertext: Vec<u8>,
+}
+
+/// What is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    #[serde(skip)]
+    pub(crate) hash: String,
+    pub(crate) user: String,
+    pub(crate) app: String,
+    pub(crate) public_addr: String,
+    pub(crate) target_port: u16,
+    pub(crate) holder: Holder,
+    pub(crate) created: Timestamp,
+    pub(crate) not_after: Timestamp,
+    /// With the session's own key, which auth made: PEM.
+    pub(crate) certificate: String,
+    pub(super) key: Sealed,
+}
+
+impl Record {
+    /// What the session is called.
+    pub(crate) fn sid(&self) -> String {
+        shown(&self.hash)
+    }
+
+    /// As people see it.
+    pub(crate) fn shown(&self) -> Shown {
+        Shown {
+            sid: self.sid(),
+            user: self.user.clone(),
+            app: self.app.clone(),
+            created: self.created,
+            not_after: self.not_after,
+        }
+    }
+
+    /// The session's private key, PKCS#8.
+    pub(super) fn open(&self, id: &SessionId) -> Result<SecretBytes, Error> {
+        let unreadable = || Error::internal("the key of a session cannot be opened");
+        let nonce = self.key.nonce.as_slice().try_into().map_err(|_| unreadable())?;
+        id.seal().open(nonce, self.hash.as_bytes(), &self.key.ciphertext).map_err(|_| unreadable())
+    }
+}
+
+pub(super) fn seal(random: &Random, id: &SessionId, pkcs8: &SecretBytes) -> Sealed {
+    let (nonce, ciphertext) = id.seal().seal(random, id.hash().as_bytes(), pkcs8.expose());
+    Sealed { nonce: nonce.to_vec(), ciphertext }
+}
+
+/// Reads a session that has not ended.
+pub(super) async fn read(auth: &Auth, hash: &str) -> Result<Option<Record>, Error> {
+    auth.store.record(&Key::new(SESSION, hash)).await?.map(|item| decode(&item)).transpose()
+}
+
+/// The same for a change: it happens only if the session is still there then.
+pub(super) async fn read_for(change: &mut Change, hash: &str) -> Result<Option<Record>, Error> {
+    change.read_record(Key::new(SESSION, hash)).await?.map(|item| decode(&item)).transpose()
+}
+
+/// Adds a new session to a change.
+pub(super) fn put(change: Change, record: &Record) -> Result<Change, Error> {
+    let value = serde_json::to_vec(record).map_err(|error| internal("a record cannot be written", error))?;
+    let end = Some(record.not_after);
+    Ok(change.put_record(Key::new(SESSION, record.hash.clone()), value, end).put_record(
+        Key::with_sub(OF_USER, record.user.clone(), record.hash.clone()),
+        Vec::new(),
+        end,
+    ))
+}
+
+/// Adds the end of a session to a change.
+pub(super) fn delete(change: Change, record: &Record) -> Change {
+    change.delete_record(Key::new(SESSION, record.hash.clone())).delete_record(Key::with_sub(
+        OF_USER,
+        record.user.clone(),
+        record.hash.clone(),
+    ))
+}
+
+/// A page of sessions, of one user or of all; `after` is the hash of the last one seen. Returns how to go on, if there is
+/// more.
+pub(super) async fn page(
+    auth: &Auth,
+    user: Option<&str>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<(Vec<Record>, Option<String>), Error> {
+    let key = |hash: &str| match user {
+        Some(user) => Key::with_sub(OF_USER, user.to_owned(), hash.to_owned()),
+        None => Key::new(SESSION, hash.to_owned()),
+    };
+    let prefix = user.map_or_else(|| Prefix::kind(SESSION), |user| Prefix::sub(OF_USER, user.to_owned()));
+    let after = after.map(key);
+    let page = auth.store.backend().range(&prefix, after.as_ref(), limit + 1).await.map_err(storage_error)?;
+    let mut items = page.items;
+    let next = (items.len() > limit).then(|| {
+        items.truncate(limit);
+        items.last().map(|item| item.key.name().to_owned()).unwrap_or_default()
+    });
+    let mut records = Vec::with_capacity(items.len());
+    for item in &items {
+        let record = match user {
+            Some(_) => read(auth, item.key.name()).await?,
+            None => Some(decode(item)?),
+        };
+        records.extend(record);
+    }
+    Ok((records, next))
+}
+
+fn decode(item: &Item) -> Result<Record, Error> {
+    let mut record: Record =
+        serde_json::from_slice(&item.value).map_err(|error| internal("a stored session cannot be read", error))?;
+    item.key.name().clone_into(&mut record.hash);
+    Ok(record)
+}

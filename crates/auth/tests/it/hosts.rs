@@ -1,0 +1,273 @@
+//! Hosts: they join by a token as what it says, renew for themselves, and are nothing more than what they are.
+
+use std::sync::Arc;
+
+use auth::{
+    Auth, Caller, Issued, Presented,
+    audit_log::emit::emit,
+    certificates::{
+        host::{HOST_LIFETIME, HostNames},
+        user::{UserCertificates, issue},
+    },
+    joining::{
+        self, JoinRequest, Proof,
+        host::{HostRenewal, own_service, renew},
+    },
+    proxies::{self, Proxy},
+    tokens, users,
+    watch::{WatchKind, open},
+};
+use crypto::SecretString;
+use domain::{
+    Error, Resource as _,
+    error::{Kind, Reason},
+    resources::Token,
+    role::SystemRole::{self, App, Db, Instance, Node},
+};
+
+use crate::{
+    harness::{Cluster, Machine},
+    locks::lock,
+};
+
+pub(crate) const HOST: &str = "2d1e8f5c-0000-4000-8000-000000000001";
+pub(crate) const OTHER: &str = "2d1e8f5c-0000-4000-8000-000000000002";
+const FROM: &str = "192.0.2.9:4711";
+
+pub(crate) fn names(id: &str) -> HostNames {
+    HostNames { host_id: id.to_owned(), node_name: "here".into(), ..HostNames::default() }
+}
+
+pub(crate) async fn host_token(cluster: &Cluster, name: &str, roles: &[SystemRole]) {
+    let mut token = Token::new(name, Default::default());
+    token.spec.roles = roles.to_vec();
+    token.set_defaults();
+    cluster.auth.store().change().create(&token).unwrap().commit().await.unwrap();
+}
+
+pub(crate) async fn join_as(auth: &Auth, token: &str, role: SystemRole, host: HostNames) -> Result<Issued, Error> {
+    let machine = Machine::new();
+    let request = JoinRequest {
+        proof: Proof::Token(SecretString::from(token)),
+        role,
+        tls_key: machine.tls.public().clone(),
+        ssh_key: machine.ssh.public().clone(),
+        expires: None,
+        host,
+    };
+    joining::join(auth, &Caller::anonymous(FROM), request).await
+}
+
+/// A host of this role, joined by a token of its own.
+pub(crate) async fn host(cluster: &Cluster, role: SystemRole, id: &str) -> Caller {
+    let token = format!("for-{}-{id}", role.as_str());
+    host_token(cluster, &token, &[role]).await;
+    let issued = join_as(&cluster.auth, &token, role, names(id)).await.unwrap();
+    cluster.caller(&issued).unwrap()
+}
+
+fn renewal(role: SystemRole, names: HostNames) -> HostRenewal {
+    let machine = Machine::new();
+    HostRenewal { role, names, tls_key: machine.tls.public().clone(), ssh_key: machine.ssh.public().clone() }
+}
+
+#[tokio::test]
+async fn a_host_joins_as_often_as_its_token_lives_and_renews_for_itself() {
+    let cluster = Cluster::start().await;
+    host_token(&cluster, "hosts", &[SystemRole::Proxy, App]).await;
+    let auth = &*cluster.auth;
+    let mut proxy = names(HOST);
+    proxy.dns_names = vec!["proxy.example.com".into()];
+    proxy.principals = vec!["192.0.2.80".into()];
+    let issued = join_as(auth, "hosts", SystemRole::Proxy, proxy.clone()).await.unwrap();
+    let certificate = issued.tls.clone().unwrap();
+    let called = [&format!("{HOST}.test.example"), "proxy.teleport.cluster.local", "proxy.example.com"];
+    assert_eq!(certificate.dns_names(), called);
+    assert_eq!(certificate.ip_addresses(), ["192.0.2.80".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(certificate.not_after(), cluster.auth.clock().now() + HOST_LIFETIME);
+    let caller = cluster.caller(&issued).unwrap();
+    assert_eq!((caller.system_role(), caller.identity().host_id()), (Some(SystemRole::Proxy), Some(HOST)));
+
+    let agent = join_as(auth, "hosts", App, HostNames { dns_names: vec!["x.example".into()], ..names(OTHER) }).await;
+    let agent = agent.unwrap();
+    assert_eq!(
+        agent.tls.clone().unwrap().dns_names(),
+        [&format!("{OTHER}.test.example"), "app.teleport.cluster.local"],
+        "nobody dials an agent by another name"
+    );
+    let principals = agent.ssh.clone().unwrap().principals().to_vec();
+    assert!(!principals.iter().any(|name| name.contains("here") || name.contains("x.example")), "{principals:?}");
+
+    renew(auth, &caller, renewal(SystemRole::Proxy, proxy)).await.unwrap();
+    renew(auth, &caller, renewal(SystemRole::Proxy, names(&format!("{HOST}.test.example")))).await.unwrap();
+    for (role, id) in [(App, HOST), (SystemRole::Proxy, OTHER), (SystemRole::Auth, HOST), (SystemRole::Admin, HOST)] {
+        let error = renew(auth, &caller, renewal(role, names(id))).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied, "{role} {id}");
+    }
+    let joins = cluster.records("instance.join").await;
+    assert_eq!(joins.len(), 2);
+    assert_eq!((joins[0]["host_id"].as_str(), joins[0]["role"].as_str()), (Some(HOST), Some("Proxy")));
+    assert_eq!(joins[0]["addr.remote"], FROM);
+    assert!(
+        !joins.iter().any(|join| join.to_string().contains("\"hosts\"")),
+        "the token's name is the secret: {joins:?}"
+    );
+    assert_eq!(cluster.records("cert.create").await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_token_gives_no_other_role_and_no_name_of_another() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    cluster.with_bot().await;
+    host_token(&cluster, "apps", &[App, Db]).await;
+    host_token(&cluster, "proxies", &[SystemRole::Proxy]).await;
+    host_token(&cluster, "nodes", &[Node, Instance]).await;
+    for (token, role) in [
+        ("apps", SystemRole::Proxy),
+        ("apps", SystemRole::Auth),
+        ("apps", SystemRole::Admin),
+        ("apps", SystemRole::Bot),
+        ("secret-token-1", App),
+        ("nothing", App),
+    ] {
+        let error = join_as(auth, token, role, names(HOST)).await.unwrap_err();
+        let refusal = (error.kind(), error.message.as_str(), error.reason);
+        assert_eq!(refusal, (Kind::Denied, "token expired or not found", Some(Reason::TokenUnknown)), "{token} {role}");
+    }
+    assert_eq!(join_as(auth, "apps", Db, names(HOST)).await.unwrap_err().kind(), Kind::Unsupported);
+    let own = auth.host_name();
+    assert_eq!(
+        join_as(auth, "apps", App, names(own.split('.').next().unwrap())).await.unwrap_err().kind(),
+        Kind::Denied,
+        "the id of the auth service"
+    );
+    for bad in ["", "..", "2D1E8F5C-0000-4000-8000-000000000001", "2d1e8f5c-0000-4000-8000-00000000000x"] {
+        assert_eq!(join_as(auth, "apps", App, names(bad)).await.unwrap_err().kind(), Kind::Invalid, "{bad:?}");
+    }
+    for name in [
+        "teleport.cluster.local",
+        "Teleport.Cluster.Local.",
+        "*.teleport.cluster.local",
+        "x.teleport.cluster.local",
+        "*.cluster.local",
+        "*.test.example",
+        &format!("{OTHER}.test.example"),
+        OTHER,
+        &own,
+    ] {
+        for (token, role) in [("proxies", SystemRole::Proxy), ("nodes", Node)] {
+            let by_dns = HostNames { dns_names: vec![name.to_owned()], ..names(HOST) };
+            let by_principal = HostNames { principals: vec![name.to_owned()], ..names(HOST) };
+            let by_node = HostNames { node_name: name.to_owned(), ..names(HOST) };
+            for host in [by_dns, by_principal, by_node] {
+                let error = join_as(auth, token, role, host).await.unwrap_err();
+                assert_eq!(error.kind(), Kind::Invalid, "{name} as {role}: {error}");
+            }
+        }
+    }
+    join_as(auth, "nodes", Instance, names(HOST)).await.unwrap();
+    assert_eq!(cluster.records("instance.join").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_locked_host_is_shut_out_and_does_not_join_again() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    host_token(&cluster, "apps", &[App]).await;
+    let issued = join_as(auth, "apps", App, names(HOST)).await.unwrap();
+    let admin = cluster.admin();
+    auth::locks::upsert(auth, &admin, lock("l", |target| target.server_id = HOST.into())).await.unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.caller(&issued).unwrap_err().reason, Some(Reason::Locked));
+    assert_eq!(join_as(auth, "apps", App, names(HOST)).await.unwrap_err().reason, Some(Reason::Locked));
+    join_as(auth, "apps", App, names(OTHER)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_is_never_more_than_it_is() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    let token = cluster.with_bot().await;
+    users::create(auth, &cluster.admin(), crate::people::user("alice", &["deployer"])).await.unwrap();
+    cluster.settle().await;
+    for role in [SystemRole::Proxy, App, Node, Instance] {
+        let caller = host(&cluster, role, HOST).await;
+        for (username, roles) in
+            [("alice", vec![]), ("", vec!["deployer".to_owned()]), ("", vec![]), ("bot-ci", vec![])]
+        {
+            let request = UserCertificates {
+                username: username.into(),
+                tls_key: Some(Machine::new().tls.public().clone()),
+                use_role_requests: !roles.is_empty(),
+                role_requests: roles,
+                ..UserCertificates::default()
+            };
+            assert_eq!(issue(auth, &caller, request).await.unwrap_err().kind(), Kind::Denied, "{role}: {username:?}");
+        }
+        let denied = |what: &str, answer: Result<(), Error>| {
+            assert_eq!(answer.unwrap_err().kind(), Kind::Denied, "{role}: {what}");
+        };
+        denied("token", tokens::get(auth, &caller, &token).await.map(drop));
+        denied("tokens", tokens::list(auth, &caller, Default::default(), &Default::default()).await.map(drop));
+        denied("keys", auth::authorities::read::read(auth, &caller, "user", "", true).await.map(drop));
+        denied("keys", auth::authorities::export_keys::export_keys(auth, &caller, "user").await.map(drop));
+        denied("secrets", users::get(auth, &caller, users::Which::Named("alice"), true).await.map(drop));
+        denied("role", auth::roles::create(auth, &caller, crate::people::role("x", vec![])).await.map(drop));
+        denied(
+            "lock",
+            auth::locks::upsert(auth, &caller, lock("l", |target| target.user = "x".into())).await.map(drop),
+        );
+        let started = serde_json::json!({"event": "app.session.start", "code": "T2007I"});
+        denied("event", emit(auth, &caller, started.as_object().unwrap().clone()).await);
+        let watched = |kind: &str| [WatchKind { kind: kind.into(), ..WatchKind::default() }];
+        denied("watch", open(auth, &caller, &watched("token"), false).await.map(drop));
+        let keys = [WatchKind { kind: "cert_authority".into(), with_secrets: true, ..WatchKind::default() }];
+        denied("watch keys", open(auth, &caller, &keys, false).await.map(drop));
+        auth::authorities::read::read(auth, &caller, "user", "", false).await.unwrap();
+    }
+    // What an agent decides from.
+    let agent = host(&cluster, App, OTHER).await;
+    let kinds = ["role", "user", "lock", "cert_authority", "cluster_auth_preference", "app"];
+    let kinds = kinds.map(|kind| WatchKind { kind: kind.into(), ..WatchKind::default() });
+    open(auth, &agent, &kinds, false).await.unwrap();
+    auth::roles::get(auth, &agent, "deployer").await.unwrap();
+    auth::locks::list(auth, &agent, Default::default(), &Default::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn proxies_say_for_themselves_that_they_are_there() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    let (proxy, agent) = (host(&cluster, SystemRole::Proxy, HOST).await, host(&cluster, App, OTHER).await);
+    let word = |id: &str| Proxy {
+        host_id: id.into(),
+        public_addrs: vec!["proxy.example.com:3080".into()],
+        ..Proxy::default()
+    };
+    proxies::upsert(auth, &proxy, word(HOST)).await.unwrap();
+    assert_eq!(proxies::upsert(auth, &proxy, word(OTHER)).await.unwrap_err().kind(), Kind::Denied);
+    assert_eq!(proxies::upsert(auth, &agent, word(OTHER)).await.unwrap_err().kind(), Kind::Denied);
+    let bad = Proxy { peer_addr: "x\ny".into(), ..word(HOST) };
+    assert_eq!(proxies::upsert(auth, &proxy, bad).await.unwrap_err().kind(), Kind::Invalid);
+    let found = proxies::list(auth, &agent).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].public_addrs, ["proxy.example.com:3080"]);
+    cluster.clock.advance(proxies::PRESENCE);
+    assert!(proxies::list(auth, &agent).await.unwrap().is_empty());
+    assert_eq!(proxies::list(auth, &Caller::anonymous(FROM)).await.unwrap_err().kind(), Kind::Denied);
+}
+
+#[tokio::test]
+async fn a_service_of_this_process_is_a_host_like_any_other() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::new();
+    let keys = (machine.tls.public(), machine.ssh.public());
+    let named = HostNames { dns_names: vec!["proxy.example.com".into()], ..HostNames::default() };
+    let issued = own_service(&cluster.auth, SystemRole::Proxy, named, keys.0, keys.1).await.unwrap();
+    let certificate = Arc::new(issued.tls.unwrap());
+    assert!(!certificate.dns_names().iter().any(|name| name == "teleport.cluster.local"));
+    let caller = cluster.auth.authenticate(&Presented::Certificate(certificate), FROM).unwrap();
+    assert_eq!((caller.system_role(), caller.name()), (Some(SystemRole::Proxy), cluster.auth.host_name().as_str()));
+    assert_eq!(cluster.records("cert.create").await.len(), 1);
+}
