@@ -1,8 +1,183 @@
-//! Keeps the view up to date.
+//! Keeps the view up to date: reads what there is, then follows changes. While the auth service is away, what was last
+//! known is used.
+
+use std::{pin::pin, time::Duration};
+
+use api::{
+    convert::{self, watch::Event},
+    r#gen::{
+        proto::{ListResourcesRequest, paginated_resource::Resource},
+        teleport::trust::v1::GetCertAuthoritiesRequest,
+        tessera::v1::{ListProxiesRequest, ProxyServer, UpsertProxyRequest},
+    },
+    methods::{
+        proto::auth_service::ListResources,
+        teleport::trust::v1::trust_service::GetCertAuthorities,
+        tessera::v1::presence::{ListProxies, UpsertProxy},
+    },
+};
+use client::{Backoff, Client, Watch, WatchKind};
+use domain::{AnyResource, Error, Kind, ca::CaType, resources::AppServer};
+use tunnel::Peer;
 
 use crate::Proxy;
 
-/// Asks, and asks again.
-pub(crate) async fn run(_proxy: &Proxy) {
-    std::future::pending().await
+/// How often all is read anew, whatever the watch has said.
+const READ_ANEW: Duration = Duration::from_secs(60);
+
+/// The same, while the auth service lets us follow nothing.
+const READ_OFTEN: Duration = Duration::from_secs(3);
+
+/// How often we say that we are here, and ask who else is.
+const PRESENCE: Duration = Duration::from_secs(20);
+
+/// How long our word that we are here is good.
+const PRESENT_FOR: Duration = Duration::from_secs(90);
+
+/// Servers of applications on one page.
+const PAGE: i32 = 1000;
+
+/// Asks, follows, and asks again; never ends.
+pub(crate) async fn run(proxy: &Proxy) {
+    tokio::join!(presence(proxy), changes(proxy));
+}
+
+async fn changes(proxy: &Proxy) {
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+    loop {
+        match round(proxy).await {
+            Ok(()) => backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
+            Err(error) => {
+                tracing::warn!(%error, "the cluster's state cannot be followed; what was last known is used");
+                proxy.ports.clock.sleep(backoff.wait(&proxy.ports.random)).await;
+            }
+        }
+    }
+}
+
+/// Reads all, and follows what changes until it is time to read anew. The watch begins first, so that nothing is missed.
+async fn round(proxy: &Proxy) -> Result<(), Error> {
+    let client = proxy.client.load_full();
+    let kinds = [Kind::CertAuthority, Kind::AppServer].map(|kind| WatchKind::all(kind.as_str()));
+    let watch = client.watch(kinds.into()).await;
+    authorities(proxy, &client).await?;
+    servers(proxy, &client).await?;
+    match watch {
+        Ok(watch) => follow(proxy, &client, watch).await,
+        Err(error) => {
+            tracing::debug!(%error, "no watch; asking again and again");
+            proxy.ports.clock.sleep(READ_OFTEN).await;
+            Ok(())
+        }
+    }
+}
+
+async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), Error> {
+    let mut over = pin!(proxy.ports.clock.sleep(READ_ANEW));
+    loop {
+        let event = tokio::select! {
+            () = &mut over => return Ok(()),
+            event = watch.next() => convert::watch::from_wire(event?),
+        };
+        match event {
+            Ok(Event::Put(resource)) => match *resource {
+                AnyResource::AppServer(server) => proxy.view.put_server(&server),
+                AnyResource::CertAuthority(_) => authorities(proxy, client).await?,
+                _ => {}
+            },
+            // The name alone does not say which agent's it was.
+            Ok(Event::Delete { kind: Kind::AppServer, .. }) => servers(proxy, client).await?,
+            Ok(Event::Delete { kind: Kind::CertAuthority, .. }) => authorities(proxy, client).await?,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "an event that is not understood"),
+        }
+    }
+}
+
+async fn authorities(proxy: &Proxy, client: &Client) -> Result<(), Error> {
+    let mut all = Vec::new();
+    for ca_type in CaType::CREATED {
+        let request = GetCertAuthoritiesRequest { r#type: ca_type.as_str().to_owned(), include_key: false };
+        match client.call::<GetCertAuthorities>(request).await {
+            Ok(answer) => {
+                let read = answer.cert_authorities_v2.into_iter().map(convert::cert_authority::from_wire);
+                all.extend(read.collect::<Result<Vec<_>, _>>()?);
+            }
+            // Only those that connections are checked against are needed.
+            Err(error) if !matches!(ca_type, CaType::Host | CaType::User) => {
+                tracing::debug!(%error, ca_type = ca_type.as_str(), "an authority cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    proxy.view.set_authorities(all);
+    if let Err(error) = proxy.tls.trust(&proxy.view.authorities().host) {
+        tracing::warn!(%error, "the host authorities cannot be used");
+    }
+    Ok(())
+}
+
+async fn servers(proxy: &Proxy, client: &Client) -> Result<(), Error> {
+    let mut found: Vec<AppServer> = Vec::new();
+    let mut start_key = String::new();
+    loop {
+        let request = ListResourcesRequest {
+            resource_type: Kind::AppServer.as_str().to_owned(),
+            limit: PAGE,
+            start_key,
+            ..ListResourcesRequest::default()
+        };
+        let page = client.call::<ListResources>(request).await?;
+        for resource in page.resources {
+            if let Some(Resource::AppServer(server)) = resource.resource {
+                found.push(convert::app_server::from_wire(server)?);
+            }
+        }
+        start_key = page.next_key;
+        if start_key.is_empty() {
+            break;
+        }
+    }
+    proxy.view.set_servers(&found);
+    Ok(())
+}
+
+/// Says that we are here, and learns who else is.
+async fn presence(proxy: &Proxy) {
+    loop {
+        if let Err(error) = be_present(proxy).await {
+            tracing::debug!(%error, "the other proxies are not known");
+        }
+        proxy.ports.clock.sleep(PRESENCE).await;
+    }
+}
+
+async fn be_present(proxy: &Proxy) -> Result<(), Error> {
+    let (client, config) = (proxy.client.load_full(), &proxy.config);
+    let expires = proxy.ports.clock.now() + PRESENT_FOR;
+    let server = ProxyServer {
+        host_id: config.host_id.clone(),
+        hostname: config.public_addresses.first().map(|address| address.host.clone()).unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        public_addrs: config.public_addresses.iter().map(ToString::to_string).collect(),
+        tunnel_addrs: config.tunnel_public_addresses.iter().map(ToString::to_string).collect(),
+        peer_addr: config.peer_address.clone().unwrap_or_default(),
+        expires: Some(convert::timestamp(expires)),
+    };
+    client.call::<UpsertProxy>(UpsertProxyRequest { proxy: Some(server) }).await?;
+    let answer = client.call::<ListProxies>(ListProxiesRequest {}).await?;
+    let named = answer.proxies.iter().filter(|server| !server.peer_addr.is_empty());
+    proxy.peers.set(named.map(|server| (server.host_id.clone(), server.peer_addr.clone())).collect());
+    let peers = answer.proxies.into_iter().map(|server| Peer {
+        id: server.host_id,
+        // Public addresses may be a balancer's, behind which there is any of us.
+        address: server.tunnel_addrs.into_iter().next(),
+    });
+    let peers: Vec<Peer> = peers.collect();
+    proxy.known_peers.send_if_modified(|known| {
+        let is_new = *known != peers;
+        *known = peers;
+        is_new
+    });
+    Ok(())
 }

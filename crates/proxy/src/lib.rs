@@ -12,6 +12,7 @@ mod body;
 mod config;
 mod door;
 mod feed;
+mod fetch;
 mod forward;
 mod http_server;
 mod hygiene;
@@ -40,3 +41,6 @@ pub use crate::{
     sessions::{AppSession, Holder, Sessions},
     web_certificate::{FilesError, KeyPairFiles, WebCertificate},
 };
+
+#[cfg(test)]
+mod tests;

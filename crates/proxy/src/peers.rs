@@ -8,9 +8,9 @@ use std::{
 
 use crypto::tls::{ClientOptions, Trust, client_config};
 use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, sync::watch};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tunnel::{Open, OpenError, Peer, Stream, link::Opener};
+use tunnel::{Open, OpenError, Stream, link::Opener};
 
 use crate::{Proxy, router::PEER, view::Server};
 
@@ -18,14 +18,17 @@ use crate::{Proxy, router::PEER, view::Server};
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// The links that we hold to other proxies, made when they are needed.
+#[derive(Default)]
 pub(crate) struct Peers {
-    known: watch::Receiver<Vec<Peer>>,
+    /// Where each is dialled.
+    addresses: Mutex<HashMap<String, String>>,
     links: Mutex<HashMap<String, Opener>>,
 }
 
 impl Peers {
-    pub(crate) fn new(known: watch::Receiver<Vec<Peer>>) -> Self {
-        Self { known, links: Mutex::default() }
+    /// Where the others are from now on.
+    pub(crate) fn set(&self, addresses: HashMap<String, String>) {
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// Opens a stream to an agent by way of a proxy that the agent has said it is attached to.
@@ -54,7 +57,7 @@ impl Peers {
     }
 
     fn address(&self, id: &str) -> Option<String> {
-        self.known.borrow().iter().find(|peer| peer.id == id)?.address.clone()
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     async fn link(&self, proxy: &Proxy, id: &str, address: &str) -> std::io::Result<Opener> {

@@ -23,6 +23,7 @@ use crate::{
     applications::pool::Pool,
     door::{self, Door},
     feed,
+    fetch::GrpcSessions,
     names::Names,
     peers::Peers,
     sessions::SessionCache,
@@ -41,8 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Ports {
     /// Calls of the auth service, under our host certificate.
     pub client: Client,
-    /// Sessions of applications.
-    pub sessions: Arc<dyn Sessions>,
+    /// Sessions of applications; asked of the auth service when none is given.
+    pub sessions: Option<Arc<dyn Sessions>>,
     /// The public certificates. Whoever made it keeps a clone, to replace them.
     pub web: Arc<WebCertificate>,
     /// Time.
@@ -64,7 +65,7 @@ pub struct Proxy {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) identity: ArcSwap<Identity>,
-    pub(crate) client: ArcSwap<Client>,
+    pub(crate) client: Arc<ArcSwap<Client>>,
     pub(crate) tls: Tls,
     pub(crate) auth_alpn: Vec<u8>,
     pub(crate) door: Door,
@@ -89,20 +90,22 @@ impl Proxy {
         let gate = |places| Gate::new(places, limits.waiting, PATIENCE, clock.clone());
         let (known_peers, known) = watch::channel(Vec::new());
         let incarnation = ports.random.hex(8);
+        let client = Arc::new(ArcSwap::from_pointee(ports.client.clone()));
+        let sessions = ports.sessions.clone().unwrap_or_else(|| Arc::new(GrpcSessions(Arc::clone(&client))));
         Ok(Arc::new(Self {
             tls: Tls::new(&identity, &ports.web, &clock)?,
             auth_alpn: crypto::tls::auth_alpn(&config.cluster),
             door: Door { silent: gate(limits.waiting), handshakes: gate(limits.handshakes) },
             view: View::new(Names::new(&config.public_addresses)),
-            switchboard: Switchboard::new(config.host_id.clone(), incarnation, known.clone(), clock.clone()),
-            peers: Peers::new(known),
+            switchboard: Switchboard::new(config.host_id.clone(), incarnation, known, clock.clone()),
+            peers: Peers::default(),
             known_peers,
-            sessions: SessionCache::new(Arc::clone(&ports.sessions), clock.clone()),
+            sessions: SessionCache::new(sessions, clock.clone()),
             pool: Pool::new(clock),
             tasks: Tasks::default(),
             metrics: ports.metrics.clone(),
             turn: AtomicUsize::new(0),
-            client: ArcSwap::from_pointee(ports.client.clone()),
+            client,
             identity: ArcSwap::from_pointee(identity),
             config,
             ports,

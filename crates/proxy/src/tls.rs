@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use clock::Clock;
-use crypto::tls::{ClientAuth, Error, ServerCertificate, TrustedClients, server_config};
+use crypto::{
+    tls::{ClientAuth, Error, ServerCertificate, TrustedClients, server_config},
+    x509::Certificate,
+};
 use rustls::{ServerConfig, server::ResolvesServerCert};
 
 use crate::{
@@ -65,6 +68,11 @@ impl Tls {
         self.hosts.set(&identity.authorities)?;
         self.host_certificate.set(identity.chain.clone());
         Ok(())
+    }
+
+    /// Trusts the hosts of these authorities from the next handshake on.
+    pub(crate) fn trust(&self, hosts: &[Certificate]) -> Result<(), Error> {
+        self.hosts.set(hosts)
     }
 
     /// The configuration for a route that ends here.

@@ -10,7 +10,6 @@ use arc_swap::ArcSwap;
 use clock::Timestamp;
 use crypto::x509::Certificate;
 use domain::{
-    Resource,
     ca::CaType,
     resources::{AppServer, CertAuthority},
 };
@@ -130,10 +129,6 @@ impl View {
         if let Some(server) = Server::of(resource) {
             self.servers.write().unwrap_or_else(PoisonError::into_inner).put(server);
         }
-    }
-
-    pub(crate) fn remove_server(&self, host_id: &str, app: &str) {
-        self.servers.write().unwrap_or_else(PoisonError::into_inner).remove(host_id, app);
     }
 
     /// The application that answers to a host: by its own public address, else by the label below one of ours. It may

@@ -37,8 +37,11 @@ pub(crate) struct AgentTls([Arc<ClientConfig>; 3]);
 
 impl AgentTls {
     fn new(proxy: &Proxy, live: &Live) -> Result<Self, crypto::tls::Error> {
+        let known = proxy.view.authorities();
+        let identity = proxy.identity.load();
+        let hosts = if known.host.is_empty() { &identity.authorities } else { &known.host };
         let options = ClientOptions {
-            trust: Trust::Roots(proxy.identity.load().authorities.clone()),
+            trust: Trust::Roots(hosts.clone()),
             certificate: Some(live.session.certificate.clone()),
             alpn: vec![HTTP_1_1.to_vec()],
         };

@@ -1,0 +1,7 @@
+//! The whole path within one process: a client, the proxy, an agent behind its tunnel, and an application.
+
+#![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
+
+mod applications;
+mod front;
+mod world;

@@ -1,0 +1,435 @@
+//! A cluster's authorities, a proxy on loopback, an agent with an application, and clients.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ca::x509::{AuthorityTemplate, Signer, host_template, issue, self_signed, user_template};
+use client::{Client, Credentials};
+use clock::{Clock, Timestamp};
+use crypto::{
+    Algorithm, KeyPair, Random, SecretString,
+    hash::sha256,
+    tls::{
+        CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients, client_config, server_config,
+    },
+    x509::Certificate,
+};
+use domain::{
+    Error,
+    ca::CaType,
+    form::Bytes as DocumentBytes,
+    identity::{Identity as Subject, RouteToApp},
+    resources::{
+        App, AppServer, CertAuthority,
+        app::AppSpec,
+        app_server::AppServerSpec,
+        cert_authority::{KeySet, TlsKeyPair},
+    },
+};
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use keystore::{KeyStore, SoftwareKeyStore};
+use net::{Listener, ListenerOptions};
+use rustls::pki_types::ServerName;
+use service::Stop;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixListener},
+    sync::watch,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
+use tokio_util::sync::CancellationToken;
+use tunnel::{
+    Io, Open, Stream,
+    agent::{Agent, Dial},
+    link::Serve,
+};
+
+use crate::{
+    Address, AppSession, Config, Holder, Identity, Limits, Listeners, Metrics, Ports, Proxy, Sessions, WebCertificate,
+    router::{HTTP_1_1, TCP, TUNNEL},
+};
+
+pub(super) const CLUSTER: &str = "c.example";
+pub(super) const PROXY: &str = "proxy.example";
+pub(super) const APP: &str = "grafana.proxy.example";
+pub(super) const SESSION: &str = "an id that nobody guesses";
+const AGENT: &str = "a6e7";
+
+/// An authority that issues.
+pub(super) struct Authority {
+    signer: Signer,
+    store: SoftwareKeyStore,
+    random: Random,
+}
+
+impl Authority {
+    async fn new(seed: u64) -> Self {
+        let random = Random::seeded(seed);
+        let store = SoftwareKeyStore::new(vec![keystore::SealingKey::generate(&random).0], random.clone()).unwrap();
+        let key = store.generate(Algorithm::EcdsaP256, keystore::KeyUse::AuditCheckpoints).await.unwrap();
+        let now = Clock::system().now();
+        let template = AuthorityTemplate {
+            cluster: CLUSTER.into(),
+            uris: Vec::new(),
+            signs_documents: false,
+            not_before: now - Duration::from_secs(86400),
+            not_after: now + Duration::from_secs(86400),
+        };
+        let certificate = self_signed(&template, &key, &store, &random).await.unwrap();
+        Self { signer: Signer { certificate, key }, store, random }
+    }
+
+    pub(super) fn certificate(&self) -> Certificate {
+        self.signer.certificate.clone()
+    }
+
+    pub(super) async fn host(&self, id: &str, role: &str, names: &[&str]) -> (Certificate, KeyPair) {
+        let name = format!("{id}.{CLUSTER}");
+        let subject = Subject {
+            username: name.clone(),
+            roles: vec![role.into()],
+            teleport_cluster: CLUSTER.into(),
+            ..Subject::default()
+        };
+        let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
+        let names = ca::x509::AlternativeNames::from_hosts(names.iter().copied().chain([name.as_str()]));
+        let now = Clock::system().now();
+        let end = now + Duration::from_secs(3600);
+        let template = host_template(&subject, key.public().clone(), names, now, end);
+        (issue(&template, &self.signer, &self.store, &self.random).await.unwrap(), key)
+    }
+
+    pub(super) async fn user(&self, name: &str, app: &str, session: &str, end: Duration) -> (Certificate, KeyPair) {
+        let subject = Subject {
+            username: name.into(),
+            roles: vec!["access".into()],
+            usage: vec!["usage:apps".into()],
+            teleport_cluster: CLUSTER.into(),
+            route_to_app: RouteToApp {
+                session_id: session.into(),
+                cluster_name: CLUSTER.into(),
+                public_addr: APP.into(),
+                name: app.into(),
+                ..RouteToApp::default()
+            },
+            ..Subject::default()
+        };
+        let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
+        let template = user_template(&subject, key.public().clone(), Clock::system().now(), Clock::system().now() + end);
+        (issue(&template, &self.signer, &self.store, &self.random).await.unwrap(), key)
+    }
+
+    fn document(&self, ca_type: CaType) -> CertAuthority {
+        let mut document = CertAuthority::empty(ca_type, CLUSTER);
+        let pair = TlsKeyPair { cert: DocumentBytes(self.certificate().to_pem().into_bytes()), ..TlsKeyPair::default() };
+        document.spec.active_keys = KeySet { tls: vec![pair], ..KeySet::default() };
+        document
+    }
+}
+
+/// Sessions that a test makes and ends.
+#[derive(Default)]
+pub(super) struct FakeSessions {
+    live: Mutex<HashMap<String, Session>>,
+    pub(super) asked: AtomicUsize,
+}
+
+#[derive(Clone)]
+struct Session {
+    user: String,
+    app: String,
+    holder: Holder,
+    certificate: CertificateChain,
+    expires: Timestamp,
+}
+
+impl FakeSessions {
+    pub(super) fn end(&self, id: &str) {
+        self.live.lock().unwrap().remove(id);
+    }
+}
+
+#[async_trait]
+impl Sessions for FakeSessions {
+    async fn fetch(&self, id: &SecretString) -> Result<AppSession, Error> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let session = self.live.lock().unwrap().get(id.expose()).cloned();
+        let session = session.ok_or_else(|| Error::not_found("no such session"))?;
+        Ok(AppSession {
+            user: session.user,
+            app: session.app,
+            public_addr: APP.into(),
+            target_port: 0,
+            expires: session.expires,
+            holder: session.holder,
+            certificate: session.certificate,
+        })
+    }
+}
+
+pub(super) struct World {
+    pub(super) hosts: Authority,
+    pub(super) users: Authority,
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) address: SocketAddr,
+    pub(super) sessions: Arc<FakeSessions>,
+    /// Where connections for the auth service arrive.
+    pub(super) auth: TcpListener,
+    pub(super) stop: Stop,
+    _directory: tempfile::TempDir,
+}
+
+pub(super) async fn world() -> World {
+    world_with(|_| {}).await
+}
+
+pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
+    let (hosts, users) = (Authority::new(1).await, Authority::new(2).await);
+    let directory = tempfile::tempdir().unwrap();
+    let auth = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = Config {
+        cluster: CLUSTER.into(),
+        host_id: "f00d".into(),
+        public_addresses: vec![Address::new(PROXY, 3080)],
+        listen_address: Address::new("0.0.0.0", 3080),
+        auth_addresses: vec![auth.local_addr().unwrap().to_string()],
+        ssh_public_addresses: Vec::new(),
+        tunnel_public_addresses: Vec::new(),
+        peer_address: None,
+        proxy_protocol: net::proxy_protocol::Mode::Unspecified,
+        trust_x_forwarded_for: false,
+        limits: Limits::default(),
+    };
+    change(&mut config);
+    let (certificate, key) = hosts.host("f00d", "Proxy", &["proxy.teleport.cluster.local"]).await;
+    let identity = Identity::new(certificate, key, vec![hosts.certificate()]).unwrap();
+    let (web, web_key) = hosts.host("web", "Proxy", &[PROXY, "*.proxy.example", "127.0.0.1"]).await;
+    let sessions = Arc::new(FakeSessions::default());
+    let ports = Ports {
+        client: silent_client(directory.path()).await,
+        sessions: Some(Arc::clone(&sessions) as _),
+        web: WebCertificate::new(&[(vec![web], web_key)]).unwrap(),
+        clock: Clock::system(),
+        random: Random::system(),
+        metrics: Metrics::default(),
+    };
+    let proxy = Proxy::new(config, identity, ports).unwrap();
+    proxy.view.set_authorities(vec![hosts.document(CaType::Host), users.document(CaType::User)]);
+    let app = App::new("grafana", AppSpec { uri: "http://localhost:1".into(), ..AppSpec::default() });
+    let spec = AppServerSpec { host_id: AGENT.into(), app: Some(app), ..AppServerSpec::default() };
+    proxy.view.put_server(&AppServer::new("grafana", spec));
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
+    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener] }, stop.clone()));
+    World { hosts, users, proxy, address, sessions, auth, stop, _directory: directory }
+}
+
+/// A client whose server answers every call with "unavailable".
+async fn silent_client(directory: &std::path::Path) -> Client {
+    let path = directory.join("auth.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = service_fn(|_: Request<Incoming>| async {
+                let answer = Response::builder().header("content-type", "application/grpc").header("grpc-status", "14");
+                Ok::<_, io::Error>(answer.body(Full::<Bytes>::default()).unwrap())
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    let address = format!("unix://{}", path.display());
+    let config = client::Config::new([address], Credentials::none(), Clock::system(), Random::system());
+    Client::connect(config).await.unwrap()
+}
+
+impl World {
+    /// A session of `user` with an application, and the certificate that holds it.
+    pub(super) async fn session(&self, user: &str, app: &str, id: &str) -> CertificateChain {
+        let hour = Duration::from_secs(3600);
+        let (certificate, key) = self.users.user(user, app, id, hour).await;
+        let (own, own_key) = self.users.user(user, app, id, hour).await;
+        let session = Session {
+            user: user.into(),
+            app: app.into(),
+            holder: Holder::ClientKey(sha256(certificate.spki_der())),
+            certificate: CertificateChain::new(&[own], &own_key).unwrap(),
+            expires: Clock::system().now() + hour,
+        };
+        self.sessions.live.lock().unwrap().insert(id.into(), session);
+        CertificateChain::new(&[certificate], &key).unwrap()
+    }
+
+    pub(super) async fn connect(
+        &self,
+        name: &str,
+        certificate: Option<CertificateChain>,
+        alpn: &[&[u8]],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let options = ClientOptions {
+            trust: Trust::Roots(vec![self.hosts.certificate()]),
+            certificate,
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+        };
+        let config = client_config(options, &Clock::system()).unwrap();
+        let tcp = TcpStream::connect(self.address).await?;
+        TlsConnector::from(config).connect(ServerName::try_from(name.to_owned()).unwrap(), tcp).await
+    }
+
+    /// A connection for HTTP/1.1 requests.
+    pub(super) async fn http(
+        &self,
+        name: &str,
+        certificate: Option<CertificateChain>,
+    ) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
+        let stream = self.connect(name, certificate, &[HTTP_1_1]).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        sender
+    }
+
+    /// Bytes sent, and all that comes back until the connection ends.
+    pub(super) async fn raw(&self, name: &str, certificate: Option<CertificateChain>, bytes: &[u8]) -> String {
+        let mut stream = self.connect(name, certificate, &[HTTP_1_1]).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut back = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut back)).await;
+        String::from_utf8_lossy(&back).into_owned()
+    }
+
+    /// An agent with the application, attached.
+    pub(super) async fn agent(&self) -> CancellationToken {
+        let (certificate, key) = self.hosts.host(AGENT, "App", &[]).await;
+        let chain = CertificateChain::new(&[certificate], &key).unwrap();
+        let users = TrustedClients::new(&[self.users.certificate()]).unwrap();
+        let certificate = ServerCertificate::new(chain.clone());
+        let tls =
+            server_config(certificate, ClientAuth::Optional(users), &[b"h2", HTTP_1_1, TCP], &Clock::system()).unwrap();
+        let options =
+            ClientOptions { trust: Trust::Roots(vec![self.hosts.certificate()]), certificate: Some(chain), alpn: vec![TUNNEL.to_vec()] };
+        let dial = client_config(options, &Clock::system()).unwrap();
+        let (connected, mut seen) = watch::channel(Vec::new());
+        let agent = Agent {
+            entry: vec![self.address.to_string()],
+            dial: Arc::new(Tls(TlsConnector::from(dial))),
+            serve: Arc::new(Behind(TlsAcceptor::from(tls))),
+            connected,
+            clock: Clock::system(),
+            random: Random::system(),
+        };
+        let stop = CancellationToken::new();
+        tokio::spawn(agent.run(stop.clone()));
+        seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+        stop
+    }
+}
+
+struct Tls(TlsConnector);
+
+#[async_trait]
+impl Dial for Tls {
+    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>> {
+        let name = ServerName::try_from("proxy.teleport.cluster.local").unwrap();
+        Ok(Box::new(self.0.connect(name, TcpStream::connect(address).await?).await?))
+    }
+}
+
+/// What an agent does: TLS with the session's certificate, then the application.
+struct Behind(TlsAcceptor);
+
+#[async_trait]
+impl Serve for Behind {
+    async fn admit(&self, open: &Open) -> Result<(), String> {
+        if open.service == "app" && open.source.is_some() { Ok(()) } else { Err(format!("{open:?}")) }
+    }
+
+    async fn serve(&self, _: Open, stream: Stream) {
+        let Ok(mut stream) = self.0.accept(stream).await else { return };
+        let leaf = stream.get_ref().1.peer_certificates().expect("the session's certificate")[0].clone();
+        let leaf = Certificate::from_der(&leaf).unwrap();
+        let user = Subject::from_subject(leaf.subject()).unwrap().username;
+        let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        match protocol.as_deref() {
+            Some(TCP) => {
+                let mut bytes = vec![0; 1024];
+                while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+                    stream.write_all(&bytes[..length]).await.unwrap();
+                }
+                let _ = stream.shutdown().await;
+            }
+            Some(b"h2") => {
+                let service = service_fn(|request| application(request, user.clone()));
+                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            }
+            _ => {
+                let service = service_fn(|request| application(request, user.clone()));
+                let server = hyper::server::conn::http1::Builder::new();
+                let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+            }
+        }
+    }
+}
+
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
+async fn application(mut request: Request<Incoming>, user: String) -> Result<Answer, hyper::Error> {
+    let text = |text: String| Either::Right(Full::new(Bytes::from(text)));
+    Ok(match request.uri().path() {
+        "/echo" => Response::new(Either::Left(request.into_body())),
+        "/swallow" => {
+            let mut length = 0;
+            while let Some(frame) = request.body_mut().frame().await {
+                length += frame?.data_ref().map_or(0, Bytes::len);
+            }
+            Response::new(text(length.to_string()))
+        }
+        "/big" => Response::new(Either::Right(Full::new(Bytes::from(vec![7; 20_000_000])))),
+        "/ws" => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let mut stream = TokioIo::new(upgrade.await.unwrap());
+                let mut bytes = [0; 1024];
+                while let Ok(length @ 1..) = stream.read(&mut bytes).await {
+                    stream.write_all(&bytes[..length]).await.unwrap();
+                }
+            });
+            let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+            let answer = answer.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "websocket");
+            answer.body(text(String::new())).unwrap()
+        }
+        "/gone" => {
+            let answer = Response::builder().status(StatusCode::BAD_GATEWAY).header("x-teleport-hop", "agent");
+            answer.body(text("connection refused".into())).unwrap()
+        }
+        _ => {
+            let mut lines = format!("user: {user}\n{} {}\n", request.method(), request.uri());
+            for (name, value) in request.headers() {
+                lines += &format!("{name}: {}\n", value.to_str().unwrap_or("?"));
+            }
+            let answer = Response::builder().header("connection", "x-hop").header("x-hop", "1").header("x-app", "1");
+            answer.body(text(lines)).unwrap()
+        }
+    })
+}
+
+pub(super) fn get(host: &str, path: &str) -> Request<Full<Bytes>> {
+    Request::get(path).header("host", host).body(Full::default()).unwrap()
+}
+
+pub(super) async fn text(response: Response<Incoming>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
