@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use cli::{Advice, Output, error::Advised};
-use client::{Client, Config, Credentials, Trust};
+use client::{Client, Config, Credentials, Proxies, Trust};
 use clock::Clock;
 use crypto::Random;
 use domain::{
@@ -72,7 +72,8 @@ impl Session {
             addresses => addresses.iter().map(|address| with_port(address)).collect(),
         };
         let shown = addresses.join(",");
-        let mut config = Config::new(addresses, credentials, self.clock.clone(), self.random.clone());
+        let mut config =
+            Config::new(addresses, credentials, self.clock.clone(), self.random.clone()).with_proxies(proxies()?);
         if self.globals.insecure {
             config = config.with_trust(Trust::DangerAnything);
         }
@@ -108,6 +109,12 @@ impl Session {
         let name = found.path.map_or_else(|| EMBEDDED.to_owned(), |path| path.display().to_string());
         Ok((daemon::admin_socket(&found.config.teleport.data_dir), name))
     }
+}
+
+/// The way out of this network, as the official client takes it.
+#[allow(clippy::disallowed_methods, reason = "a tool reads the environment of the person who runs it")]
+fn proxies() -> anyhow::Result<Proxies> {
+    Ok(Proxies::from_variables(|name| std::env::var(name).ok()).map_err(|error| Error::invalid(error.to_string()))?)
 }
 
 /// What to do when the server that the identity file is for does not let us in.

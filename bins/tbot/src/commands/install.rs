@@ -98,7 +98,8 @@ fn unit(args: &Systemd, program: &Path, config: &Path) -> Result<String, String>
     Ok(format!(
         "[Unit]
 Description=Tessera bot ({name})
-After=network.target
+Wants=network-online.target
+After=network.target network-online.target
 
 [Service]
 Type=simple
@@ -110,6 +111,29 @@ RestartSec=5
 ExecReload=/bin/kill -HUP $MAINPID
 PIDFile={pid_file}
 LimitNOFILE=524288
+# Outputs may lie anywhere and be for other users, so the file system stays writable where permissions allow it.
+UMask=0077
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+PrivateDevices=yes
+PrivateTmp=yes
+ProtectSystem=true
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target
@@ -154,6 +178,32 @@ mod tests {
             assert!(unit.lines().any(|found| found == line), "{line}\n{unit}");
         }
         assert!(!written(&[]).unwrap().contains("TELEMETRY"));
+    }
+
+    #[test]
+    fn the_unit_keeps_what_a_bot_does_not_need_from_it() {
+        let unit = written(&[]).unwrap();
+        for line in
+            ["NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=true", "SystemCallFilter=@system-service"]
+        {
+            assert!(unit.lines().any(|found| found == line), "{line}\n{unit}");
+        }
+    }
+
+    /// Where systemd is: its own opinion of the unit.
+    #[test]
+    fn systemd_takes_the_unit() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tbot.service");
+        let line = Line::try_parse_from(["x", "--user=root", "--group=root"]).unwrap();
+        std::fs::write(&path, unit(&line.systemd, Path::new("/bin/true"), Path::new("/etc/hostname")).unwrap())
+            .unwrap();
+        let Ok(outcome) = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&outcome.stderr);
+        let about_us: Vec<_> = said.lines().filter(|line| line.contains("tbot.service")).collect();
+        assert!(outcome.status.success() && about_us.is_empty(), "{said}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod init;
 mod install;
 mod keypair;
 mod migrate;
+mod proxy;
 mod start;
 mod version;
 mod wait;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Migrate(migrate::Args),
     /// Wait until a running bot is ready.
     Wait(wait::Args),
+    /// Run a local proxy with the files of a running bot.
+    Proxy(Box<proxy::Args>),
     /// Install the bot as a service.
     #[command(subcommand, after_help = "Example:\n  tbot install systemd -c /etc/tbot.yaml")]
     Install(install::Command),
@@ -47,9 +50,6 @@ pub(crate) enum Command {
     /// Access databases with the bot's files (not supported yet).
     #[command(hide = true)]
     Db(Later),
-    /// Run a local proxy with the bot's files (not supported yet).
-    #[command(hide = true)]
-    Proxy(Later),
     /// Credentials for kubectl (not supported yet).
     #[command(hide = true)]
     Kube(Later),
@@ -88,7 +88,7 @@ pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()
         Command::Version(args) => version::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Db(_) => later("db", "access to databases"),
-        Command::Proxy(_) => later("proxy", "the proxy"),
+        Command::Proxy(args) => proxy::run(*args, &globals).await,
         Command::Kube(_) => later("kube", "access to Kubernetes"),
         Command::SshProxy(_) => later("ssh-proxy-command", "access to SSH hosts through a proxy"),
         Command::SshMultiplexerProxy(_) => later("ssh-multiplexer-proxy-command", "the service ssh-multiplexer"),

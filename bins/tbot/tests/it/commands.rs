@@ -31,19 +31,30 @@ fn a_refusal_names_what_is_to_be_changed() {
             &["no join token", "onboarding.token"],
         ),
         (
-            vec!["start", "--proxy-server=p:443", "--token=t", "--storage=memory://"],
-            7,
-            &["through a proxy", "auth_server"],
+            vec!["start", "--oneshot", "--proxy-server=127.0.0.1:1", "--token=t", "--storage=memory://"],
+            6,
+            &["cannot reach the proxy at 127.0.0.1:1"],
         ),
         (identity("--destination=kubernetes-secret://s"), 7, &["kubernetes_secret (s) is not supported yet"]),
         (
-            vec!["start", "application", "--app=a", "--destination=memory://", "--auth-server=127.0.0.1:1"],
+            vec![
+                "start",
+                "database",
+                "--service=s",
+                "--username=u",
+                "--database=d",
+                "--destination=memory://",
+                "--auth-server=127.0.0.1:1",
+            ],
             7,
-            &["\"application\""],
+            &["\"database\""],
         ),
         (vec!["start", "-c", "/does/not/exist"], 8, &["/does/not/exist"]),
         (vec!["db", "ls", "--flag"], 7, &["tbot db is not supported yet"]),
-        (vec!["proxy", "--destination-dir=D", "app", "--port=1", "NAME"], 7, &["tbot proxy is not supported yet"]),
+        (vec!["proxy", "--destination-dir=/nowhere", "app", "--port=0", "NAME"], 8, &["/nowhere/tlscert"]),
+        (vec!["proxy", "app", "--port=0", "NAME"], 8, &["--destination-dir"]),
+        (vec!["proxy", "--destination-dir=D", "app", "--port=1:2", "NAME"], 7, &["application-tunnel"]),
+        (vec!["proxy", "--destination-dir=D", "db", "--port=1", "NAME"], 7, &["tbot proxy db is not supported yet"]),
         (vec!["kube", "credentials", "--destination-dir=D"], 7, &["tbot kube is not supported yet"]),
         (vec!["ssh-proxy-command", "--host=h"], 7, &["ssh-proxy-command is not supported yet"]),
         (vec!["ssh-multiplexer-proxy-command", "s", "h:1"], 7, &["ssh-multiplexer-proxy-command is not"]),
@@ -103,12 +114,9 @@ fn configure_says_what_the_file_still_lacks() {
     for words in ["names no auth_server", "names no onboarding.token"] {
         assert!(unfit.err.contains(words), "{}", unfit.err);
     }
-    let later = tbot(&[], &["configure", "app", "--app=a", "--destination=/d", "--auth-server=a:1", "--token=t"]);
-    assert!(
-        later.err.contains("\"application\" is not supported yet") && later.err.contains("--ca-pin"),
-        "{}",
-        later.err
-    );
+    let form = ["configure", "db", "--service=s", "--username=u", "--database=d", "--destination=/d"];
+    let later = tbot(&[], &[&form[..], &["--auth-server=a:1", "--token=t"]].concat());
+    assert!(later.err.contains("\"database\" is not supported yet") && later.err.contains("--ca-pin"), "{}", later.err);
     let pin = format!("--ca-pin={PIN}");
     let good = tbot(&[], &["configure", "id", "--destination=/d", "--auth-server=a:1", "--token=t", &pin]);
     assert_eq!((good.code, good.err.as_str()), (0, ""));

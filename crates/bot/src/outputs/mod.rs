@@ -63,7 +63,7 @@ impl Output {
     /// Gets new certificates and writes the artifacts.
     pub(crate) async fn write(&self, hub: &Hub) -> Result<(), BotError> {
         match self.kind {
-            "application" => application::write(self, hub).await,
+            "application" => Box::pin(application::write(self, hub)).await,
             _ => identity::write(self, hub).await,
         }
     }

@@ -1,0 +1,146 @@
+//! `tbot proxy`: a local listener that shows the certificate which a running tbot keeps fresh.
+
+use std::{path::PathBuf, sync::Arc};
+
+use app_access::{Door, Keyring, Listener};
+use bot::{Config, Overrides, config::Destination, local::Files};
+use client::Proxies;
+use clock::Clock;
+use service::{Signal, Signals, Stop};
+use telemetry::log;
+
+use super::{invalid, later, print, refused};
+use crate::args::{Globals, LogFormat};
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tbot proxy --destination-dir=/opt/machine-id app --port=1234 grafana-example\n  \
+                        tbot -c /etc/tbot.yaml proxy --proxy-server=example.com:3080 app --port=1234 grafana-example\n\
+                        Whoever reaches the port acts as the bot.")]
+pub(crate) struct Args {
+    /// The directory of an output [default: the one of the configuration that names the application].
+    #[arg(long, global = true, value_name = "DIR")]
+    destination_dir: Option<PathBuf>,
+    /// Address of the proxy [env: TELEPORT_PROXY; default: that of the configuration, else the application's own name].
+    #[arg(long, global = true, visible_alias = "proxy", value_name = "HOST:PORT")]
+    proxy_server: Option<String>,
+    /// Leaf cluster.
+    #[arg(long, global = true)]
+    cluster: Option<String>,
+    #[command(subcommand)]
+    to: To,
+}
+
+/// Where it leads.
+#[derive(Debug, clap::Subcommand)]
+enum To {
+    /// To an application.
+    #[command(after_help = "Example:\n  tbot proxy --destination-dir=/opt/machine-id app --port=1234 grafana-example")]
+    App(App),
+    /// To a database (not supported yet).
+    #[command(hide = true)]
+    Db(super::Later),
+    /// To SSH hosts (not supported yet).
+    #[command(hide = true)]
+    Ssh(super::Later),
+    /// To a Kubernetes cluster (not supported yet).
+    #[command(hide = true)]
+    Kube(super::Later),
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+struct App {
+    /// Name of the application.
+    name: String,
+    /// Local port; 0 takes a free one.
+    #[arg(short, long, default_value = "0", value_name = "PORT")]
+    port: String,
+    /// The application speaks no HTTP: carry bytes as they come.
+    #[arg(long)]
+    tcp: bool,
+}
+
+pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
+    let app = match args.to {
+        To::App(app) => app,
+        To::Db(_) => return later("proxy db", "access to databases"),
+        To::Ssh(_) => return later("proxy ssh", "access to SSH hosts through a proxy"),
+        To::Kube(_) => return later("proxy kube", "access to Kubernetes"),
+    };
+    if let Some(leaf) = args.cluster {
+        let message = format!("--cluster={leaf}: applications of leaf clusters are not supported yet");
+        return Err(domain::Error::unsupported(message).into());
+    }
+    let port: u16 = match app.port.split_once(':') {
+        None => app.port.parse().map_err(|_| invalid(format!("--port: {:?} is no port", app.port)))?,
+        Some(_) => {
+            let message = "--port=LOCAL:TARGET needs a certificate for the target port, and that of an output leads to the \
+                           first port; use a service of type application-tunnel";
+            return Err(domain::Error::unsupported(message).into());
+        }
+    };
+    let config = match &globals.config {
+        Some(path) => Config::load(Some(path), Overrides::default()).map_err(refused)?,
+        None => Config::default(),
+    };
+    let directory = args.destination_dir.or_else(|| directory_of(&config, &app.name)).ok_or_else(|| {
+        invalid("give --destination-dir, the directory of an output of type application, or -c FILE that has one")
+    })?;
+    let proxy = args.proxy_server.or_else(|| variable("TELEPORT_PROXY"));
+    start_log(globals)?;
+    let clock = Clock::system();
+    let proxies = Proxies::from_variables(variable).map_err(invalid)?;
+    let files = Files {
+        directory,
+        proxy: proxy.or(config.proxy_server),
+        is_tcp: app.tcp,
+        proxies,
+        clock: clock.clone(),
+        held: None.into(),
+    };
+    // What is wrong with the files is told now, not to the first program that connects.
+    files.access(&app.name).await?;
+    let listener = Listener::bind(&format!("tcp://127.0.0.1:{port}")).await?;
+    let (stop, mut signals) = (Stop::new(), Signals::install()?);
+    let place = listener.to_string().replace("tcp://", "");
+    print(&format!("Proxying connections to {} on {place}\n", app.name))?;
+    let serving = app_access::serve(listener, Door::Tunnel(app.name), Arc::new(files), clock, stop.clone());
+    tokio::pin!(serving);
+    loop {
+        tokio::select! {
+            () = &mut serving => return Ok(()),
+            signal = signals.next() => match signal {
+                // A second one does not wait for connections.
+                Signal::Stop | Signal::StopGracefully if stop.is_requested() => stop.hard(),
+                Signal::Stop | Signal::StopGracefully => stop.soft(),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a tool reads the environment of the person who runs it")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// The directory of the output that leads to the application.
+fn directory_of(config: &Config, app: &str) -> Option<PathBuf> {
+    let leads = |service: &&bot::config::Service| service.kind.name == "application" && service.text("app_name") == app;
+    match &config.services.iter().find(leads)?.destination {
+        Some(Destination::Directory(directory)) => Some(directory.path.clone()),
+        _ => None,
+    }
+}
+
+fn start_log(globals: &Globals) -> anyhow::Result<()> {
+    let severity = if globals.debug { log::Severity::Debug } else { log::Severity::Info };
+    let format = match globals.log_format {
+        LogFormat::Text => log::Format::Text,
+        LogFormat::Json => log::Format::Json,
+    };
+    let components = &[("bot", "TBOT"), ("client", "TBOT:CLIENT"), ("app_access", "TBOT:APP"), ("tbot", "TBOT")];
+    log::init(&log::Config { severity, format, components, ..log::Config::default() }, Clock::system())?;
+    Ok(())
+}
