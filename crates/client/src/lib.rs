@@ -19,7 +19,7 @@ mod web;
 pub use crate::{
     call::{Client, Streaming},
     config::{Config, Timeouts, Trust},
-    credentials::{Credentials, CredentialsError, IdentityFile},
+    credentials::{Credentials, CredentialsError, IdentityFile, system_authorities},
     dial::tcp,
     error::ConnectError,
     first_connect::fetch_authorities,
