@@ -164,7 +164,6 @@ pub(crate) fn certificate_event(pair: &Pair, caller: &Caller) -> CertificateCrea
             private_key_policy: identity.private_key_policy.clone(),
             bot_name: identity.bot_name.clone(),
             bot_instance_id: identity.bot_instance_id.clone(),
-            ..CertificateIdentity::default()
         },
         serial_number: pair.serial.clone(),
         ssh_serial_number: pair.ssh_serial,
