@@ -34,7 +34,8 @@ impl Target {
     /// It is no address, or of a kind that this agent does not serve.
     pub(crate) fn parse(uri: &str) -> Result<Self, Error> {
         let refuse = |reason: &str| Error::invalid(format!("spec.uri: {uri:?} {reason}"));
-        let (scheme, _) = uri.split_once("://").unwrap_or((uri.split(':').next().unwrap_or(uri), ""));
+        let no_address = "is no address, write for example http://localhost:8080";
+        let (scheme, _) = uri.split_once("://").ok_or_else(|| refuse(no_address))?;
         let scheme = match scheme {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
@@ -45,7 +46,7 @@ impl Target {
             }
         };
         let (bare, fragment) = uri.split_once('#').map_or((uri, None), |(bare, fragment)| (bare, Some(fragment)));
-        let parsed: Uri = bare.parse().map_err(|_| refuse("is no address, write for example http://localhost:8080"))?;
+        let parsed: Uri = bare.parse().map_err(|_| refuse(no_address))?;
         let authority = parsed.authority().ok_or_else(|| refuse("names no host"))?;
         if authority.as_str().contains('@') {
             return Err(refuse("must not carry a password"));

@@ -1,0 +1,127 @@
+//! A small application: it tells what it was asked, counts, streams, upgrades.
+
+use std::{convert::Infallible, future::Future};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::mpsc,
+    task::JoinSet,
+};
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Its address, and the future that is the application.
+pub(crate) async fn start() -> (String, impl Future<Output = ()> + Send) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serving = async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let service =
+                    hyper::service::service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
+                let builder = auto::Builder::new(TokioExecutor::new());
+                drop(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
+            });
+        }
+    };
+    (address, serving)
+}
+
+fn text(text: impl Into<Bytes>) -> Response<Body> {
+    Response::new(Full::new(text.into()).boxed_unsync())
+}
+
+async fn answer(mut request: Request<Incoming>) -> Response<Body> {
+    match request.uri().path() {
+        "/count" => {
+            let mut count = 0;
+            while let Some(Ok(frame)) = request.body_mut().frame().await {
+                count += frame.data_ref().map_or(0, Bytes::len);
+            }
+            text(count.to_string())
+        }
+        "/away" => {
+            let mut response = text("");
+            *response.status_mut() = StatusCode::FOUND;
+            let host = request.headers()[header::HOST].to_str().unwrap();
+            let location = format!("http://{host}/there?x=1");
+            response.headers_mut().insert(header::LOCATION, location.parse().unwrap());
+            response.headers_mut().insert("x-teleport-hop", HeaderValue::from_static("session"));
+            response
+        }
+        "/events" => events(),
+        "/huge" => huge(),
+        "/socket" => socket(request),
+        "/grpc" => grpc(&request),
+        _ => {
+            let mut lines = vec![format!("{} {} {:?}", request.method(), request.uri(), request.version())];
+            let headers = request.headers().iter();
+            lines.extend(headers.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
+            lines.sort();
+            text(lines.join("\n"))
+        }
+    }
+}
+
+/// One event at once, and never the end.
+fn events() -> Response<Body> {
+    let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(b"data: 1\n\n")))]);
+    let never = futures_util::stream::pending();
+    let body = StreamBody::new(futures_util::StreamExt::chain(first, never)).boxed_unsync();
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+/// 64 MiB, made as it is read.
+fn huge() -> Response<Body> {
+    let chunk = Bytes::from(vec![7_u8; 64 * 1024]);
+    let chunks = (0..1024).map(move |_| Ok(Frame::data(chunk.clone())));
+    Response::new(StreamBody::new(futures_util::stream::iter(chunks)).boxed_unsync())
+}
+
+/// Answers with what it reads, once it was upgraded.
+fn socket(mut request: Request<Incoming>) -> Response<Body> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (ended, mut never) = mpsc::channel::<()>(1);
+    let echo = async move {
+        let _alive = ended;
+        let Ok(upgraded) = upgrade.await else { return };
+        let mut stream = TokioIo::new(upgraded);
+        let mut buffer = [0; 1024];
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            if stream.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
+    };
+    hyper::rt::Executor::execute(&TokioExecutor::new(), echo);
+    assert!(never.try_recv().is_err());
+    let mut response = text("");
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    response
+}
+
+/// What gRPC needs: HTTP/2 to the end, and trailers.
+fn grpc(request: &Request<Incoming>) -> Response<Body> {
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let version = format!("{:?}", request.version());
+    let te = request.headers().get(header::TE).cloned();
+    let frames = [Ok(Frame::data(Bytes::from(version))), Ok(Frame::trailers(trailers))];
+    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
+    response.headers_mut().insert("x-te", te.unwrap_or(HeaderValue::from_static("none")));
+    response
+}

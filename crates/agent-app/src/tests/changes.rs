@@ -1,0 +1,148 @@
+//! What changes while connections run.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use ::http::StatusCode;
+use agent::Service as _;
+use api::convert::watch::Event;
+use clock::Clock;
+use domain::{AnyResource, Kind, ca::CaType};
+use http_body_util::BodyExt as _;
+
+use super::{
+    http::{Line, get, serving},
+    kit::{Kit, app, identity, lock, role},
+};
+use crate::Config;
+
+/// Every change must have taken effect within this (ARCHITECTURE: 1 s).
+const SOON: Duration = Duration::from_secs(1);
+
+/// Begins an endless answer and waits until it is cut.
+async fn is_cut(kit: &Kit, shown: &super::kit::Shown, change: impl FnOnce(&Kit)) {
+    let mut line = Line::to(kit, shown).await;
+    let mut events = line.ask(get("/events").body(Default::default()).unwrap()).await.into_body();
+    events.frame().await.unwrap().unwrap();
+    change(kit);
+    let cut = Clock::system().timeout(SOON, events.frame()).await.expect("not cut in time");
+    assert!(cut.is_none_or(|frame| frame.is_err()));
+}
+
+#[tokio::test]
+async fn changes_end_running_connections_within_a_second() {
+    let changes: [fn(&Kit); 5] = [
+        |kit| kit.put(lock("alice")),
+        |kit| kit.put(role("reach", "env", "prod")),
+        |kit| kit.view.apply(Event::Delete { kind: Kind::Role, sub_kind: String::new(), name: "reach".into() }),
+        |kit| {
+            let (sub_kind, name) = (CaType::User.as_str().to_owned(), super::kit::CLUSTER.to_owned());
+            kit.view.apply(Event::Delete { kind: Kind::CertAuthority, sub_kind, name });
+        },
+        |kit| {
+            // The user was deleted, and auth ended the sessions with it.
+            kit.auth.ended.lock().unwrap().push("session-1".to_owned());
+            kit.view.apply(Event::Delete { kind: Kind::User, sub_kind: String::new(), name: "alice".into() });
+        },
+    ];
+    for change in changes {
+        let (kit, shown) = serving(|_| {}).await;
+        is_cut(&kit, &shown, change).await;
+    }
+}
+
+#[tokio::test]
+async fn expiry_ends_a_running_connection() {
+    let (kit, _) = serving(|_| {}).await;
+    let shown = kit.cluster.issue(CaType::User, &identity("s", "app"), Duration::from_secs(2)).await;
+    let mut line = Line::to(&kit, &shown).await;
+    let mut events = line.ask(get("/events").body(Default::default()).unwrap()).await.into_body();
+    events.frame().await.unwrap().unwrap();
+    let cut = Clock::system().timeout(Duration::from_secs(4), events.frame()).await.expect("not cut in time");
+    assert!(cut.is_none_or(|frame| frame.is_err()));
+}
+
+#[tokio::test]
+async fn another_users_change_leaves_a_connection_alone() {
+    let (kit, shown) = serving(|_| {}).await;
+    let mut line = Line::to(&kit, &shown).await;
+    assert_eq!(line.get("/").await.0, StatusCode::OK);
+    kit.put(lock("bob"));
+    kit.put(role("other", "*", "*"));
+    assert_eq!(line.get("/").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn auth_is_asked_once_for_many_requests_and_may_be_away_for_a_while() {
+    let (kit, shown) = serving(|_| {}).await;
+    let mut line = Line::to(&kit, &shown).await;
+    for _ in 0..20 {
+        assert_eq!(line.get("/").await.0, StatusCode::OK);
+    }
+    assert_eq!(kit.auth.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(kit.auth.signed.load(Ordering::Relaxed), 1);
+    kit.auth.is_down.store(true, Ordering::Relaxed);
+    kit.view.apply(Event::Delete { kind: Kind::User, sub_kind: String::new(), name: "bob".into() });
+    assert_eq!(line.get("/").await.0, StatusCode::OK, "best effort goes on with what was known");
+    let other = kit.session("session-2", "app").await;
+    assert_eq!(
+        Line::to(&kit, &other).await.get("/").await.0,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "of this one nothing was known"
+    );
+}
+
+#[tokio::test]
+async fn app_resources_are_served_by_label_and_announced() {
+    let (address, running) = super::application::start().await;
+    let resources = vec![[("env", vec!["dev"])].into_iter().collect()];
+    let mut kit = Kit::new(Config { resources, hostname: "box".into(), ..Config::default() }).await;
+    kit.run(running);
+    let define = |name: &str, env: &str| {
+        let mut document = app(name, &format!("http://{address}"));
+        document.metadata.labels.insert("env".into(), env.into());
+        AnyResource::App(document)
+    };
+    kit.put(define("one", "dev"));
+    kit.put(define("two", "prod"));
+    let shown = kit.session("s", "one").await;
+    let mut changed = kit.service.changed();
+    kit.until(|| (*changed.borrow_and_update() > 0).then_some(())).await;
+    assert_eq!(Line::to(&kit, &shown).await.get("/").await.0, StatusCode::OK);
+
+    kit.service.announce(&["proxy-1".to_owned()]).await.unwrap();
+    let announced = kit.auth.announced.lock().unwrap().clone();
+    assert_eq!(announced.keys().collect::<Vec<_>>(), ["one"]);
+    let server = &announced["one"].spec;
+    assert_eq!((server.hostname.as_str(), server.host_id.as_str()), ("box", super::kit::HOST_ID));
+    assert_eq!(server.proxy_ids, ["proxy-1"]);
+    assert_eq!(server.app.as_ref().unwrap().metadata.label(domain::metadata::ORIGIN), "dynamic");
+    kit.service.withdraw().await;
+    assert!(kit.auth.announced.lock().unwrap().is_empty());
+
+    is_cut(&kit, &shown, |kit| kit.put(define("one", "prod"))).await;
+    let (status, body) = Line::to(&kit, &shown).await.get("/").await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY, "{body}");
+}
+
+#[tokio::test]
+async fn labels_that_commands_print_decide_who_may_come() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("env");
+    std::fs::write(&path, "prod").unwrap();
+    let (kit, shown) = serving(|app| {
+        let label = domain::resources::app::CommandLabel {
+            period: Duration::from_secs(1),
+            command: vec!["/bin/cat".into(), path.display().to_string()],
+            result: String::new(),
+        };
+        app.spec.dynamic_labels.insert("env".into(), label);
+    })
+    .await;
+    kit.put(role("reach", "env", "dev"));
+    assert_eq!(Line::to(&kit, &shown).await.get("/").await.0, StatusCode::FORBIDDEN);
+    std::fs::write(&path, "dev").unwrap();
+    let served = kit.service.shared.registry.find("app").unwrap();
+    kit.until(|| (served.labels().get("env").map(String::as_str) == Some("dev")).then_some(())).await;
+    assert_eq!(Line::to(&kit, &shown).await.get("/").await.0, StatusCode::OK);
+    assert_eq!(served.document().spec.dynamic_labels["env"].result, "dev");
+}

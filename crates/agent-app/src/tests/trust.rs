@@ -1,0 +1,116 @@
+//! Who is let in: every check that an attacker with one thing too much would meet.
+
+use std::time::Duration;
+
+use ::http::StatusCode;
+use domain::{ca::CaType, identity::Identity};
+use tokio::io::AsyncReadExt as _;
+
+use super::{
+    http::{Line, serving},
+    kit::{Cluster, Kit, identity, role},
+};
+use crate::{Config, access::Refusal};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What is different about a certificate.
+type Change = fn(&mut Identity);
+
+#[tokio::test]
+async fn without_a_certificate_of_the_user_authority_nothing_is_answered() {
+    let (kit, _) = serving(|_| {}).await;
+    let foreign = Cluster::new().await.issue(CaType::User, &identity("s", "app"), HOUR).await;
+    let of_a_host = kit.cluster.issue(CaType::Host, &identity("s", "app"), HOUR).await;
+    for shown in [None, Some(&foreign), Some(&of_a_host)] {
+        // In TLS 1.3 the client is done before the server has judged it.
+        if let Ok(mut stream) = kit.connect(shown, b"http/1.1").await {
+            let read = stream.read(&mut [0; 1]).await;
+            assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        }
+    }
+    assert_eq!(kit.auth.asked.load(std::sync::atomic::Ordering::Relaxed), 0, "auth is not even asked");
+}
+
+#[tokio::test]
+async fn a_certificate_for_anything_else_is_no_session() {
+    let cluster = Cluster::new().await;
+    let wrong: [(&str, Change); 7] = [
+        ("no session", |identity| identity.route_to_app.session_id.clear()),
+        ("no application", |identity| identity.route_to_app.name.clear()),
+        ("another cluster", |identity| identity.route_to_app.cluster_name = "other".into()),
+        ("made elsewhere", |identity| identity.teleport_cluster = "other".into()),
+        ("any usage", |identity| identity.usage.clear()),
+        ("another usage", |identity| identity.usage = vec!["usage:kube".into()]),
+        ("two usages", |identity| identity.usage.push("usage:kube".into())),
+    ];
+    for (what, change) in wrong {
+        let mut identity = identity("s", "app");
+        change(&mut identity);
+        let shown = cluster.issue(CaType::User, &identity, HOUR).await;
+        let read = crate::Session::read(shown.certificate, super::kit::CLUSTER);
+        assert!(matches!(read, Err(Refusal::Untrusted(_))), "{what}");
+    }
+    let shown = cluster.issue(CaType::User, &identity("s", "app"), HOUR).await;
+    let session = crate::Session::read(shown.certificate, super::kit::CLUSTER).unwrap();
+    assert_eq!(session.sid().len(), 32);
+    assert!(!session.sid().contains(session.id()));
+}
+
+#[tokio::test]
+async fn refusals_say_what_the_client_may_know() {
+    let (kit, _) = serving(|_| {}).await;
+    kit.put(role("elsewhere", "env", "prod"));
+    kit.auth.ended.lock().unwrap().push("over".to_owned());
+    for (id, change, status, hop, says) in [
+        ("over", (|_| {}) as Change, StatusCode::UNAUTHORIZED, "session", "the session is over"),
+        ("s", |identity| identity.route_to_app.name = "other".into(), StatusCode::BAD_GATEWAY, "agent", "not served"),
+        ("s", |identity| identity.roles = vec!["elsewhere".into()], StatusCode::FORBIDDEN, "agent", "is denied"),
+        ("s", |identity| identity.roles.push("gone".into()), StatusCode::FORBIDDEN, "agent", "is denied"),
+        ("s", |identity| identity.roles.clear(), StatusCode::FORBIDDEN, "agent", "is denied"),
+        ("s", |identity| identity.pinned_ip = "192.0.2.8".into(), StatusCode::FORBIDDEN, "agent", "is denied"),
+        ("s", |identity| identity.pinned_ip = "192.0.2.7".into(), StatusCode::OK, "", "GET"),
+        (
+            "s",
+            |identity| identity.allowed_resource_ids = "[\"/example.test/app/x\"]".into(),
+            StatusCode::FORBIDDEN,
+            "agent",
+            "is denied",
+        ),
+        (
+            "s",
+            |identity| identity.allowed_resource_ids = "[\"/example.test/app/app\"]".into(),
+            StatusCode::OK,
+            "",
+            "GET",
+        ),
+    ] {
+        let mut identity = identity(id, "app");
+        change(&mut identity);
+        let shown = kit.cluster.issue(CaType::User, &identity, HOUR).await;
+        let request = super::http::get("/").body(Default::default()).unwrap();
+        let response = Line::to(&kit, &shown).await.ask(request).await;
+        let named = response.headers().get("x-teleport-hop").map_or("", |hop| hop.to_str().unwrap()).to_owned();
+        assert_eq!((response.status(), named.as_str()), (status, hop), "{identity:?}");
+        let body = super::http::text(response).await;
+        assert!(body.contains(says) && !body.contains("elsewhere"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_knows_nothing_yet_lets_nobody_in() {
+    let kit = Kit::new(Config { debug_app: true, ..Config::default() }).await;
+    let state = crate::view::State::default();
+    let shown = kit.session("s", "dumper").await;
+    let session = crate::Session::read(shown.certificate, super::kit::CLUSTER).unwrap();
+    let asked = crate::access::Asked {
+        session: &session,
+        app: "dumper",
+        labels: &Default::default(),
+        cluster: super::kit::CLUSTER,
+        host_id: super::kit::HOST_ID,
+        source: None,
+    };
+    let refusal = crate::access::decide(&state, &asked, clock::Clock::system().now());
+    assert!(matches!(refusal, Err(Refusal::Unavailable(_))), "{refusal:?}");
+}
