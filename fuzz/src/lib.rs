@@ -7,6 +7,7 @@ mod documents;
 mod keys;
 mod languages;
 mod messages;
+mod network;
 mod records;
 mod texts;
 
@@ -17,6 +18,7 @@ pub use crate::{
     keys::{identity_files, private_keys, public_keys, ssh_keys},
     languages::predicates,
     messages::{grace_questions, messages, requests, watch_events},
+    network::{client_hellos, control_messages, http_proxies, key_pairs, proxy_headers, source_statements},
     records::{audit_records, page_tokens},
     texts::{small_texts, spiffe_ids},
 };
@@ -52,6 +54,12 @@ targets!(
     page_tokens,
     spiffe_ids,
     small_texts,
+    proxy_headers,
+    client_hellos,
+    control_messages,
+    source_statements,
+    http_proxies,
+    key_pairs,
 );
 
 /// The bytes as text; what is no UTF-8 is replaced, so that mutations of text stay interesting.

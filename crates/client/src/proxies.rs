@@ -77,6 +77,14 @@ impl Proxies {
         (!self.exceptions.cover(&host, port)).then_some(proxy)
     }
 
+    /// Judges the head of a proxy's answer to `CONNECT address`.
+    ///
+    /// # Errors
+    /// Why there is no tunnel, in words for people.
+    pub fn judge_answer(head: &[u8], address: &str) -> Result<(), String> {
+        connect::judge(head, address)
+    }
+
     /// How the way to an address is called in messages; nothing when it is direct.
     pub fn describe(&self, address: &str) -> Option<String> {
         self.on_the_way_to(&crate::dial::host_and_port(address)).map(Proxy::describe)

@@ -45,7 +45,7 @@ async fn answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn judge(head: &[u8], address: &str) -> Result<(), String> {
+pub(super) fn judge(head: &[u8], address: &str) -> Result<(), String> {
     let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
     let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
     match status.and_then(|status| status.parse::<u16>().ok()) {
