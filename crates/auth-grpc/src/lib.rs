@@ -14,6 +14,7 @@ pub mod table;
 mod codec;
 mod downgrade;
 mod services;
+mod source;
 
 pub use metrics::Metrics;
 pub use server::{Options, ServeError, serve, serve_unix};

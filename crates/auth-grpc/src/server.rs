@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{dispatch::Dispatcher, metrics::Metrics, peer::Peer, table};
+use crate::{dispatch::Dispatcher, metrics::Metrics, peer::Peer, source::Proxies, table};
 
 /// Calls at a time on one connection. Official clients open one connection and a watch or two; a benchmark some dozens.
 const MAX_STREAMS: u32 = 250;
@@ -93,7 +93,8 @@ pub async fn serve(
         auth.clock(),
     )?;
     let dispatcher = Arc::new(Dispatcher::new(Arc::clone(&auth), table::rows(), options.metrics));
-    let acceptor = Acceptor::new(listener, Fixed(config), options.limits, auth.clock().clone());
+    let acceptor = Acceptor::new(listener, Fixed(config), options.limits, auth.clock().clone())
+        .believing(Arc::new(Proxies(Arc::clone(&auth))));
     let accept = acceptor.run(stop.clone(), {
         let stop = stop.clone();
         move |accepted| connection(Arc::clone(&dispatcher), accepted, stop.clone())

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Gate, Listener, Pass,
     gate::{AddressGate, AddressPass, Crowded},
+    proxy_protocol::{self, Header},
     tls::{self, Configure, HandshakeError},
 };
 
@@ -57,12 +58,18 @@ impl Default for Limits {
     }
 }
 
+/// Decides about what others say where their clients are.
+pub trait Sources: Send + Sync + 'static {
+    /// Whether this header of the PROXY protocol is believed; otherwise the connection is refused.
+    fn is_believed(&self, header: &Header) -> bool;
+}
+
 /// An established connection.
 #[derive(Debug)]
 pub struct Accepted {
     /// The stream.
     pub stream: TlsStream<TcpStream>,
-    /// The other end.
+    /// The other end: the client, where somebody who is believed says for whom it speaks.
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
@@ -98,6 +105,7 @@ impl Accepted {
 pub struct Acceptor {
     listener: Listener,
     configure: Arc<dyn Configure>,
+    sources: Option<Arc<dyn Sources>>,
     limits: Limits,
     clock: Clock,
     silent: Gate,
@@ -115,6 +123,8 @@ enum Refused {
     TurnTooLate(Duration),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    #[error("what it says about its client's address is not believed")]
+    NotBelieved,
     #[error("the connection is gone")]
     Gone(#[from] io::Error),
 }
@@ -128,7 +138,16 @@ impl Acceptor {
         let strangers = gate(limits.strangers, PATIENCE_WITH_STRANGERS);
         let crowds = limits.strangers_per_address;
         let crowds = crowds.map(|places| AddressGate::new(places, limits.waiting, clock.clone()));
-        Self { listener, configure: Arc::new(configure), limits, clock, silent, handshakes, strangers, crowds }
+        let configure = Arc::new(configure);
+        Self { listener, configure, sources: None, limits, clock, silent, handshakes, strangers, crowds }
+    }
+
+    /// Takes connections that begin with a block of the PROXY protocol (version 2), if `sources` believes what it says. The
+    /// peer is then the client that it names, for limits too.
+    #[must_use]
+    pub fn believing(mut self, sources: Arc<dyn Sources>) -> Self {
+        self.sources = Some(sources);
+        self
     }
 
     /// The address that it listens on.
@@ -146,8 +165,8 @@ impl Acceptor {
         S: Fn(Accepted) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let Self { listener, configure, limits, clock, silent, handshakes, strangers, crowds } = self;
-        let door = Arc::new(Door { configure, limits, clock, silent, handshakes, strangers, crowds, stop });
+        let Self { listener, configure, sources, limits, clock, silent, handshakes, strangers, crowds } = self;
+        let door = Arc::new(Door { configure, sources, limits, clock, silent, handshakes, strangers, crowds, stop });
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -176,6 +195,7 @@ impl Acceptor {
 /// What every connection passes through.
 struct Door {
     configure: Arc<dyn Configure>,
+    sources: Option<Arc<dyn Sources>>,
     limits: Limits,
     clock: Clock,
     silent: Gate,
@@ -210,9 +230,9 @@ impl Door {
         }
     }
 
-    async fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Result<Accepted, Refused> {
+    async fn admit(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<Accepted, Refused> {
         let local = stream.local_addr()?;
-        self.first_byte(&stream, peer).await?;
+        let peer = self.first_bytes(&mut stream, peer).await?;
         let pass = self.turn(self.handshakes.enter(peer.ip())).await?;
         let handshake = tls::accept(stream, &*self.configure, &self.clock, self.limits.handshake_deadline);
         let stream = pass.leave().run_until_cancelled(handshake).await.ok_or(Crowded)??;
@@ -225,15 +245,27 @@ impl Door {
         Ok(accepted)
     }
 
-    /// Waits for the peer to say something: until then it needs no place among those who shake hands.
-    async fn first_byte(&self, stream: &TcpStream, peer: SocketAddr) -> Result<(), Refused> {
+    /// Waits for the peer to say something: until then it needs no place among those who shake hands. Returns who that is.
+    async fn first_bytes(&self, stream: &mut TcpStream, peer: SocketAddr) -> Result<SocketAddr, Refused> {
         let pass = self.turn(self.silent.enter(peer.ip())).await?;
         let deadline = self.limits.handshake_deadline;
-        // Looks at it: that a socket is readable is said of new ones before anything has come.
-        let mut first = [0];
-        let said = self.clock.timeout(deadline, stream.peek(&mut first));
+        let said = self.clock.timeout(deadline, async {
+            // Looks at it: that a socket is readable is said of new ones before anything has come.
+            let mut first = [0];
+            let length = stream.peek(&mut first).await?;
+            match &self.sources {
+                Some(sources) if length > 0 && first[0] == proxy_protocol::V2_BEGINS => {
+                    match proxy_protocol::read_v2(stream).await? {
+                        Some(header) if !sources.is_believed(&header) => Err(Refused::NotBelieved),
+                        Some(header) => Ok(header.source),
+                        None => Ok(peer),
+                    }
+                }
+                _ => Ok(peer),
+            }
+        });
         match pass.leave().run_until_cancelled(said).await {
-            Some(Ok(said)) => Ok(said.map(drop)?),
+            Some(Ok(said)) => said,
             Some(Err(_)) => Err(HandshakeError::TooSlow(deadline).into()),
             None => Err(Crowded.into()),
         }

@@ -15,7 +15,7 @@ pub mod prefixed;
 pub mod proxy_protocol;
 pub mod tls;
 
-pub use acceptor::{Accepted, Acceptor, Limits};
+pub use acceptor::{Accepted, Acceptor, Limits, Sources};
 pub use gate::{Gate, Pass};
 pub use listener::{Listener, ListenerOptions};
 pub use prefixed::Prefixed;

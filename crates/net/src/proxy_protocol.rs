@@ -21,6 +21,9 @@ pub const MAX_V2: usize = 8 * 1024;
 /// The first bytes of version 2 (§2.2).
 const V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// What a block of version 2 begins with, and no TLS record.
+pub const V2_BEGINS: u8 = V2[0];
+
 /// The first bytes of version 1.
 const V1: &[u8] = b"PROXY ";
 
@@ -127,7 +130,9 @@ fn parse_v1(bytes: &[u8]) -> Result<Progress, Error> {
             if !fits || words.next().is_some() {
                 return Err(Error::Malformed);
             }
-            Some(Header { source, destination, tlvs: Vec::new() })
+            // An IPv4 address has one form, however the balancer writes it: limits and pins go by it.
+            let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+            Some(Header { source: plain(source), destination: plain(destination), tlvs: Vec::new() })
         }
         _ => return Err(Error::Malformed),
     };
@@ -239,6 +244,29 @@ pub async fn read<S: AsyncRead + Unpin>(mut stream: S, mode: Mode) -> io::Result
     }
 }
 
+/// Reads a block of version 2 and not one byte more, so that the stream itself goes on behind it. The caller bounds the time.
+///
+/// # Errors
+/// As [`read`].
+pub async fn read_v2<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<Header>> {
+    let invalid = |error: Error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let mut bytes = vec![0; V2_HEAD];
+    stream.read_exact(&mut bytes).await?;
+    let length = usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+    if !begins(&bytes, V2) {
+        return Err(invalid(Error::Malformed));
+    }
+    if length > MAX_V2 {
+        return Err(invalid(Error::TooLong));
+    }
+    bytes.resize(V2_HEAD + length, 0);
+    stream.read_exact(&mut bytes[V2_HEAD..]).await?;
+    match parse(&bytes).map_err(invalid)? {
+        Progress::Done(header, _) => Ok(header),
+        Progress::None | Progress::Unfinished => Err(invalid(Error::Malformed)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -254,6 +282,7 @@ mod tests {
         for (line, expect) in [
             ("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n", Some(header("192.0.2.1:56324", "192.0.2.2:443"))),
             ("PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n", Some(header("[2001:db8::1]:1", "[2001:db8::2]:2"))),
+            ("PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 1 2\r\n", Some(header("192.0.2.1:1", "[2001:db8::2]:2"))),
             ("PROXY UNKNOWN\r\n", None),
             ("PROXY UNKNOWN ffff:: ffff:: 65535 65535\r\n", None),
         ] {
@@ -310,6 +339,23 @@ mod tests {
             Err(Error::Malformed)
         );
         assert_eq!(parse(&block(0x21, 0x11, u16::MAX, &[])), Err(Error::TooLong));
+    }
+
+    #[tokio::test]
+    async fn a_block_is_read_to_its_end_and_no_further() {
+        let mut header = header("192.0.2.1:1", "192.0.2.2:2");
+        header.tlvs = vec![Tlv { kind: 0xE5, value: vec![7; 700] }];
+        let bytes = [&header.to_v2().unwrap()[..], b"rest"].concat();
+        let mut stream = bytes.as_slice();
+        assert_eq!(read_v2(&mut stream).await.unwrap(), Some(header));
+        assert_eq!(stream, b"rest");
+        let mut too_long = [&V2[..], &[0x21, 0x11, 0xFF, 0xFF]].concat();
+        for bad in [&b"\r\n\r\nnothing of the sort"[..], &too_long, &bytes[..40]] {
+            assert!(read_v2(&mut &*bad).await.is_err());
+        }
+        too_long[14] = 0;
+        too_long[15] = 0;
+        assert!(read_v2(&mut too_long.as_slice()).await.is_err(), "a command without its addresses");
     }
 
     #[tokio::test]

@@ -84,3 +84,51 @@ async fn who_is_silent_needs_no_place_and_is_dropped_at_the_deadline() {
     stop.cancel();
     task.await.unwrap();
 }
+
+/// Believes whoever speaks for this address.
+struct Only(&'static str);
+
+impl Sources for Only {
+    fn is_believed(&self, header: &Header) -> bool {
+        header.source.ip().to_string() == self.0
+    }
+}
+
+#[tokio::test]
+async fn nobody_shakes_hands_who_speaks_for_a_client_and_is_not_believed() {
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let block = |source: &str| {
+        let (source, destination) = (source.parse().unwrap(), "192.0.2.80:3080".parse().unwrap());
+        Header { source, destination, tlvs: Vec::new() }.to_v2().unwrap()
+    };
+    for (has_sources, begin, expect) in [
+        (true, block("198.51.100.7:1"), true),
+        (true, block("198.51.100.8:1"), false),
+        (true, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec(), true),
+        (true, Vec::new(), true),
+        (true, b"\r\n\r\nsomething else that is long enough".to_vec(), false),
+        (false, block("198.51.100.7:1"), false),
+    ] {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), ListenerOptions::default()).unwrap();
+        let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let configure = move |_: &ClientHello<'_>| {
+            let _ = told.send(());
+            None
+        };
+        let mut acceptor = Acceptor::new(listener, configure, Limits::default(), clock.clock());
+        if has_sources {
+            acceptor = acceptor.believing(Arc::new(Only("198.51.100.7")));
+        }
+        let (address, stop) = (acceptor.local_addr().unwrap(), CancellationToken::new());
+        let task = tokio::spawn(acceptor.run(stop.clone(), |_| async {}));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&begin).await.unwrap();
+        let trust = crypto::tls::Trust::DangerAnyServer;
+        let options = crypto::tls::ClientOptions { trust, certificate: None, alpn: Vec::new() };
+        let client = tokio_rustls::TlsConnector::from(crypto::tls::client_config(options, &clock.clock()).unwrap());
+        assert!(client.connect("x.example".try_into().unwrap(), stream).await.is_err(), "nothing is served here");
+        assert_eq!(heard.try_recv().is_ok(), expect, "{begin:?}");
+        stop.cancel();
+        task.await.unwrap();
+    }
+}
