@@ -168,8 +168,8 @@ async fn established(
         Route::Application | Route::Web => {
             let is_http2 = tls.alpn_protocol() == Some(H2);
             let shown = if route == Route::Application { Shown::of(tls).map(Arc::new) } else { None };
-            let visit = Visit { ends, server_name, shown };
-            http_server::serve(proxy, stream, is_http2, visit, stop).await?;
+            let visit = Visit { ends, server_name, shown, stop };
+            http_server::serve(proxy, stream, is_http2, visit).await?;
         }
         Route::Auth | Route::Nobody => return Err(Ended::Unserved),
     }

@@ -10,7 +10,6 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Proxy,
@@ -34,14 +33,8 @@ const MAX_RESETS: usize = 32;
 /// Header fields of a request.
 const MAX_HEADERS: usize = 128;
 
-/// Serves a client's connection to its end; at `stop` with the requests that run.
-pub(crate) async fn serve<S>(
-    proxy: &Arc<Proxy>,
-    stream: S,
-    is_http2: bool,
-    visit: Visit,
-    stop: CancellationToken,
-) -> io::Result<()>
+/// Serves a client's connection to its end; at the visit's stop with the requests that run.
+pub(crate) async fn serve<S>(proxy: &Arc<Proxy>, stream: S, is_http2: bool, visit: Visit) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -59,7 +52,7 @@ where
             let mut connection = std::pin::pin!($connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
+                () = visit.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
                 }

@@ -94,7 +94,8 @@ mod tests {
         let names = Names::new(&[Address::new("proxy.example", 443)]);
         let auth = crypto::tls::auth_alpn("c.example");
         let other = crypto::tls::auth_alpn("other.example");
-        let table: &[(Option<&str>, &[&[u8]], Route)] = &[
+        type Case<'a> = (Option<&'a str>, &'a [&'a [u8]], Route);
+        let table: &[Case<'_>] = &[
             (Some("teleport.cluster.local"), &[&auth, H2], Route::Auth),
             (Some("proxy.example"), &[&auth, H2], Route::Auth),
             (Some("teleport.cluster.local"), &[H2], Route::Auth),

@@ -17,6 +17,7 @@ use http::{
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 
 use self::{
     agents::{NoWay, Purpose},
@@ -45,6 +46,8 @@ pub(crate) struct Visit {
     pub(crate) server_name: Option<String>,
     /// The certificate that the client has shown.
     pub(crate) shown: Option<Arc<Shown>>,
+    /// Asks what the connection carries to come to its end.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Answers a request to an application.

@@ -102,14 +102,20 @@ async fn a_request_for_another_host_than_its_connection_is_misdirected() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {expect}")), "{host}: {answer}");
     }
     for (request, expect) in [
-        ("GET http://prometheus.proxy.example/ HTTP/1.1\r\nHost: grafana.proxy.example\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nHost: grafana.proxy.example\r\nHost: x\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\n\r\n", "400"),
-        ("CONNECT grafana.proxy.example:443 HTTP/1.1\r\nHost: grafana.proxy.example\r\n\r\n", "400"),
+        (
+            "GET http://prometheus.proxy.example/ HTTP/1.1\r\nHost: grafana.proxy.example\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
+        ("GET / HTTP/1.1\r\nHost: grafana.proxy.example\r\nHost: x\r\nConnection: close\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "400"),
+        (
+            "CONNECT grafana.proxy.example:443 HTTP/1.1\r\nHost: grafana.proxy.example\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
         ("POST / HTTP/1.1\r\nHost: grafana.proxy.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400"),
         ("POST / HTTP/1.1\r\nHost: grafana.proxy.example\r\nContent-Length: +1\r\n\r\na", "400"),
         ("POST / HTTP/1.1\r\nHost: grafana.proxy.example\r\nTransfer-Encoding: chunked, x\r\n\r\n0\r\n\r\n", "400"),
-        ("TRACE / HTTP/1.1\r\nHost: grafana.proxy.example\r\n\r\n", "405"),
+        ("TRACE / HTTP/1.1\r\nHost: grafana.proxy.example\r\nConnection: close\r\n\r\n", "405"),
     ] {
         let answer = world.raw(APP, Some(certificate.clone()), request.as_bytes()).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {expect}")), "{request}: {answer}");
@@ -148,7 +154,10 @@ async fn bodies_of_any_size_stream_both_ways() {
             let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
             let (mut sender, connection) = handshake.await.unwrap();
             tokio::spawn(connection);
-            (sender.send_request(request("/swallow")).await.unwrap(), sender.send_request(request("/echo")).await.unwrap())
+            (
+                sender.send_request(request("/swallow")).await.unwrap(),
+                sender.send_request(request("/echo")).await.unwrap(),
+            )
         } else {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
             tokio::spawn(connection);

@@ -20,7 +20,8 @@ use crypto::{
     Algorithm, KeyPair, Random, SecretString,
     hash::sha256,
     tls::{
-        CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients, client_config, server_config,
+        CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients, client_config,
+        server_config,
     },
     x509::Certificate,
 };
@@ -128,13 +129,15 @@ impl Authority {
             ..Subject::default()
         };
         let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
-        let template = user_template(&subject, key.public().clone(), Clock::system().now(), Clock::system().now() + end);
+        let template =
+            user_template(&subject, key.public().clone(), Clock::system().now(), Clock::system().now() + end);
         (issue(&template, &self.signer, &self.store, &self.random).await.unwrap(), key)
     }
 
     fn document(&self, ca_type: CaType) -> CertAuthority {
         let mut document = CertAuthority::empty(ca_type, CLUSTER);
-        let pair = TlsKeyPair { cert: DocumentBytes(self.certificate().to_pem().into_bytes()), ..TlsKeyPair::default() };
+        let pair =
+            TlsKeyPair { cert: DocumentBytes(self.certificate().to_pem().into_bytes()), ..TlsKeyPair::default() };
         document.spec.active_keys = KeySet { tls: vec![pair], ..KeySet::default() };
         document
     }
@@ -183,7 +186,6 @@ impl Sessions for FakeSessions {
 pub(super) struct World {
     pub(super) hosts: Authority,
     pub(super) users: Authority,
-    pub(super) proxy: Arc<Proxy>,
     pub(super) address: SocketAddr,
     pub(super) sessions: Arc<FakeSessions>,
     /// Where connections for the auth service arrive.
@@ -233,8 +235,8 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     proxy.view.put_server(&AppServer::new("grafana", spec));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
-    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener] }, stop.clone()));
-    World { hosts, users, proxy, address, sessions, auth, stop, _directory: directory }
+    tokio::spawn(proxy.run(Listeners { web: vec![listener] }, stop.clone()));
+    World { hosts, users, address, sessions, auth, stop, _directory: directory }
 }
 
 /// A client whose server answers every call with "unavailable".
@@ -318,8 +320,11 @@ impl World {
         let certificate = ServerCertificate::new(chain.clone());
         let tls =
             server_config(certificate, ClientAuth::Optional(users), &[b"h2", HTTP_1_1, TCP], &Clock::system()).unwrap();
-        let options =
-            ClientOptions { trust: Trust::Roots(vec![self.hosts.certificate()]), certificate: Some(chain), alpn: vec![TUNNEL.to_vec()] };
+        let options = ClientOptions {
+            trust: Trust::Roots(vec![self.hosts.certificate()]),
+            certificate: Some(chain),
+            alpn: vec![TUNNEL.to_vec()],
+        };
         let dial = client_config(options, &Clock::system()).unwrap();
         let (connected, mut seen) = watch::channel(Vec::new());
         let agent = Agent {

@@ -4,6 +4,7 @@ mod export;
 mod find;
 pub(crate) mod launch;
 mod login;
+mod upgrade;
 
 use std::sync::Arc;
 
@@ -12,13 +13,22 @@ use hyper::body::Incoming;
 
 use crate::{Proxy, applications::Visit, body::Body, pages};
 
+/// For programs that join over HTTP.
+const NO_JOIN: &str =
+    "joining over HTTP is not supported yet; dial this address with ALPN teleport-auth@…, as tbot does\n";
+
 /// Answers a request to the proxy itself.
 pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
-    let _ = visit;
     let path = request.uri().path().to_owned();
     let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with("/webapi/")).unwrap_or(&path);
+    if path == "/webapi/host/credentials" {
+        return pages::plain(StatusCode::NOT_IMPLEMENTED, NO_JOIN);
+    }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
+    }
+    if path == "/webapi/connectionupgrade" {
+        return upgrade::answer(proxy, visit, request);
     }
     let query = request.uri().query().unwrap_or_default();
     match path {

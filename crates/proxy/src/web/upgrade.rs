@@ -1,0 +1,182 @@
+//! `/webapi/connectionupgrade`: our port within a plain HTTPS connection, for clients behind a balancer that ends TLS and
+//! knows nothing of our protocols. What is inside is served like a connection of the port itself.
+//!
+//! Clients offer raw bytes (`alpn`), raw bytes in packets with pings between them (`alpn-ping`), or a WebSocket. The first
+//! two are served; a WebSocket is not yet.
+
+use std::{io, sync::Arc, time::Duration};
+
+use clock::Clock;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, UPGRADE},
+};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+
+use crate::{Proxy, applications::Visit, body::Body, door, pages, transport::Transport};
+
+/// Balancers take `Upgrade` off; this one they leave.
+const TELEPORT_UPGRADE: HeaderName = HeaderName::from_static("x-teleport-upgrade");
+
+/// Bytes under way between the outer and the inner connection.
+const BUFFER: usize = 64 * 1024;
+
+/// The longest packet that we send.
+const PACKET: usize = 16 * 1024;
+
+/// Silence after which we send a ping: balancers cut connections that are silent for a minute.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// What is spoken inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Raw,
+    Packets,
+}
+
+impl Kind {
+    /// What a client asks for.
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let asked = [UPGRADE, TELEPORT_UPGRADE];
+        let values = asked.iter().flat_map(|name| headers.get_all(name)).filter_map(|value| value.to_str().ok());
+        let words: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+        [Self::Packets, Self::Raw].into_iter().find(|kind| words.contains(&kind.as_str()))
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "alpn",
+            Self::Packets => "alpn-ping",
+        }
+    }
+}
+
+/// Answers the request, and serves what follows in a task of its own.
+pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Incoming>) -> Response<Body> {
+    let Some(kind) = Kind::of(request.headers()) else {
+        return pages::plain(
+            StatusCode::BAD_REQUEST,
+            "upgrade to alpn or alpn-ping; WebSockets are not supported yet\n",
+        );
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (proxy, ends, stop) = (Arc::clone(proxy), visit.ends, visit.stop.clone());
+    let tasks = proxy.tasks.clone();
+    tasks.spawn(async move {
+        let outer = match upgrade.await {
+            Ok(upgraded) => TokioIo::new(upgraded),
+            Err(error) => return tracing::debug!(%error, "a connection upgrade broke before it began"),
+        };
+        let (near, far) = tokio::io::duplex(BUFFER);
+        let clock = proxy.ports.clock.clone();
+        let served = Box::pin(door::upgraded(proxy, Transport::Upgraded(far), ends, stop));
+        let (carried, served) = tokio::join!(Box::pin(carry(kind, outer, near, &clock)), served);
+        if let Err(error) = carried {
+            tracing::debug!(%error, "a connection upgrade broke");
+        }
+        if let Err(error) = served {
+            tracing::debug!(error = &error as &dyn std::error::Error, "connection within an upgrade ended");
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(kind.as_str()));
+    headers.insert(TELEPORT_UPGRADE, HeaderValue::from_static(kind.as_str()));
+    response
+}
+
+async fn carry(
+    kind: Kind,
+    mut outer: impl AsyncRead + AsyncWrite + Unpin,
+    mut inner: impl AsyncRead + AsyncWrite + Unpin,
+    clock: &Clock,
+) -> io::Result<()> {
+    if kind == Kind::Raw {
+        return copy_bidirectional(&mut outer, &mut inner).await.map(drop);
+    }
+    let (mut outer_read, mut outer_write) = tokio::io::split(outer);
+    let (mut inner_read, mut inner_write) = tokio::io::split(inner);
+    // Either end takes the other one along: there is no packet that says "no more".
+    tokio::select! {
+        unpacked = unpack(&mut outer_read, &mut inner_write) => {
+            inner_write.shutdown().await?;
+            unpacked
+        }
+        packed = pack(&mut inner_read, &mut outer_write, clock) => {
+            outer_write.shutdown().await?;
+            packed
+        }
+    }
+}
+
+/// Packets are four length bytes (big-endian) and that many bytes; one without bytes is a ping.
+async fn unpack(packets: &mut (impl AsyncRead + Unpin), bytes: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    loop {
+        let length = match packets.read_u32().await {
+            Ok(length) => u64::from(length),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let copied = tokio::io::copy(&mut packets.take(length), bytes).await?;
+        if copied < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+async fn pack(
+    bytes: &mut (impl AsyncRead + Unpin),
+    packets: &mut (impl AsyncWrite + Unpin),
+    clock: &Clock,
+) -> io::Result<()> {
+    let mut packet = vec![0; 4 + PACKET];
+    loop {
+        let length = match clock.timeout(PING_EVERY, bytes.read(&mut packet[4..])).await {
+            Ok(Ok(0)) => return Ok(()),
+            Ok(read) => read?,
+            Err(_) => 0,
+        };
+        let head = u32::try_from(length).map_err(io::Error::other)?.to_be_bytes();
+        packet[..4].copy_from_slice(&head);
+        packets.write_all(&packet[..4 + length]).await?;
+        packets.flush().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_preferred_and_a_websocket_alone_is_not_served() {
+        let kind = |values: &[(HeaderName, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in values {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            Kind::of(&headers)
+        };
+        assert_eq!(kind(&[(UPGRADE, "websocket"), (UPGRADE, "alpn-ping")]), Some(Kind::Packets));
+        assert_eq!(kind(&[(UPGRADE, "websocket, alpn")]), Some(Kind::Raw));
+        assert_eq!(kind(&[(TELEPORT_UPGRADE, "alpn")]), Some(Kind::Raw));
+        assert_eq!(kind(&[(UPGRADE, "websocket")]), None);
+        assert_eq!(kind(&[]), None);
+    }
+
+    #[tokio::test]
+    async fn bytes_come_out_of_packets_as_they_went_in() {
+        let sent: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let mut packets = Vec::new();
+        pack(&mut sent.as_slice(), &mut packets, &Clock::system()).await.unwrap();
+        packets.splice(0..0, [0; 4]);
+        let mut back = Vec::new();
+        unpack(&mut packets.as_slice(), &mut back).await.unwrap();
+        assert_eq!(back, sent);
+        packets.pop();
+        assert!(unpack(&mut packets.as_slice(), &mut Vec::new()).await.is_err(), "a packet that ends too early");
+    }
+}
