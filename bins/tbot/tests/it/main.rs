@@ -7,6 +7,7 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "another process has its own clock")]
 
+mod applications;
 mod commands;
 mod life;
 mod outputs;

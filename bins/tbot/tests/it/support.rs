@@ -100,7 +100,7 @@ async fn token(admin: &Client, name: &str) -> String {
     name.to_owned()
 }
 
-fn document<T: Resource>(value: Value) -> T {
+pub(crate) fn document<T: Resource>(value: Value) -> T {
     let mut document: T = serde_json::from_value(value).unwrap();
     document.set_defaults();
     document
