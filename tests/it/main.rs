@@ -18,6 +18,7 @@ mod hostile;
 mod kill_points;
 mod live;
 mod memory;
+mod proxied;
 mod rollback;
 mod slow_disk;
 mod support;
