@@ -28,21 +28,23 @@ fn each_failure_ends_with_the_documented_code() {
     };
     let good = file("good.yaml", &format!("teleport: {{data_dir: {}/data}}\n", directory.path().display()));
     let typo = file("typo.yaml", "auth_service: {cluster_nam: x}\n");
-    let proxy = file("proxy.yaml", "proxy_service: {enabled: yes}\n");
+    let proxy = file("proxy.yaml", "proxy_service: {acme: {enabled: yes}}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
     for (arguments, code, text) in [
-        (&["start", "-c", &good, "--token=secret"][..], 7, "--token belongs to a service that is not supported yet"),
-        (&["start", "-c", &good, "--auth-server=x"], 7, "not supported yet"),
-        (&["start", "-c", &good, "--fips"], 7, "not supported yet"),
-        (&["start", "-c", &good, "--roles=auth,proxy"], 7, "\"proxy\" is not supported yet"),
+        (&["start", "-c", &good, "--fips"][..], 7, "--fips belongs to a part that is not supported yet"),
+        (&["start", "-c", &good, "--roles=auth,node"], 7, "\"node\" is not supported yet"),
+        (&["start", "-c", &good, "--roles=proxy"], 8, "the proxy has no auth service"),
+        (&["start", "-c", &good, "--app-name=x"], 2, "--app-uri"),
+        (&["start", "-c", &good, "--app-name=x", "--app-uri=ftp://x"], 8, "spec.uri"),
+        (&["app", "start", "-c", &good, "--name=x", "--uri=http://x"], 8, "the agent has no cluster"),
         (&["start", "-c", &good, "--roles=authh"], 2, "auth"),
         (&["start", "-c", &good, "--diag-addr=host:port"], 8, "--diag-addr"),
         (&["start", "-c", &typo], 8, "did you mean \"cluster_name\"?"),
         (&["start", "-c", &data_dir_is_a_file], 1, "is not a directory"),
         (&["start", "--no-such-flag"], 2, "unexpected argument"),
         (&["check", &typo], 8, "auth_service.cluster_nam: unknown key"),
-        (&["check", &proxy], 8, "proxy_service: not supported yet"),
+        (&["check", &proxy], 8, "proxy_service.acme: not supported yet"),
         (&["check", "/no/such/file"], 8, "cannot be read"),
         (&["check", &good], 0, "is valid; this is what it means"),
         (&["configure", "--acme"], 7, "belong to the proxy, which is not supported yet"),

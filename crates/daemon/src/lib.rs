@@ -24,5 +24,5 @@ mod static_tokens;
 mod writable;
 
 pub use local_socket::admin_socket;
-pub use overrides::{Overrides, ROLES};
+pub use overrides::{AppFlags, Overrides, ROLES};
 pub use server::{AroundStore, Environment, Server};

@@ -12,6 +12,8 @@ pub(crate) struct Metrics {
     pub(crate) api: auth_grpc::Metrics,
     /// The authority's.
     pub(crate) auth: auth::metrics::Metrics,
+    /// The proxy's.
+    pub(crate) proxy: proxy::Metrics,
     /// Audit records that wait for their link.
     pub(crate) backlog: Arc<AtomicU64>,
 }
@@ -23,6 +25,7 @@ impl Metrics {
         metrics::register_process(&mut registry, started);
         self.api.register(&mut registry);
         self.auth.register(&mut registry);
+        self.proxy.register(&mut registry);
         registry
     }
 }

@@ -1,10 +1,13 @@
 //! Flags of `tessera start` that take precedence over the file.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
-use domain::Error;
+use domain::{
+    Error, Resource as _,
+    resources::{App, app::AppSpec},
+};
 
-use crate::config::{Address, Config, Severity};
+use crate::config::{Address, Application, Config, JoinParams, Severity};
 
 /// The names of all services, as `--roles` takes them.
 pub const ROLES: [&str; 8] = ["auth", "proxy", "node", "app", "db", "kube", "discovery", "windowsdesktop"];
@@ -12,8 +15,18 @@ pub const ROLES: [&str; 8] = ["auth", "proxy", "node", "app", "db", "kube", "dis
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// Which services run: `auth`, and later `proxy`, `node`, `app` …
+    /// Which services run, whatever the file says; none: those of the file.
     pub roles: Vec<String>,
+    /// The join token, or the path of a file that holds it.
+    pub token: Option<String>,
+    /// Pins of the cluster that is joined.
+    pub ca_pins: Vec<String>,
+    /// The auth service of the cluster that is joined, or a proxy that leads to it.
+    pub auth_server: Option<String>,
+    /// One more application.
+    pub app: Option<AppFlags>,
+    /// Where state lives.
+    pub data_dir: Option<PathBuf>,
     /// This machine's name.
     pub nodename: Option<String>,
     /// The diagnostics endpoint.
@@ -28,23 +41,68 @@ pub struct Overrides {
     pub debug: bool,
 }
 
+/// An application of the command line.
+#[derive(Clone, Debug, Default)]
+pub struct AppFlags {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub uri: String,
+    /// Its own public address.
+    pub public_addr: Option<String>,
+    /// `key=value,key=value`.
+    pub labels: String,
+}
+
+impl AppFlags {
+    fn application(self) -> Result<Application, Error> {
+        let spec = AppSpec { uri: self.uri, public_addr: self.public_addr.unwrap_or_default(), ..AppSpec::default() };
+        let mut app = App::new(self.name, spec);
+        app.metadata.labels = labels(&self.labels)?;
+        app.set_defaults();
+        app.validate()?;
+        Ok(Application(app))
+    }
+}
+
+fn labels(text: &str) -> Result<BTreeMap<String, String>, Error> {
+    let pair = |pair: &str| match pair.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err(Error::invalid(format!("--labels: \"{pair}\" is no label, write key=value,key=value"))),
+    };
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(pair).collect()
+}
+
 impl Overrides {
     /// Changes a configuration.
     ///
     /// # Errors
     /// When a flag asks for a part that is not built, or its value makes no sense.
     pub fn apply(self, config: &mut Config) -> Result<(), Error> {
-        for role in self.roles.iter().flat_map(|roles| roles.split(',')).map(str::trim).filter(|role| !role.is_empty())
-        {
-            match role {
-                "auth" => config.auth_service.enabled = true,
-                later if ROLES.contains(&later) => {
-                    return Err(Error::unsupported(format!(
-                        "--roles: the service \"{later}\" is not supported yet; use --roles=auth"
-                    )));
-                }
-                other => return Err(Error::invalid(format!("--roles: there is no service \"{other}\""))),
+        choose_services(&self.roles, config)?;
+        if let Some(token) = self.token {
+            config.teleport.join_params = Some(JoinParams { token });
+        }
+        if !self.ca_pins.is_empty() {
+            config.teleport.ca_pin = self.ca_pins;
+        }
+        if let Some(text) = self.auth_server {
+            let address = Address::parse(&text, 3025).map_err(|why| Error::invalid(format!("--auth-server: {why}")))?;
+            config.teleport.auth_servers = vec![address];
+            config.teleport.proxy_server = None;
+        }
+        if let Some(app) = self.app {
+            let application = app.application()?;
+            config.app_service.apps.retain(|other| other.0.metadata.name != application.0.metadata.name);
+            config.app_service.apps.push(application);
+            config.app_service.enabled = true;
+        }
+        if let Some(data_dir) = self.data_dir {
+            let storage = &mut config.teleport.storage.path;
+            if let Ok(below) = storage.strip_prefix(&config.teleport.data_dir) {
+                *storage = data_dir.join(below);
             }
+            config.teleport.data_dir = data_dir;
         }
         if let Some(nodename) = self.nodename {
             config.teleport.nodename = nodename;
@@ -62,12 +120,36 @@ impl Overrides {
         }
         if let Some(ip) = self.listen_ip {
             config.auth_service.listen_addr.host = ip.to_string();
+            config.proxy_service.web_listen_addr.host = ip.to_string();
         }
         if self.debug {
             config.teleport.log.severity = Severity::Debug;
         }
-        Ok(())
+        config.check()
     }
+}
+
+/// Those named run and no others.
+fn choose_services(roles: &[String], config: &mut Config) -> Result<(), Error> {
+    let roles = roles.iter().flat_map(|roles| roles.split(',')).map(str::trim).filter(|role| !role.is_empty());
+    let roles: Vec<&str> = roles.collect();
+    for role in &roles {
+        match *role {
+            "auth" | "proxy" | "app" => {}
+            later if ROLES.contains(&later) => {
+                return Err(Error::unsupported(format!(
+                    "--roles: the service \"{later}\" is not supported yet; use auth, proxy and app"
+                )));
+            }
+            other => return Err(Error::invalid(format!("--roles: there is no service \"{other}\""))),
+        }
+    }
+    if !roles.is_empty() {
+        config.auth_service.enabled = roles.contains(&"auth");
+        config.proxy_service.enabled = roles.contains(&"proxy");
+        config.app_service.enabled = roles.contains(&"app");
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -89,9 +171,47 @@ mod tests {
         assert_eq!(config.teleport.nodename, "one");
         assert_eq!(config.teleport.diag_addr.as_ref().map(ToString::to_string).as_deref(), Some("127.0.0.1:3000"));
         assert_eq!(config.auth_service.listen_addr.to_string(), "127.0.0.1:3025");
-        for (roles, expected) in [("auth,proxy", "not supported yet"), ("authh", "no service")] {
+        for (roles, expected) in [("auth,node", "not supported yet"), ("authh", "no service")] {
             let flags = Overrides { roles: vec![roles.into()], ..Overrides::default() };
             assert!(flags.apply(&mut config).unwrap_err().to_string().contains(expected));
+        }
+    }
+
+    #[test]
+    fn an_agent_needs_no_file() {
+        let mut config = Config::embedded();
+        let flags = Overrides {
+            roles: vec!["app".into()],
+            token: Some("secret".into()),
+            auth_server: Some("proxy.example.com:443".into()),
+            app: Some(AppFlags {
+                name: "grafana".into(),
+                uri: "http://localhost:3000".into(),
+                labels: "env=dev, team=a".into(),
+                ..AppFlags::default()
+            }),
+            ..Overrides::default()
+        };
+        flags.clone().apply(&mut config).unwrap();
+        assert_eq!(config.services().collect::<Vec<_>>(), ["app"]);
+        assert_eq!(config.app_service.apps[0].0.metadata.labels["team"], "a");
+        assert_eq!(config.teleport.auth_servers[0].to_string(), "proxy.example.com:443");
+        assert!(!config.effective().contains("secret"));
+
+        for (flags, expected) in [
+            (Overrides { auth_server: None, ..flags.clone() }, "has no cluster"),
+            (
+                Overrides { roles: vec!["proxy".into()], auth_server: None, app: None, ..flags.clone() },
+                "no auth service",
+            ),
+            (
+                Overrides { app: Some(AppFlags { labels: "x".into(), ..AppFlags::default() }), ..flags.clone() },
+                "--labels",
+            ),
+            (Overrides { app: Some(AppFlags { name: "a".into(), ..AppFlags::default() }), ..flags }, "spec.uri"),
+        ] {
+            let refused = flags.apply(&mut Config::embedded()).unwrap_err();
+            assert!(refused.to_string().contains(expected), "{refused}");
         }
     }
 }

@@ -102,7 +102,7 @@ pub async fn run(
     };
     let took = clock.monotonic().saturating_sub(began);
     tracing::info!(milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "started");
-    notifier.status(&format!("serving {} at {}", server.auth().cluster(), server.auth_addr()));
+    notifier.status(&format!("serving {}", server.describe()));
     notifier.ready();
     let process = Process {
         notifier: &notifier,

@@ -15,7 +15,7 @@ use crate::{
     diagnostics,
     local_socket::{self, ADMIN},
     metrics::Metrics,
-    services::{AuthService, Shared},
+    services::{AppService, AuthService, ProxyService, Shared},
 };
 
 /// Puts something between the server and its store.
@@ -58,7 +58,8 @@ impl Environment {
 
 /// A server that runs: the services that its configuration asks for.
 pub struct Server {
-    auth: AuthService,
+    auth: Option<AuthService>,
+    proxy: Option<ProxyService>,
     diag_addr: Option<SocketAddr>,
     readiness: Readiness,
     /// What serves; ends before the services do.
@@ -79,6 +80,7 @@ impl Server {
     }
 
     async fn build(config: &Config, environment: Environment) -> anyhow::Result<Self> {
+        config.check()?;
         let data_dir = DataDir::open(&config.teleport.data_dir, &environment.random)?;
         let supervisor = Supervisor::new(environment.clock.clone());
         let (readiness, metrics) = (Readiness::new(), Metrics::default());
@@ -91,16 +93,43 @@ impl Server {
             supervisor: &supervisor,
         };
         // Before anybody can ask: nothing registered would mean ready.
-        readiness.register("auth");
+        for name in config.services() {
+            readiness.register(name);
+        }
         let diag_addr = diagnostics::start(&shared).await?;
-        let auth = AuthService::start(&shared).await?;
+        let is_on = |name| config.services().any(|enabled| enabled == name);
+        let auth = if is_on("auth") { Some(AuthService::start(&shared).await?) } else { None };
+        let proxy = if is_on("proxy") { Some(ProxyService::start(&shared, auth.as_ref()).await?) } else { None };
+        if is_on("app") {
+            AppService::start(&shared, auth.as_ref(), proxy.as_ref())?;
+        }
         let handover = environment.handover;
-        Ok(Self { auth, diag_addr, readiness, supervisor, data_dir, handover })
+        Ok(Self { auth, proxy, diag_addr, readiness, supervisor, data_dir, handover })
     }
 
     /// Where the API listens, with the port that the system chose.
+    ///
+    /// # Panics
+    /// When this server has no auth service.
     pub fn auth_addr(&self) -> SocketAddr {
-        self.auth.address()
+        self.running().address()
+    }
+
+    /// Where the public port of the proxy is, when there is one here.
+    pub fn proxy_addr(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().map(ProxyService::address)
+    }
+
+    /// What runs here and where, in a few words for the service manager.
+    pub fn describe(&self) -> String {
+        let auth = self.auth.as_ref().map(|auth| format!("{} at {}", auth.auth().cluster(), auth.address()));
+        let proxy = self.proxy_addr().map(|address| format!("proxy at {address}"));
+        let words: Vec<String> = auth.into_iter().chain(proxy).collect();
+        if words.is_empty() { "applications".to_owned() } else { words.join(", ") }
+    }
+
+    fn running(&self) -> &AuthService {
+        self.auth.as_ref().expect("whoever asks for the auth service has configured one")
     }
 
     /// Where the diagnostics endpoint listens.
@@ -114,8 +143,11 @@ impl Server {
     }
 
     /// The authority, for tests that look behind the API.
+    ///
+    /// # Panics
+    /// When this server has no auth service.
     pub fn auth(&self) -> &Arc<Auth> {
-        self.auth.auth()
+        self.running().auth()
     }
 
     /// Who is ready.
@@ -132,7 +164,9 @@ impl Server {
     /// links of the audit chain.
     pub async fn run(self, grace: Duration) -> Outcome {
         let outcome = self.supervisor.run(grace).await;
-        self.auth.end().await;
+        if let Some(auth) = self.auth {
+            auth.end().await;
+        }
         // The sockets go with the server, unless the next image has them: a left-over one would only confuse.
         local_socket::remove(self.data_dir.path(), self.handover.as_ref());
         outcome

@@ -3,7 +3,10 @@
 //! Each comes to life in one way: `start` builds it from what all [`Shared`], serves it under the supervisor, and says
 //! in the readiness registry when it works.
 
+mod app;
 mod auth;
+mod identity;
+mod proxy;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +15,7 @@ use net::{Listener, ListenerOptions};
 use service::{Policy, Readiness, Supervisor};
 use tokio::net::TcpListener;
 
-pub(crate) use self::auth::AuthService;
+pub(crate) use self::{app::AppService, auth::AuthService, proxy::ProxyService};
 use crate::{
     config::{Address, Config},
     data_dir::DataDir,

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod app;
 mod check;
 mod completion;
 mod configure;
@@ -14,6 +15,8 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Run the server.
     Start(Box<start::Args>),
+    /// Make an application reachable.
+    App(app::Args),
     /// Write a configuration file that works.
     Configure(Box<configure::Args>),
     /// Check a configuration file and print what it means.
@@ -30,6 +33,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Start(args) => start::run(*args),
+        Command::App(args) => app::run(args),
         Command::Configure(args) => configure::run(*args),
         Command::Check(args) => check::run(args),
         Command::Debug(args) => debug::run(args),

@@ -1,12 +1,15 @@
 //! `tessera start`: runs the server until a signal ends it.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use clap::ValueHint;
 use cli::exit::invalid_input;
 use daemon::{
-    Environment, Overrides,
+    AppFlags, Environment, Overrides,
     config::Config,
     process::{self, Ended},
 };
@@ -14,7 +17,8 @@ use daemon::{
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tessera start\n  tessera start -c tessera.yaml --diag-addr=127.0.0.1:3000\n  \
-                        tessera start --apply-on-startup=roles.yaml\n\n\
+                        tessera start --apply-on-startup=roles.yaml\n  \
+                        tessera start --roles=proxy --token=/etc/token --auth-server=auth.example.com --ca-pin=sha256:…\n\n\
                         Signals: TERM and INT stop within 5 s, QUIT lets running calls finish, HUP and USR2 begin anew \
                         in the same process with the configuration and the program file as they are then (the ports \
                         stay open), USR1 writes diagnostics to the log.")]
@@ -23,22 +27,22 @@ pub(crate) struct Args {
     /// default].
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
-    /// Services to run, comma separated; all but auth are not supported yet.
+    /// Services to run, comma separated: auth, proxy, app; the others are not supported yet [default: as in the file].
     #[arg(short, long, value_name = "ROLES", value_delimiter = ',', value_parser = daemon::ROLES)]
     roles: Vec<String>,
-    /// Token to join a cluster with.
+    /// Token to join a cluster with, or the path of a file that holds it.
     #[arg(long)]
     token: Option<String>,
     /// Pin of the CA of the cluster to join, `sha256:…`.
     #[arg(long)]
     ca_pin: Vec<String>,
-    /// Address of the auth service of the cluster to join.
+    /// Address of the auth service of the cluster to join, or of a proxy that leads to it.
     #[arg(long)]
     auth_server: Option<String>,
     /// Name of this machine in the cluster.
     #[arg(long)]
     nodename: Option<String>,
-    /// Labels of this machine.
+    /// Labels of the application, `key=value,key=value`.
     #[arg(long)]
     labels: Option<String>,
     /// Where /healthz, /readyz and /metrics are served.
@@ -75,13 +79,13 @@ pub(crate) struct Args {
     #[arg(long)]
     skip_version_check: bool,
     /// Name of an application to serve.
-    #[arg(long)]
+    #[arg(long, requires = "app_uri")]
     app_name: Option<String>,
     /// Address of an application to serve.
-    #[arg(long)]
+    #[arg(long, requires = "app_name")]
     app_uri: Option<String>,
     /// Public address of an application to serve.
-    #[arg(long)]
+    #[arg(long, requires = "app_name")]
     app_public_addr: Option<String>,
     /// Log what helps to find a fault.
     #[arg(short, long)]
@@ -90,41 +94,67 @@ pub(crate) struct Args {
 
 impl Args {
     /// The flags of parts that are not built yet, with whether they were given.
-    fn later(&self) -> [(&'static str, bool); 12] {
+    fn later(&self) -> [(&'static str, bool); 5] {
         [
-            ("--token", self.token.is_some()),
-            ("--ca-pin", !self.ca_pin.is_empty()),
-            ("--auth-server", self.auth_server.is_some()),
-            ("--labels", self.labels.is_some()),
+            ("--labels without --app-name", self.labels.is_some() && self.app_name.is_none()),
             ("--insecure", self.insecure),
             ("--insecure-no-tls", self.insecure_no_tls),
             ("--fips", self.fips),
             ("--permit-user-env", self.permit_user_env),
-            ("--skip-version-check", false),
-            ("--app-name", self.app_name.is_some()),
-            ("--app-uri", self.app_uri.is_some()),
-            ("--app-public-addr", self.app_public_addr.is_some()),
         ]
+    }
+
+    fn overrides(&self) -> Overrides {
+        let app = self.app_name.clone().zip(self.app_uri.clone()).map(|(name, uri)| AppFlags {
+            name,
+            uri,
+            public_addr: self.app_public_addr.clone(),
+            labels: self.labels.clone().unwrap_or_default(),
+        });
+        Overrides {
+            roles: self.roles.clone(),
+            token: self.token.clone(),
+            ca_pins: self.ca_pin.clone(),
+            auth_server: self.auth_server.clone(),
+            app,
+            data_dir: None,
+            nodename: self.nodename.clone(),
+            diag_addr: self.diag_addr.clone(),
+            pid_file: self.pid_file.clone(),
+            advertise_ip: self.advertise_ip,
+            listen_ip: self.listen_ip,
+            debug: self.debug,
+        }
     }
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     if let Some((flag, _)) = args.later().into_iter().find(|(_, is_given)| *is_given) {
-        bail!(domain::Error::unsupported(format!("{flag} belongs to a service that is not supported yet")));
+        bail!(domain::Error::unsupported(format!("{flag} belongs to a part that is not supported yet")));
     }
     // Versions are only compared once there are other servers.
     let _ = args.skip_version_check;
-    process::hold_signals().context("signals cannot be held")?;
-    let config = load(&args)?;
-    let handover = process::inherited();
     let environment = Environment {
         bootstrap: args.bootstrap.clone(),
         apply_on_startup: args.apply_on_startup.clone(),
-        handover: Some(handover.clone()),
         ..Environment::system()
     };
+    serve(args.config.as_deref(), &args.overrides(), environment)
+}
+
+/// Runs what the file and the flags say, until a signal ends it.
+pub(super) fn serve(file: Option<&Path>, flags: &Overrides, environment: Environment) -> anyhow::Result<()> {
+    process::hold_signals().context("signals cannot be held")?;
+    let load = || {
+        let mut config = daemon::config::find(file).map_err(invalid_input)?.config;
+        flags.clone().apply(&mut config)?;
+        anyhow::Ok(config)
+    };
+    let config: Config = load()?;
+    let handover = process::inherited();
+    let environment = Environment { handover: Some(handover.clone()), ..environment };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let check = || load(&args).map(|_| ());
+    let check = || load().map(|_| ());
     let outcome = runtime.block_on(Box::pin(process::run(config, environment, check)));
     // A blocking thread that still waits for a disk must not hold the process.
     runtime.shutdown_background();
@@ -132,20 +162,4 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         Ended::Stopped => Ok(()),
         Ended::Restart => Err(process::replace(&handover)),
     }
-}
-
-/// The configuration: the file, and what the flags say instead.
-fn load(args: &Args) -> anyhow::Result<Config> {
-    let mut config = daemon::config::find(args.config.as_deref()).map_err(invalid_input)?.config;
-    let overrides = Overrides {
-        roles: args.roles.iter().cloned().collect(),
-        nodename: args.nodename.clone(),
-        diag_addr: args.diag_addr.clone(),
-        pid_file: args.pid_file.clone(),
-        advertise_ip: args.advertise_ip,
-        listen_ip: args.listen_ip,
-        debug: args.debug,
-    };
-    overrides.apply(&mut config)?;
-    Ok(config)
 }

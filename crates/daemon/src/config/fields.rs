@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, net::IpAddr, time::Duration};
 
-use domain::form::scalar::parse_bool;
+use domain::form::{Labels, scalar::parse_bool};
 
 use super::{
     address::Address,
@@ -192,6 +192,53 @@ impl<'n> Fields<'n> {
             known: RefCell::default(),
             problems: self.problems,
         })
+    }
+
+    /// A list of mappings.
+    pub(crate) fn sections(&self, key: &'static str) -> Vec<Fields<'n>> {
+        let Some(entry) = self.set(key) else { return Vec::new() };
+        let Value::List(items) = &entry.node.value else {
+            self.problems.error(self.wrong(key, &entry.node, format!("must be a list, found {}", entry.node.what())));
+            return Vec::new();
+        };
+        let path = self.path_of(key);
+        let each = |(index, item)| Fields::of(&format!("{path}[{index}]"), item, self.problems);
+        items.iter().enumerate().map(each).collect()
+    }
+
+    /// Labels: keys of the user's own, each with a value or several.
+    pub(crate) fn labels(&self, key: &'static str) -> Labels {
+        let Some(entry) = self.set(key) else { return Labels::default() };
+        let Value::Map(entries) = &entry.node.value else {
+            self.problems.error(self.wrong(key, &entry.node, "must be a mapping of labels"));
+            return Labels::default();
+        };
+        let mut labels = Labels::default();
+        for Entry { key: label, node, .. } in entries {
+            let values = match &node.value {
+                Value::Scalar(text) => vec![text.clone()],
+                Value::List(items) => items.iter().filter_map(Node::text).collect(),
+                Value::Null | Value::Map(_) => Vec::new(),
+            };
+            if values.is_empty() {
+                let message = format!("the label \"{label}\" must have text as its value, found {}", node.what());
+                self.problems.error(self.wrong(key, node, message));
+            }
+            labels.insert(label.clone(), values);
+        }
+        labels
+    }
+
+    /// Addresses, each `host:port` or `host` with the port given here.
+    pub(crate) fn addresses(&self, key: &'static str, port: u16) -> Vec<Address> {
+        let mut addresses = Vec::new();
+        for text in self.texts(key).unwrap_or_default() {
+            match Address::parse(&text, port) {
+                Ok(address) => addresses.push(address),
+                Err(message) => self.refuse(key, message, ""),
+            }
+        }
+        addresses
     }
 
     /// Checks a part that is not built yet against its schema: shape always, use never.

@@ -24,12 +24,14 @@ pub use files::{Found, find};
 pub use nearest::nearest;
 pub use problem::{Invalid, Problem};
 pub use sections::{
+    app_service::{AppService, Application, Selector},
     auth_service::{AuthService, SessionRecording, StaticToken},
     authentication::{Authentication, LockingMode, SecondFactor, Suite},
     debug_service::DebugService,
     log::{ExtraField, Log, LogFormat, LogOutput, LogStyle, Severity},
+    proxy_service::{KeyPair, ProxyService},
     storage::{AuditSink, Storage, StorageType},
-    teleport::{Common, ConnectionLimits},
+    teleport::{Common, ConnectionLimits, JoinParams},
 };
 
 use fields::Fields;
@@ -45,6 +47,10 @@ pub struct Config {
     pub teleport: Common,
     /// The auth service.
     pub auth_service: AuthService,
+    /// The proxy.
+    pub proxy_service: ProxyService,
+    /// The agent beside applications.
+    pub app_service: AppService,
     /// The debug socket.
     pub debug_service: DebugService,
     /// Accepted, but worth a word at the start: one sentence each.
@@ -106,7 +112,7 @@ impl Config {
         })?;
         let problems = Problems::default();
         let mut config = sections::read(&node, &problems);
-        if problems.errors.borrow().is_empty() && !config.auth_service.enabled {
+        if problems.errors.borrow().is_empty() && config.services().next().is_none() {
             let problem = Problem::at(Place { line: 1, column: 1 }, 1, "auth_service", "no service is enabled");
             problems.error(problem.hint("add \"auth_service: {enabled: yes}\""));
         }
@@ -123,6 +129,42 @@ impl Config {
     /// What runs without any file: the auth service, with SQLite in the default data directory.
     pub fn embedded() -> Self {
         sections::read(&Node::empty(), &Problems::default())
+    }
+
+    /// The names of the services that run in this process, in the order in which they start.
+    pub fn services(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("auth", self.auth_service.enabled),
+            ("proxy", self.proxy_service.enabled),
+            ("app", self.app_service.enabled),
+        ];
+        all.into_iter().filter(|(_, is_enabled)| *is_enabled).map(|(name, _)| name)
+    }
+
+    /// Whether the services that run have what they need, the flags of the command line counted.
+    ///
+    /// # Errors
+    /// Invalid, with what is missing.
+    pub fn check(&self) -> Result<(), domain::Error> {
+        let Common { auth_servers, proxy_server, .. } = &self.teleport;
+        let is_joining = !self.auth_service.enabled;
+        if is_joining && self.proxy_service.enabled && auth_servers.is_empty() {
+            return Err(domain::Error::invalid(
+                "the proxy has no auth service: name one with teleport.auth_server or --auth-server",
+            ));
+        }
+        if is_joining && auth_servers.is_empty() && proxy_server.is_none() {
+            return Err(domain::Error::invalid(
+                "the agent has no cluster: name its proxy with teleport.proxy_server or --auth-server",
+            ));
+        }
+        if self.app_service.enabled && !self.proxy_service.enabled && auth_servers.is_empty() && proxy_server.is_none()
+        {
+            return Err(domain::Error::invalid(
+                "applications are reached through a proxy: name it with teleport.proxy_server, or run one with proxy_service",
+            ));
+        }
+        Ok(())
     }
 
     /// The name under which the cluster is made when there is none yet.

@@ -45,6 +45,11 @@ pub(crate) enum Value {
 }
 
 impl Node {
+    /// The text of a single value.
+    pub(crate) fn text(&self) -> Option<String> {
+        if let Value::Scalar(text) = &self.value { Some(text.clone()) } else { None }
+    }
+
     /// Reads one document. Duplicate keys and alias bombs are refused by the parser.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {

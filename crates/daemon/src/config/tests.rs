@@ -76,8 +76,12 @@ app_service: {enabled: no, apps: [{name: grafana, uri: 'http://localhost:3000'}]
 
 #[test]
 fn the_effective_configuration_reads_back_to_itself() {
-    let config =
-        read("auth_service: {cluster_name: example.com, authentication: {signature_algorithm_suite: legacy}}\n");
+    let config = read(&format!(
+        "auth_service: {{cluster_name: example.com, authentication: {{signature_algorithm_suite: legacy}}}}\n\
+             proxy_service: {{public_addr: p.example.com, https_keypairs: [{{key_file: /k, cert_file: /c}}]}}\n\
+             app_service: {{resources: [{{labels: {{env: [a, b]}}}}], denied_hosts: [10.0.0.0/8], apps: {APP}}}\n"
+    ));
+    assert!(config.proxy_service.enabled && config.app_service.apps.len() == 2);
     let again = read(&config.effective());
     assert_eq!(again.effective(), config.effective());
 }
@@ -108,7 +112,16 @@ fn what_is_wrong_is_said_with_its_place() {
         ("auth_service: [1]\n", &["auth_service: must be a mapping, found a list", ":1:15"]),
         ("auth_service: {cluster_name: 'a b'}\n", &["auth_service.cluster_name: must be 1 to 255 letters"]),
         ("auth_service: {tokens: [secret]}\n", &["auth_service.tokens: a token must be written"]),
-        ("proxy_service: {enabled: yes}\n", &["proxy_service: not supported yet", "enabled: no"]),
+        ("proxy_service: {acme: {enabled: yes}}\n", &["proxy_service.acme: not supported yet", "https_keypairs"]),
+        ("proxy_service: {mysql_listen_addr: '0.0.0.0:3036'}\n", &["mysql_listen_addr: not supported yet"]),
+        ("proxy_service: {https_keypairs: [{key_file: /k}]}\n", &["https_keypairs[0].cert_file: is missing"]),
+        ("app_service: {apps: [{name: x}]}\n", &["app_service.apps[0].uri: ", "must not be empty"]),
+        ("app_service: {apps: [{name: X_, uri: 'http://x'}]}\n", &["app_service.apps[0].name"]),
+        ("app_service: {apps: [{name: x, uri: 'http://x', mcp: {command: a}}]}\n", &["mcp: not supported yet"]),
+        ("app_service: {allowed_hosts: [x]}\n", &["app_service.allowed_hosts: "]),
+        ("app_service: {resources: [{labels: {a: {}}}]}\n", &["resources[0].labels: the label \"a\""]),
+        ("teleport: {join_params: {method: iam, token_name: x}}\n", &["joining by \"iam\" is not supported yet"]),
+        ("teleport: {auth_server: 'a:1', proxy_server: 'b:2'}\n", &["proxy_server: stands beside auth_server"]),
         ("ssh_service: {labels: {a: b}}\n", &["ssh_service: not supported yet"]),
         ("app_service: {enabled: no, apps: [{nam: x}]}\n", &["app_service.apps[0].nam: unknown key", "\"name\""]),
         (
@@ -231,7 +244,7 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("teleport.data_dir", "/var/lib/teleport"),
     ("teleport.pid_file", "/run/teleport.pid"),
     ("teleport.auth_token", "token"),
-    ("teleport.join_params", "{method: azure, token_name: t, azure: {client_id: x}}"),
+    ("teleport.join_params", "{method: token, token_name: t}"),
     ("teleport.ca_pin", "''"),
     ("teleport.advertise_ip", "10.1.0.5"),
     ("teleport.diag_addr", "127.0.0.1:3000"),
@@ -294,7 +307,45 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("auth_service.authentication.default_session_ttl", "12h"),
     ("auth_service.authentication.signature_algorithm_suite", "balanced-v1"),
     ("debug_service.enabled", "yes"),
+    ("proxy_service.enabled", "yes"),
+    ("proxy_service.web_listen_addr", "0.0.0.0:443"),
+    ("proxy_service.public_addr", "[proxy.example.com:443, other.example.com]"),
+    ("proxy_service.listen_addr", "0.0.0.0:3023"),
+    ("proxy_service.tunnel_listen_addr", "0.0.0.0:3024"),
+    ("proxy_service.ssh_public_addr", "proxy.example.com:3023"),
+    ("proxy_service.tunnel_public_addr", "proxy.example.com:3024"),
+    ("proxy_service.peer_public_addr", "one.example.com:443"),
+    ("proxy_service.peer_listen_addr", "''"),
+    ("proxy_service.kube_listen_addr", "''"),
+    ("proxy_service.kube_public_addr", "[]"),
+    ("proxy_service.mysql_listen_addr", "''"),
+    ("proxy_service.mysql_public_addr", "[]"),
+    ("proxy_service.postgres_listen_addr", "''"),
+    ("proxy_service.postgres_public_addr", "[]"),
+    ("proxy_service.mongo_listen_addr", "''"),
+    ("proxy_service.mongo_public_addr", "[]"),
+    ("proxy_service.https_keypairs", "[{key_file: /etc/key.pem, cert_file: /etc/cert.pem}]"),
+    ("proxy_service.https_keypairs_reload_interval", "1h"),
+    ("proxy_service.acme", "{enabled: no, email: user@example.com}"),
+    ("proxy_service.trust_x_forwarded_for", "yes"),
+    ("proxy_service.proxy_protocol", "on"),
+    ("proxy_service.ui", "{scrollback_lines: 1000}"),
+    ("app_service.enabled", "yes"),
+    ("app_service.debug_app", "yes"),
+    ("app_service.resources", "[{labels: {env: [dev, test], '*': '*'}}]"),
+    ("app_service.allowed_hosts", "[10.0.0.0/8]"),
+    ("app_service.denied_hosts", "[169.254.169.254/32]"),
+    ("app_service.apps", APP),
 ];
+
+/// An application with everything that is built.
+const APP: &str = "[{name: grafana, description: Charts, uri: 'https://localhost:3000', public_addr: g.example.com, \
+                   labels: {env: dev}, commands: [{name: arch, command: [uname, -m], period: 1h}], \
+                   insecure_skip_verify: yes, required_apps: [other], use_any_proxy_public_addr: yes, \
+                   rewrite: {redirect: [localhost], headers: ['X-User: {{external.logins}}', 'Host: a:1'], \
+                   jwt_claims: roles}, cors: {allowed_origins: ['https://a.example.com'], allowed_methods: [GET], \
+                   allowed_headers: [x-a], exposed_headers: [x-b], allow_credentials: yes, max_age: 60}}, \
+                   {name: db, uri: 'tcp://localhost', tcp_ports: [{port: 5432}, {port: 6000, end_port: 6010}]}]";
 
 #[test]
 fn every_documented_key_is_known_and_a_slip_in_it_is_not() {
@@ -304,7 +355,9 @@ fn every_documented_key_is_known_and_a_slip_in_it_is_not() {
         format!("{} {value}\n", indented.collect::<Vec<_>>().join("\n"))
     };
     for (path, value) in DOCUMENTED {
-        read(&nested(path, value));
+        // Whoever names another cluster needs a service that joins it.
+        let service = if path.contains("_server") { "app_service: {debug_app: yes}\n" } else { "" };
+        read(&(nested(path, value) + service));
         let refused = refusal(&nested(&format!("{path}x"), value));
         let (line, key) = (path.split('.').count(), path.rsplit('.').next().unwrap());
         assert!(refused.contains(&format!("{path}x: unknown key")), "{refused}");
@@ -320,6 +373,20 @@ fn none_of_the_extra_fields_means_all_of_them() {
     }
     let config = read("teleport: {log: {format: {extra_fields: [caller, level, caller]}}}\n");
     assert!(config.effective().contains("caller") && !config.effective().contains("timestamp"));
+}
+
+#[test]
+fn who_joins_another_cluster_has_no_auth_service_unless_he_says_so() {
+    for (text, expected) in [
+        ("", &["auth"][..]),
+        ("proxy_service: {}\n", &["auth"]),
+        ("proxy_service: {web_listen_addr: '0.0.0.0:443'}\n", &["auth", "proxy"]),
+        ("teleport: {proxy_server: 'p:443'}\napp_service: {enabled: yes}\n", &["app"]),
+        ("teleport: {auth_server: 'a:3025'}\nauth_service: {enabled: yes}\napp_service: {enabled: no}\n", &["auth"]),
+    ] {
+        assert_eq!(read(text).services().collect::<Vec<_>>(), expected, "{text}");
+    }
+    assert!(refusal("teleport: {auth_server: 'a:3025'}\n").contains("no service is enabled"));
 }
 
 #[test]

@@ -115,7 +115,8 @@ const CA_KEY_PARAMS: Schema = Schema::Map(&[
     ("health_check", Schema::Any),
 ]);
 
-pub(super) fn read(fields: &Fields<'_>) -> AuthService {
+/// `runs`: whether it does unless the section says otherwise.
+pub(super) fn read(fields: &Fields<'_>, runs: bool) -> AuthService {
     let cluster_name = fields.parsed("cluster_name", |text| {
         let fits = !text.is_empty()
             && text.len() <= 255
@@ -124,12 +125,12 @@ pub(super) fn read(fields: &Fields<'_>) -> AuthService {
         if fits { Ok(text.to_owned()) } else { Err(format!("{rule}, found \"{}\"", text.escape_debug())) }
     });
     let service = AuthService {
-        enabled: fields.flag("enabled").unwrap_or(true),
+        enabled: fields.flag("enabled").unwrap_or(runs),
         cluster_name,
         listen_addr: fields
             .address("listen_addr", PORT)
             .unwrap_or_else(|| Address { host: "0.0.0.0".to_owned(), port: PORT }),
-        public_addr: public_addresses(fields),
+        public_addr: fields.addresses("public_addr", PORT),
         tokens: tokens(fields),
         authentication: authentication::read(fields.section_or_empty("authentication")),
         session_recording: fields.choice("session_recording", &RECORDINGS),
@@ -171,17 +172,6 @@ fn later(fields: &Fields<'_>) {
     ] {
         fields.ineffective(key, &schema);
     }
-}
-
-fn public_addresses(fields: &Fields<'_>) -> Vec<Address> {
-    let mut addresses = Vec::new();
-    for text in fields.texts("public_addr").unwrap_or_default() {
-        match Address::parse(&text, PORT) {
-            Ok(address) => addresses.push(address),
-            Err(message) => fields.refuse("public_addr", message, ""),
-        }
-    }
-    addresses
 }
 
 fn tokens(fields: &Fields<'_>) -> Vec<StaticToken> {

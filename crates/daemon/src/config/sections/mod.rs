@@ -16,9 +16,7 @@ use super::{Config, Fields, Node, Problems, Version, schema::Schema};
 const SWITCH_OFF: &str = "remove this section, or set \"enabled: no\" in it";
 
 /// Parts that are not built yet.
-const PARTS: [(&str, &Schema); 11] = [
-    ("proxy_service", &proxy_service::SCHEMA),
-    ("app_service", &app_service::SCHEMA),
+const PARTS: [(&str, &Schema); 9] = [
     ("ssh_service", &ssh_service::SCHEMA),
     ("db_service", &agents::DB_SERVICE),
     ("kubernetes_service", &agents::KUBERNETES_SERVICE),
@@ -55,10 +53,19 @@ const TRACING_SERVICE: Schema = Schema::Map(&[
 pub(super) fn read(root: &Node, problems: &Problems) -> Config {
     let fields = Fields::of("", root, problems);
     let version = fields.choice("version", &[("v1", Version::V1), ("v2", Version::V2), ("v3", Version::V3)]);
+    let version = version.unwrap_or_default();
+    let teleport = teleport::read(&fields.section_or_empty("teleport"));
+    // Whoever names the auth service of another host does not want one here.
+    let is_agent = teleport.proxy_server.is_some() || !teleport.auth_servers.is_empty();
+    let auth_service = fields.section("auth_service");
+    let runs = auth_service.is_some() || !is_agent;
+    let auth_service = auth_service.unwrap_or_else(|| fields.section_or_empty("auth_service"));
     let config = Config {
-        version: version.unwrap_or_default(),
-        teleport: teleport::read(&fields.section_or_empty("teleport")),
-        auth_service: auth_service::read(&fields.section_or_empty("auth_service")),
+        version,
+        teleport,
+        auth_service: auth_service::read(&auth_service, runs),
+        proxy_service: proxy_service::read(&fields.section_or_empty("proxy_service"), version),
+        app_service: app_service::read(&fields.section_or_empty("app_service")),
         debug_service: debug_service::read(&fields.section_or_empty("debug_service")),
         warnings: Vec::new(),
     };

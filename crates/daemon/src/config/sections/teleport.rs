@@ -3,9 +3,10 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use domain::form::duration;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{
+    auth_service,
     log::{self, Log},
     storage::{self, Storage},
 };
@@ -36,6 +37,15 @@ pub struct Common {
     /// How long a server that was told to stop goes on serving, unready, so that a load balancer sends others elsewhere.
     #[serde(serialize_with = "duration::go::serialize")]
     pub shutdown_delay: Duration,
+    /// Auth services, or proxies that lead to one, of the cluster that is joined.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auth_servers: Vec<Address>,
+    /// The proxy of the cluster that is joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_server: Option<Address>,
+    /// What lets this host join.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_params: Option<JoinParams>,
     /// Pins of the host CA that this cluster must have; none: any.
     pub ca_pin: Vec<String>,
     /// What one address may hold.
@@ -44,6 +54,25 @@ pub struct Common {
     pub log: Log,
     /// The store.
     pub storage: Storage,
+}
+
+/// What lets this host join a cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinParams {
+    /// The join token, or the path of a file that holds it.
+    pub token: String,
+}
+
+impl std::fmt::Debug for JoinParams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinParams").finish_non_exhaustive()
+    }
+}
+
+impl Serialize for JoinParams {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map([("method", "token"), ("token_name", "********")])
+    }
 }
 
 /// What one address may hold.
@@ -67,14 +96,25 @@ const CACHE: Schema = Schema::Map(&[
     ("max_backoff", Schema::Duration),
 ]);
 
-const JOIN_PARAMS: Schema = Schema::Map(&[
-    ("method", Schema::Text),
-    ("token_name", Schema::Text),
-    ("token_secret", Schema::Text),
-    ("azure", Schema::Map(&[("client_id", Schema::Text)])),
-    ("gitlab", Schema::Map(&[("token_env_var_name", Schema::Text)])),
-    ("bound_keypair", Schema::Any),
-]);
+/// The port of a proxy when only a host is given.
+const PROXY_PORT: u16 = 3080;
+
+/// Join methods that agents do not know yet.
+const METHODS: [&str; 13] = [
+    "ec2",
+    "iam",
+    "github",
+    "circleci",
+    "kubernetes",
+    "gitlab",
+    "azure",
+    "gcp",
+    "spacelift",
+    "tpm",
+    "terraform_cloud",
+    "bitbucket",
+    "oracle",
+];
 
 pub(super) fn read(fields: &Fields<'_>) -> Common {
     let data_dir = fields.text("data_dir").map_or_else(|| PathBuf::from(DATA_DIR), PathBuf::from);
@@ -88,13 +128,18 @@ pub(super) fn read(fields: &Fields<'_>) -> Common {
         advertise_ip: fields.ip("advertise_ip"),
         diag_addr: fields.address("diag_addr", DIAG_PORT),
         shutdown_delay: fields.duration("shutdown_delay").unwrap_or_default(),
+        auth_servers: auth_servers(fields),
+        proxy_server: fields.address("proxy_server", PROXY_PORT),
+        join_params: join_params(fields),
         ca_pin: pins(fields),
         connection_limits: connection_limits(&fields.section_or_empty("connection_limits")),
         log: log::read(fields.section_or_empty("log")),
         storage: storage::read(fields.section_or_empty("storage"), &data_dir),
         data_dir,
     };
-    join_parameters(fields);
+    if common.proxy_server.is_some() && !common.auth_servers.is_empty() {
+        fields.refuse("proxy_server", "stands beside auth_server", "write one of the two");
+    }
     for key in ["ciphers", "kex_algos", "mac_algos", "ciphersuites"] {
         fields.unsupported(key, &Schema::Texts, "remove this key: the safe defaults are used");
     }
@@ -143,13 +188,36 @@ fn pins(fields: &Fields<'_>) -> Vec<String> {
     pins
 }
 
-/// How an agent joins a cluster; an auth service alone joins none.
-fn join_parameters(fields: &Fields<'_>) {
-    for key in ["auth_token", "auth_server", "proxy_server"] {
-        fields.ineffective(key, &Schema::Text);
+/// One, as version 3 writes it, or several.
+fn auth_servers(fields: &Fields<'_>) -> Vec<Address> {
+    let mut servers: Vec<Address> = fields.address("auth_server", auth_service::PORT).into_iter().collect();
+    servers.extend(fields.addresses("auth_servers", auth_service::PORT));
+    servers
+}
+
+/// `auth_token`, or `join_params` as version 3 writes it.
+fn join_params(fields: &Fields<'_>) -> Option<JoinParams> {
+    let old = fields.text("auth_token");
+    let Some(params) = fields.section("join_params") else { return old.map(|token| JoinParams { token }) };
+    if old.is_some() {
+        fields.refuse("auth_token", "stands beside join_params", "write one of the two");
     }
-    fields.ineffective("auth_servers", &Schema::Texts);
-    fields.ineffective("join_params", &JOIN_PARAMS);
+    match params.text("method").as_deref() {
+        None | Some("token") => {}
+        Some(method) if METHODS.contains(&method) => {
+            params.refuse("method", format!("joining by \"{method}\" is not supported yet"), "write \"token\"");
+        }
+        Some(method) => params.refuse("method", format!("there is no join method \"{method}\""), "write \"token\""),
+    }
+    let token = params.text("token_name");
+    if token.is_none() {
+        params.refuse("token_name", "is missing", "write the token, or the path of a file that holds it");
+    }
+    for key in ["token_secret", "azure", "gitlab", "bound_keypair"] {
+        params.unsupported(key, &Schema::Any, "remove it: it belongs to another join method");
+    }
+    params.finish();
+    token.map(|token| JoinParams { token })
 }
 
 fn host_name() -> String {

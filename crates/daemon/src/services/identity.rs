@@ -1,0 +1,125 @@
+//! The host identity of a service that is a client of the auth service like any other: made by the authority in this
+//! process, or got by joining.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ::auth::{Auth, certificates::host::HostNames, joining::host::own_service};
+use agent::{Certificates, Host};
+use anyhow::Context;
+use client::{Backoff, Trust};
+use crypto::{Algorithm, KeyPair, SecretString};
+use domain::{Error, error::Kind, role::SystemRole};
+use service::{Component, Stop};
+
+use super::{AuthService, Shared};
+use crate::config::JoinParams;
+
+/// Where a service's identity comes from.
+pub(crate) struct Source {
+    config: agent::Config,
+    /// The authority in this process.
+    auth: Option<Arc<Auth>>,
+}
+
+impl Source {
+    /// For the service of a role; `names` go into its certificate, `entry` is where its links go.
+    pub(crate) fn new(
+        shared: &Shared<'_>,
+        auth: Option<&AuthService>,
+        role: SystemRole,
+        names: Vec<String>,
+        entry: Vec<String>,
+    ) -> anyhow::Result<Self> {
+        let common = &shared.config.teleport;
+        let (clock, random) = (shared.environment.clock.clone(), shared.environment.random.clone());
+        let auth_servers = match auth {
+            Some(auth) => vec![dialled(auth.address()).to_string()],
+            None => common.auth_servers.iter().chain(&common.proxy_server).map(ToString::to_string).collect(),
+        };
+        let config = agent::Config {
+            auth_servers,
+            entry,
+            trust: if common.ca_pin.is_empty() { Trust::Credentials } else { Trust::Pins(common.ca_pin.clone()) },
+            token: common.join_params.as_ref().map(token).transpose()?,
+            node_name: common.nodename.clone(),
+            role,
+            // What the authority in this process can make at each start is not kept on the disk.
+            data_dir: auth.is_none().then(|| shared.data_dir.path().to_owned()),
+            additional_principals: Vec::new(),
+            dns_names: names,
+            out: if auth.is_some() { client::Proxies::default() } else { outbound()? },
+            clock,
+            random,
+        };
+        Ok(Self { config, auth: auth.map(|auth| Arc::clone(auth.auth())) })
+    }
+
+    /// The host, tried for until `stop`: an agent may come up before the cluster that it belongs to.
+    ///
+    /// # Errors
+    /// What waiting does not heal.
+    pub(crate) async fn obtain(&self, component: &Component, stop: &Stop) -> Result<Option<Host>, Error> {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            let tried = tokio::select! {
+                tried = self.once() => tried,
+                () = stop.requested() => return Ok(None),
+            };
+            let error = match tried {
+                Ok(host) => return Ok(Some(host)),
+                Err(error) if matches!(error.kind, Kind::Invalid | Kind::Unsupported) => return Err(error),
+                Err(error) => error,
+            };
+            let role = self.config.role.as_str();
+            tracing::warn!(role, %error, "this host cannot join the cluster; trying again");
+            component.unready(format!("cannot join the cluster: {error}"));
+            tokio::select! {
+                () = self.config.clock.sleep(backoff.wait(&self.config.random)) => {}
+                () = stop.requested() => return Ok(None),
+            }
+        }
+    }
+
+    async fn once(&self) -> Result<Host, Error> {
+        let Some(auth) = &self.auth else { return Host::obtain(self.config.clone()).await };
+        let key = KeyPair::generate(Algorithm::EcdsaP256).map_err(|error| Error::internal(error.to_string()))?;
+        let names = HostNames {
+            node_name: self.config.node_name.clone(),
+            dns_names: self.config.dns_names.clone(),
+            ..HostNames::default()
+        };
+        let issued = own_service(auth, self.config.role, names, key.public(), key.public()).await?;
+        let certificates = Certificates {
+            tls: issued.tls.map(|certificate| certificate.to_pem()).unwrap_or_default(),
+            ssh: issued.ssh.map(|certificate| certificate.to_line()).unwrap_or_default(),
+            tls_authorities: issued.tls_authorities.iter().map(|authority| authority.to_pem()).collect(),
+            ssh_authorities: issued.ssh_authorities.iter().map(|key| key.to_authorized_key()).collect(),
+        };
+        let identity = agent::Identity::new(key, certificates).map_err(|error| Error::internal(error.to_string()))?;
+        Host::with_identity(self.config.clone(), identity)
+    }
+}
+
+/// An address that one can connect to, of one that is listened on.
+pub(crate) fn dialled(address: SocketAddr) -> SocketAddr {
+    let ip = match address {
+        SocketAddr::V4(_) if address.ip().is_unspecified() => [127, 0, 0, 1].into(),
+        SocketAddr::V6(_) if address.ip().is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        _ => address.ip(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn token(params: &JoinParams) -> anyhow::Result<SecretString> {
+    if !params.token.starts_with('/') {
+        return Ok(SecretString::new(params.token.clone()));
+    }
+    let text = std::fs::read_to_string(&params.token);
+    let text = text.with_context(|| format!("the join token cannot be read from {}", params.token))?;
+    Ok(SecretString::new(text.trim().to_owned()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the daemon resolves the environment for everybody below it")]
+fn outbound() -> anyhow::Result<client::Proxies> {
+    Ok(client::Proxies::from_variables(|name| std::env::var(name).ok())?)
+}

@@ -1,0 +1,268 @@
+//! The proxy: the public port, its certificate, and a host identity that it follows.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use agent::Host;
+use anyhow::Context;
+use clock::Clock;
+use domain::{Error, role::SystemRole};
+use proxy::{Address, Identity, KeyPairFiles, Listeners, Ports, Proxy, WebCertificate};
+use service::{Component, Stop};
+
+use super::{AuthService, Shared, identity::Source, once};
+use crate::config::{self, ProxyService as Section};
+
+/// What the ports are called when they are handed over.
+const PORTS: [&str; 3] = ["proxy", "proxy-ssh", "proxy-tunnel"];
+
+/// How often readiness is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A proxy that runs.
+pub(crate) struct ProxyService {
+    address: SocketAddr,
+}
+
+impl ProxyService {
+    /// Opens the ports and serves as soon as there is an identity; connections that come earlier wait.
+    ///
+    /// # Errors
+    /// A port cannot be had, or a file of the public certificate cannot be used.
+    pub(crate) async fn start(shared: &Shared<'_>, auth: Option<&AuthService>) -> anyhow::Result<Self> {
+        let section = &shared.config.proxy_service;
+        let component = shared.readiness.register("proxy");
+        let keys = ["web_listen_addr", "listen_addr", "tunnel_listen_addr"];
+        let addresses =
+            [Some(&section.web_listen_addr), section.listen_addr.as_ref(), section.tunnel_listen_addr.as_ref()];
+        let mut listeners = Vec::new();
+        for ((name, key), address) in PORTS.into_iter().zip(keys).zip(addresses) {
+            let Some(address) = address else { continue };
+            listeners.push(shared.listen(name, &format!("proxy_service.{key}"), address).await?);
+        }
+        let address = listeners[0].local_addr()?;
+        let public = public_addresses(shared, address.port());
+        let pairs = Pairs::of(section);
+        let names = if pairs.0.is_empty() { own_names(&public, auth) } else { plain_names(&public) };
+        let source = Source::new(shared, auth, SystemRole::Proxy, names, Vec::new())?;
+        let loaded = if pairs.0.is_empty() { None } else { Some(WebCertificate::new(&pairs.load()?)?) };
+        let run = Run {
+            source,
+            component,
+            config: settings(section, public, address),
+            pairs,
+            reload: section.https_keypairs_reload_interval,
+            loaded,
+            clock: shared.environment.clock.clone(),
+            random: shared.environment.random.clone(),
+            metrics: shared.metrics.proxy.clone(),
+        };
+        once(shared.supervisor, "proxy", move |stop| run.run(Listeners { web: listeners }, stop));
+        tracing::info!(%address, "the proxy listens");
+        Ok(Self { address })
+    }
+
+    /// Where the public port is, with the number that the system chose.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// What the proxy's task needs.
+struct Run {
+    source: Source,
+    component: Component,
+    config: proxy::Config,
+    pairs: Pairs,
+    reload: Duration,
+    /// The public certificate of the files, when there are files.
+    loaded: Option<Arc<WebCertificate>>,
+    clock: Clock,
+    random: crypto::Random,
+    metrics: proxy::Metrics,
+}
+
+impl Run {
+    async fn run(self, listeners: Listeners, stop: Stop) -> Result<(), Error> {
+        let Some(host) = self.source.obtain(&self.component, &stop).await? else { return Ok(()) };
+        let client = host.client().await?;
+        let web = match &self.loaded {
+            Some(web) => Arc::clone(web),
+            None => {
+                tracing::warn!(
+                    names = ?host.identity().tls().dns_names(),
+                    "no https_keypairs: the public port shows a certificate of the cluster's host authority, which \
+                     browsers do not trust; \"tctl auth export --type=tls-host\" shows that authority"
+                );
+                WebCertificate::new(&[of_host(&host)]).map_err(unusable)?
+            }
+        };
+        let config = proxy::Config {
+            cluster: host.identity().cluster().to_owned(),
+            host_id: host.identity().host_id().to_owned(),
+            auth_addresses: host.config().auth_servers.clone(),
+            ..self.config.clone()
+        };
+        let ports = Ports {
+            sessions: None,
+            client,
+            web: Arc::clone(&web),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let proxy = Proxy::new(config, identity(&host)?, ports).map_err(unusable)?;
+        tokio::join!(
+            host.keep(stop.clone()),
+            self.follow(&host, &proxy, &web, &stop),
+            self.reload(&web, &stop),
+            self.report(&proxy, &stop),
+            Arc::clone(&proxy).run(listeners, stop.clone()),
+        );
+        Ok(())
+    }
+
+    /// Hands renewed identities on.
+    async fn follow(&self, host: &Host, proxy: &Proxy, web: &WebCertificate, stop: &Stop) {
+        let mut changed = host.changed();
+        loop {
+            tokio::select! {
+                () = stop.requested() => return,
+                changed = changed.changed() => if changed.is_err() { return },
+            }
+            let replaced = async {
+                proxy.replace(identity(host)?, host.client().await?).map_err(unusable)?;
+                if self.loaded.is_none() {
+                    web.set(&[of_host(host)]).map_err(unusable)?;
+                }
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = replaced.await {
+                tracing::error!(%error, "the proxy cannot use its renewed identity and goes on with the old one");
+            }
+        }
+    }
+
+    /// Reads the public certificate's files again at intervals.
+    async fn reload(&self, web: &WebCertificate, stop: &Stop) {
+        if self.reload.is_zero() || self.loaded.is_none() {
+            return;
+        }
+        loop {
+            tokio::select! {
+                () = stop.requested() => return,
+                () = self.clock.sleep(self.reload) => {}
+            }
+            let set = self.pairs.load().and_then(|pairs| Ok(web.set(&pairs)?));
+            if let Err(error) = set {
+                tracing::error!(error = format!("{error:#}"), "https_keypairs: the old certificates stay in use");
+            }
+        }
+    }
+
+    /// Says when the cluster is known.
+    async fn report(&self, proxy: &Proxy, stop: &Stop) {
+        let mut was_ready = false;
+        while !stop.is_requested() {
+            if proxy.is_ready() != was_ready {
+                was_ready = !was_ready;
+                if was_ready { self.component.ready() } else { self.component.unready("the auth service is not heard") }
+            }
+            tokio::select! {
+                () = stop.requested() => {}
+                () = self.clock.sleep(LOOK_EVERY) => {}
+            }
+        }
+        self.component.unready("stopping");
+    }
+}
+
+/// The files of the public certificates.
+struct Pairs(Vec<KeyPairFiles>);
+
+impl Pairs {
+    fn of(section: &Section) -> Self {
+        let files =
+            |pair: &config::KeyPair| KeyPairFiles { certificate: pair.cert_file.clone(), key: pair.key_file.clone() };
+        Self(section.https_keypairs.iter().map(files).collect())
+    }
+
+    fn load(&self) -> anyhow::Result<Vec<(Vec<crypto::x509::Certificate>, crypto::KeyPair)>> {
+        self.0.iter().map(|pair| pair.load().context("proxy_service.https_keypairs")).collect()
+    }
+}
+
+fn unusable(error: crypto::tls::Error) -> Error {
+    Error::internal(format!("a certificate cannot be used: {error}"))
+}
+
+fn identity(host: &Host) -> Result<Identity, Error> {
+    let own = host.identity();
+    Identity::new(own.tls().clone(), own.key().clone(), own.authorities().to_vec()).map_err(unusable)
+}
+
+/// The host certificate, as a public one.
+fn of_host(host: &Host) -> (Vec<crypto::x509::Certificate>, crypto::KeyPair) {
+    let own = host.identity();
+    (vec![own.tls().clone()], own.key().clone())
+}
+
+/// As configured; a proxy without a public address is called as its machine.
+fn public_addresses(shared: &Shared<'_>, port: u16) -> Vec<Address> {
+    let configured = &shared.config.proxy_service.public_addr;
+    if configured.is_empty() {
+        return vec![Address::new(shared.config.teleport.nodename.clone(), port)];
+    }
+    // Port 0 has become another one by now.
+    let port_of = |address: &config::Address| if address.port == 0 { port } else { address.port };
+    configured.iter().map(|address| Address::new(address.host.clone(), port_of(address))).collect()
+}
+
+fn plain_names(public: &[Address]) -> Vec<String> {
+    let mut names: Vec<String> = public.iter().map(|address| address.host.clone()).collect();
+    names.dedup();
+    names
+}
+
+/// The names of a public certificate: the addresses, and the applications below them.
+fn own_names(public: &[Address], auth: Option<&AuthService>) -> Vec<String> {
+    let mut names = plain_names(public);
+    let cluster = auth.map(|auth| auth.auth().cluster().to_ascii_lowercase());
+    for host in plain_names(public) {
+        // An address has nothing below it, and `*.<cluster>` would also stand for each host of the cluster.
+        if host.parse::<IpAddr>().is_ok() {
+            continue;
+        }
+        if cluster.as_ref() == Some(&host) {
+            tracing::warn!(
+                host,
+                "the public address is the name of the cluster: without https_keypairs there is no certificate for the \
+                 applications below it"
+            );
+            continue;
+        }
+        names.push(format!("*.{host}"));
+    }
+    names
+}
+
+fn settings(section: &Section, public_addresses: Vec<Address>, listens: SocketAddr) -> proxy::Config {
+    let address = |address: &config::Address| Address::new(address.host.clone(), address.port);
+    let addresses = |list: &[config::Address]| list.iter().map(address).collect();
+    proxy::Config {
+        cluster: String::new(),
+        host_id: String::new(),
+        public_addresses,
+        listen_address: Address::new(listens.ip().to_string(), listens.port()),
+        auth_addresses: Vec::new(),
+        ssh_public_addresses: addresses(&section.ssh_public_addr),
+        tunnel_public_addresses: addresses(&section.tunnel_public_addr),
+        peer_address: section.peer_public_addr.as_ref().map(ToString::to_string),
+        proxy_protocol: section.proxy_protocol,
+        trust_x_forwarded_for: section.trust_x_forwarded_for,
+        limits: proxy::Limits::default(),
+    }
+}
