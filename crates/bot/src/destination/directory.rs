@@ -10,9 +10,9 @@ use std::{
 
 use crypto::SecretBytes;
 use rustix::{
-    fs::{self, AtFlags, CWD, FlockOperation, Mode, OFlags, ResolveFlags},
+    fs::{self, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, ResolveFlags},
     io::Errno,
-    process::{Pid, getpid, test_kill_process},
+    process::{Pid, geteuid, getpid, test_kill_process},
 };
 
 use super::{DestinationError, acl, acl::AccessList};
@@ -174,13 +174,18 @@ impl DirectorySink {
     pub(super) fn read(&self, name: &str) -> Result<Option<SecretBytes>, DestinationError> {
         let path = self.path.join(name);
         let (handle, name) = self.locate(name)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // Not held up by a pipe that somebody put there.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = match fs::openat(handle.as_ref().unwrap_or(&self.handle), name.as_str(), flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
             Err(Errno::LOOP) => return Err(DestinationError::Symlink { path }),
             Err(error) => return Err(DestinationError::io("open", path, error)),
         };
+        let found = fs::fstat(&file).map_err(|error| DestinationError::io("look at", &path, error))?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+            return Err(DestinationError::io("read", path, Errno::INVAL));
+        }
         let mut content = Vec::new();
         file.take(MAX_FILE).read_to_end(&mut content).map_err(|error| DestinationError::io("read", path, error))?;
         Ok(Some(SecretBytes::new(content)))
@@ -243,12 +248,24 @@ fn lives_elsewhere(process: i32) -> bool {
 }
 
 /// The access list of the file that is about to be replaced, with its owner in it when that is somebody else.
+///
+/// Whoever may create files here could lay one down whose list lets them read the key that replaces it. So a list is taken
+/// from us, from root, and from the directory's owner in a directory that is not for everybody to write to.
 fn inherited(handle: &OwnedFd, name: &str) -> io::Result<Option<AccessList>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let Ok(old) = fs::openat(handle, name, flags, Mode::empty()) else { return Ok(None) };
     let Ok(Some(mut list)) = acl::get(&old, acl::ACCESS) else { return Ok(None) };
-    let owner = fs::fstat(&old)?.st_uid;
-    if owner != rustix::process::geteuid().as_raw() {
+    let (owner, ourselves, directory) = (fs::fstat(&old)?.st_uid, geteuid().as_raw(), fs::fstat(handle)?);
+    let is_of_directory = owner == directory.st_uid && directory.st_mode & 0o002 == 0 && ourselves != 0;
+    if owner != ourselves && owner != 0 && !is_of_directory {
+        tracing::warn!(
+            file = name,
+            owner,
+            "the access list of a file that is not ours is not taken over; run tbot init"
+        );
+        return Ok(None);
+    }
+    if owner != ourselves {
         list.allow_user(owner, acl::READ);
     }
     Ok(Some(list))

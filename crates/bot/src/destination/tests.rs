@@ -142,6 +142,37 @@ fn readers_get_an_access_list_that_survives_rewriting() {
 }
 
 #[test]
+fn a_file_laid_down_by_somebody_else_does_not_open_the_key_to_them() {
+    let (_keep, path) = home();
+    if rustix::process::geteuid().as_raw() != 0 {
+        return; // Only root can lay down a file that is not its own.
+    }
+    let config = Directory { acls: Acls::Try, ..directory(&path) };
+    let sink = Sink::open(&Destination::Directory(config)).expect("a directory");
+    fs::write(path.join("key"), "").expect("a file");
+    let planted = fs::File::open(path.join("key")).expect("the file");
+    let mut list = acl::AccessList::owner_only(acl::READ);
+    list.allow_user(65534, acl::READ);
+    if acl::set(&planted, acl::ACCESS, &list).is_err() {
+        return; // A file system without access lists.
+    }
+    std::os::unix::fs::chown(path.join("key"), Some(65534), Some(65534)).expect("chown");
+    sink.write("key", b"secret").expect("written");
+    let key = fs::File::open(path.join("key")).expect("the key");
+    assert_eq!(acl::get(&key, acl::ACCESS).expect("readable"), None);
+    assert_eq!(key.metadata().expect("metadata").mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_at_once() {
+    let (_keep, path) = home();
+    let sink = Sink::open(&Destination::Directory(directory(&path))).expect("a directory");
+    let made = std::process::Command::new("mkfifo").arg(path.join("tlscert")).status().expect("mkfifo");
+    assert!(made.success());
+    assert!(sink.read("tlscert").is_err());
+}
+
+#[test]
 fn init_prepares_the_files_and_names_the_others() {
     let (_home, path) = home();
     fs::write(path.join("stray"), b"x").expect("written");
