@@ -61,7 +61,7 @@ pub struct Config {
     pub peer_address: Option<String>,
     /// Whether a balancer's word about its client is taken.
     pub proxy_protocol: Mode,
-    /// Whether the web surface believes `X-Forwarded-For`: only behind a balancer that sets it.
+    /// Whether `X-Forwarded-For` is believed: only behind a balancer that sets it.
     pub trust_x_forwarded_for: bool,
     /// What strangers can make us hold.
     pub limits: Limits,

@@ -1,6 +1,6 @@
 //! What of a request is taken from a client, and what is not: whom it is for, and which headers go on.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version,
@@ -155,6 +155,14 @@ fn strip_cookies(headers: &mut HeaderMap) {
     if let Some(value) = HeaderValue::from_str(&kept.join("; ")).ok().filter(|_| !kept.is_empty()) {
         headers.insert(COOKIE, value);
     }
+}
+
+/// Where a client is, by the word of the balancer before us. Of several addresses the last is the one that it has seen
+/// itself; those before it anybody can write.
+pub(crate) fn client_behind(headers: &HeaderMap, balancer: SocketAddr) -> SocketAddr {
+    let last = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
+    let ip = last.and_then(|value| value.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+    ip.map_or(balancer, |ip| SocketAddr::new(ip.to_canonical(), 0))
 }
 
 /// Says where a request came from.

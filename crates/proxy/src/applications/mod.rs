@@ -120,6 +120,10 @@ fn outgoing(
     let trailers = hygiene::reads_trailers(request.headers());
     let is_http2 = request.version() == Version::HTTP_2;
     let (mut parts, body) = request.into_parts();
+    let source = match proxy.config.trust_x_forwarded_for {
+        true => hygiene::client_behind(&parts.headers, visit.ends.client),
+        false => visit.ends.client,
+    };
     hygiene::to_agent(&mut parts.headers, trailers);
     if let Some(protocol) = protocol {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -127,7 +131,7 @@ fn outgoing(
     }
     let public = proxy.config.public_addresses.first().map_or(443, |address| address.port);
     parts.headers.insert(http::header::HOST, target.authority.clone());
-    hygiene::say_forwarded(&mut parts.headers, visit.ends.client.ip(), target.authority, public);
+    hygiene::say_forwarded(&mut parts.headers, source.ip(), target.authority, public);
     if let Ok(id) = HeaderValue::from_str(id) {
         parts.headers.insert(hygiene::REQUEST_ID, id);
     }
@@ -138,7 +142,7 @@ fn outgoing(
     *onward.method_mut() = parts.method;
     *onward.uri_mut() = Uri::from(path);
     *onward.headers_mut() = parts.headers;
-    (Outgoing { request: onward, purpose, source: visit.ends.client, is_upgrade: client.is_some() }, client)
+    (Outgoing { request: onward, purpose, source, is_upgrade: client.is_some() }, client)
 }
 
 fn prefers_html<B>(request: &Request<B>) -> bool {

@@ -113,3 +113,21 @@ fn an_upgrade_is_asked_for_with_both_headers() {
     headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
     assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
 }
+
+#[test]
+fn of_forwarded_addresses_the_last_one_is_the_balancers_own_word() {
+    let balancer: SocketAddr = "10.0.0.1:5".parse().unwrap();
+    for (values, expect) in [
+        (&["192.0.2.1"][..], "192.0.2.1:0"),
+        (&["6.6.6.6, 192.0.2.1"], "192.0.2.1:0"),
+        (&["6.6.6.6", "192.0.2.1"], "192.0.2.1:0"),
+        (&["192.0.2.1, nonsense"], "10.0.0.1:5"),
+        (&[], "10.0.0.1:5"),
+    ] {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("x-forwarded-for", HeaderValue::from_static(value));
+        }
+        assert_eq!(client_behind(&headers, balancer), expect.parse().unwrap(), "{values:?}");
+    }
+}
