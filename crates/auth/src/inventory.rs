@@ -9,7 +9,11 @@ use domain::{
 };
 use rbac::{RuleContext, Verb};
 
-use crate::{Auth, Caller, Operation, decide::Asked};
+use crate::{
+    Auth, Caller, Operation,
+    decide::Asked,
+    proxies::{self, Proxy},
+};
 
 /// A program of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub struct Member {
 /// How many there are of what.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// This server, and the agents that announced themselves lately. Bots come and go and are only counted.
+    /// This server, and the agents and proxies that announced themselves lately. Bots come and go and are only counted.
     pub connected: Vec<Member>,
     /// All together.
     pub instances: u32,
@@ -44,6 +48,20 @@ pub struct Inventory {
 }
 
 impl Inventory {
+    /// A proxy may be a service of a process that is known already.
+    fn add(&mut self, proxy: Proxy) {
+        match self.connected.iter_mut().find(|member| member.id == proxy.host_id) {
+            Some(member) => member.services.push(SystemRole::Proxy),
+            None => self.connected.push(Member {
+                version: proxy.version,
+                id: proxy.host_id,
+                services: vec![SystemRole::Proxy],
+                hostname: proxy.hostname,
+                ..Member::default()
+            }),
+        }
+    }
+
     fn count(&mut self, member: &Member) {
         let add = |counts: &mut BTreeMap<String, u32>, key: &str| {
             if !key.is_empty() {
@@ -84,6 +102,9 @@ pub async fn inventory(auth: &Auth, caller: &Caller, version: &str) -> Result<In
         .await?;
     let mut inventory = Inventory { connected: vec![own], ..Inventory::default() };
     inventory.connected.extend(agents.into_values());
+    for proxy in proxies::all(auth).await? {
+        inventory.add(proxy);
+    }
     for member in inventory.connected.clone() {
         inventory.count(&member);
     }

@@ -81,6 +81,10 @@ pub async fn list(auth: &Auth, caller: &Caller) -> Result<Vec<Proxy>, Error> {
     for verb in [Verb::List, Verb::Read] {
         permit(auth, caller, Operation::ReadProxies, verb)?;
     }
+    all(auth).await
+}
+
+pub(crate) async fn all(auth: &Auth) -> Result<Vec<Proxy>, Error> {
     let page = auth.store.backend().range(&Prefix::kind(PROXY), None, MOST).await.map_err(storage_error)?;
     let read = |item: &storage::Item| {
         serde_json::from_slice(&item.value).map_err(|error| internal("a stored record cannot be read", error))
