@@ -213,6 +213,21 @@ async fn a_websocket_lives_until_its_session_ends() {
 }
 
 #[tokio::test]
+async fn a_request_that_meets_the_wrong_proxy_is_carried_to_the_right_one() {
+    let mut world = world().await;
+    let _agent = world.agent().await;
+    world.meet_another_proxy().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    for _ in 0..2 {
+        let response = sender.send_request(get(APP, "/from/afar")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let seen = text(response).await;
+        assert!(seen.contains("user: alice") && seen.contains("GET /from/afar"), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn bytes_reach_a_tcp_application() {
     let world = world().await;
     let _agent = world.agent().await;

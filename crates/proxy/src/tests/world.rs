@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -191,7 +192,8 @@ pub(super) struct World {
     /// Where connections for the auth service arrive.
     pub(super) auth: TcpListener,
     pub(super) stop: Stop,
-    _directory: tempfile::TempDir,
+    config: Config,
+    directory: tempfile::TempDir,
 }
 
 pub(super) async fn world() -> World {
@@ -216,13 +218,26 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
         limits: Limits::default(),
     };
     change(&mut config);
-    let (certificate, key) = hosts.host("f00d", "Proxy", &["proxy.teleport.cluster.local"]).await;
+    let sessions = Arc::new(FakeSessions::default());
+    let (address, stop, _) = start(&hosts, &users, config.clone(), &sessions, directory.path(), &[]).await;
+    World { hosts, users, address, sessions, auth, stop, config, directory }
+}
+
+/// Starts a proxy that knows the application, and that its agent is attached to `attached`.
+async fn start(
+    hosts: &Authority,
+    users: &Authority,
+    config: Config,
+    sessions: &Arc<FakeSessions>,
+    directory: &Path,
+    attached: &[&str],
+) -> (SocketAddr, Stop, Arc<Proxy>) {
+    let (certificate, key) = hosts.host(&config.host_id, "Proxy", &["proxy.teleport.cluster.local"]).await;
     let identity = Identity::new(certificate, key, vec![hosts.certificate()]).unwrap();
     let (web, web_key) = hosts.host("web", "Proxy", &[PROXY, "*.proxy.example", "127.0.0.1"]).await;
-    let sessions = Arc::new(FakeSessions::default());
     let ports = Ports {
-        client: silent_client(directory.path()).await,
-        sessions: Some(Arc::clone(&sessions) as _),
+        client: silent_client(&directory.join(&config.host_id)).await,
+        sessions: Some(Arc::clone(sessions) as _),
         web: WebCertificate::new(&[(vec![web], web_key)]).unwrap(),
         clock: Clock::system(),
         random: Random::system(),
@@ -231,18 +246,18 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     let proxy = Proxy::new(config, identity, ports).unwrap();
     proxy.view.set_authorities(vec![hosts.document(CaType::Host), users.document(CaType::User)]);
     let app = App::new("grafana", AppSpec { uri: "http://localhost:1".into(), ..AppSpec::default() });
-    let spec = AppServerSpec { host_id: AGENT.into(), app: Some(app), ..AppServerSpec::default() };
+    let proxy_ids = attached.iter().map(|id| (*id).to_owned()).collect();
+    let spec = AppServerSpec { host_id: AGENT.into(), app: Some(app), proxy_ids, ..AppServerSpec::default() };
     proxy.view.put_server(&AppServer::new("grafana", spec));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
-    tokio::spawn(proxy.run(Listeners { web: vec![listener] }, stop.clone()));
-    World { hosts, users, address, sessions, auth, stop, _directory: directory }
+    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener] }, stop.clone()));
+    (address, stop, proxy)
 }
 
 /// A client whose server answers every call with "unavailable".
-async fn silent_client(directory: &std::path::Path) -> Client {
-    let path = directory.join("auth.sock");
-    let listener = UnixListener::bind(&path).unwrap();
+async fn silent_client(path: &Path) -> Client {
+    let listener = UnixListener::bind(path).unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = service_fn(|_: Request<Incoming>| async {
@@ -273,6 +288,16 @@ impl World {
         };
         self.sessions.live.lock().unwrap().insert(id.into(), session);
         CertificateChain::new(&[certificate], &key).unwrap()
+    }
+
+    /// From here on clients meet another proxy, to which the agent is not attached.
+    pub(super) async fn meet_another_proxy(&mut self) {
+        let config = Config { host_id: "beef".into(), ..self.config.clone() };
+        let directory = self.directory.path();
+        let started = start(&self.hosts, &self.users, config, &self.sessions, directory, &["f00d"]);
+        let (address, stop, proxy) = Box::pin(started).await;
+        proxy.peers.set(HashMap::from([("f00d".to_owned(), self.address.to_string())]));
+        (self.address, self.stop) = (address, stop);
     }
 
     pub(super) async fn connect(
