@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/gravitational/teleport/api/client/proto"
 	"github.com/gravitational/teleport/api/types"
@@ -16,19 +15,6 @@ import (
 func TestNotBuiltYet(t *testing.T) {
 	defer guard(t)
 	c := admin(t)
-	step(t, "sessions and tokens of applications", func(t *testing.T, ctx context.Context) {
-		_, err := c.CreateAppSession(ctx, &proto.CreateAppSessionRequest{Username: "admin", PublicAddr: "a.example", ClusterName: cluster})
-		refused(t, "CreateAppSession", trace.IsNotImplemented, err)
-		_, err = c.GetAppSession(ctx, types.GetAppSessionRequest{SessionID: "a"})
-		refused(t, "GetAppSession", trace.IsNotImplemented, err)
-		_, _, err = c.ListAppSessions(ctx, 1, "", "")
-		refused(t, "ListAppSessions", trace.IsNotImplemented, err)
-		_, err = c.GenerateAppToken(ctx, types.GenerateAppTokenRequest{Username: "admin", URI: "https://a.example", Expires: time.Now().Add(time.Minute)})
-		refused(t, "GenerateAppToken", func(err error) bool { return trace.IsNotImplemented(err) || trace.IsBadParameter(err) }, err)
-		refused(t, "DeleteAppSession", trace.IsNotImplemented, c.DeleteAppSession(ctx, types.DeleteAppSessionRequest{SessionID: "a"}))
-		refused(t, "DeleteUserAppSessions", trace.IsNotImplemented, c.DeleteUserAppSessions(ctx, &proto.DeleteUserAppSessionsRequest{Username: "admin"}))
-		refused(t, "DeleteAllAppSessions", trace.IsNotImplemented, c.DeleteAllAppSessions(ctx))
-	})
 	step(t, "servers of agents that do not exist yet", func(t *testing.T, ctx context.Context) {
 		_, err := c.GetNodes(ctx, "default")
 		refused(t, "GetNodes", trace.IsNotImplemented, err)
@@ -36,12 +22,6 @@ func TestNotBuiltYet(t *testing.T) {
 		refused(t, "GetDatabaseServers", trace.IsNotImplemented, err)
 		_, err = c.GetKubernetesServers(ctx)
 		refused(t, "GetKubernetesServers", trace.IsNotImplemented, err)
-	})
-	step(t, "certificates of agents", func(t *testing.T, ctx context.Context) {
-		_, err := c.GenerateHostCerts(ctx, &proto.HostCertsRequest{
-			HostID: "6f1d2a6c-3a53-4c3e-9bb4-f3d8d10f2f6a", NodeName: "node", Role: types.RoleApp, PublicTLSKey: []byte("x"), PublicSSHKey: []byte("x"),
-		})
-		refused(t, "GenerateHostCerts", trace.IsNotImplemented, err)
 	})
 	step(t, "other ways to join", func(t *testing.T, ctx context.Context) {
 		service := proto.NewJoinServiceClient(c.GetConnection())
