@@ -51,8 +51,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// What came of one run.
 enum Run {
-    /// The server died at this write, and everything was well afterwards.
-    Died(String),
+    /// The server died at this write, and everything was well afterwards; what it left, untouched.
+    Died(String, Box<Snapshot>),
     /// There was no such write in this step.
     Survived(Box<Snapshot>),
 }
@@ -75,8 +75,9 @@ async fn run(mut at: Snapshot, step: Step, death: Death) -> Run {
         }
     }
     let write = child.last_words().await;
+    let left = Box::new(at.copy());
     after_death(at, step, &format!("{step:?}, killed {death:?}: {write}")).await;
-    Run::Died(write)
+    Run::Died(write, left)
 }
 
 /// A new server over what the dead one left; whoever had no answer asks again.
@@ -107,7 +108,12 @@ async fn a_server_killed_around_any_durable_write_loses_nothing() {
             );
             match (before.unwrap(), after.unwrap()) {
                 (Run::Survived(next), _) => break *next,
-                (Run::Died(write), _) => died.entry(format!("{step:?}")).or_default().push(write),
+                (Run::Died(write, _), after) => {
+                    died.entry(format!("{step:?}")).or_default().push(write);
+                    if let (true, Run::Died(_, left)) = (step.ends_with_its_first_write(), after) {
+                        break *left;
+                    }
+                }
             }
             number += 1;
         };

@@ -37,7 +37,10 @@ const LIFE: Duration = Duration::from_secs(600);
 /// One thing that happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Up to the authorities: their keys take most of the time of a first start.
     FirstStart,
+    /// The rest of it, over the authorities that are there.
+    Presets,
     Role,
     Bot,
     Token,
@@ -55,8 +58,9 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::FirstStart,
+        Self::Presets,
         Self::Role,
         Self::Bot,
         Self::Token,
@@ -75,13 +79,18 @@ impl Step {
 
     /// Whether the writes of the start are the ones to die at.
     pub(super) fn counts_from_the_start(self) -> bool {
-        matches!(self, Self::FirstStart | Self::Restart)
+        matches!(self, Self::FirstStart | Self::Presets | Self::Restart)
+    }
+
+    /// Whether the next step goes on where the server was killed after its first write.
+    pub(super) fn ends_with_its_first_write(self) -> bool {
+        self == Self::FirstStart
     }
 
     /// How many durable writes this makes at least; fewer, and the test proves less than it says.
     pub(super) fn writes_at_least(self) -> usize {
         match self {
-            Self::FirstStart => 10,
+            Self::Presets => 10,
             // Each of them lays links of the audit chain or a checkpoint as well.
             Self::Token | Self::Restart | Self::Sweep | Self::Delete => 2,
             _ => 1,
@@ -139,7 +148,7 @@ impl Step {
                 let admin = door.admin().await?;
                 admin.call::<DeleteBot>(DeleteBotRequest { bot_name: BOT.into() }).await?;
             }
-            Self::FirstStart | Self::Restart | Self::TimePasses | Self::Sweep | Self::Stop => {}
+            Self::FirstStart | Self::Presets | Self::Restart | Self::TimePasses | Self::Sweep | Self::Stop => {}
         }
         world.did(self);
         Ok(())

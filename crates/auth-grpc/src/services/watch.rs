@@ -14,8 +14,15 @@ use auth::{
     Caller, Operation,
     watch::{Told, Watch, WatchKind, open},
 };
-use domain::Error;
+use domain::{
+    Error, Kind, Resource,
+    resources::{
+        App, AppServer, AuditConfig, AuthPreference, BotInstance, CertAuthority, ClusterName, Lock, NetworkingConfig,
+        Role, SessionRecordingConfig, Token, User,
+    },
+};
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::dispatch::{Answers, Context, Row, Who, server_stream};
 
@@ -28,14 +35,17 @@ struct Following {
     context: Context,
     caller: Arc<Caller>,
     watch: Watch,
+    _place: OwnedSemaphorePermit,
 }
 
 async fn begin(context: Context, request: WatchRequest) -> Result<Answers<Event>, Error> {
+    let place = context.peer.watch_place()?;
     let kinds: Vec<WatchKind> = request.kinds.iter().map(kind).collect();
     let watch = open(&context.auth, &context.caller, &kinds, request.allow_partial_success).await?;
     let accepted: Vec<types::WatchKind> = watch.accepted().iter().map(|index| request.kinds[*index].clone()).collect();
     let caller = Arc::clone(&context.caller);
-    let following = Following { context, caller, watch };
+    let following = Following { context, caller, watch, _place: place };
+    following.pay()?;
     // After its first error a stream has ended: the state is gone with it.
     let changes = stream::unfold(Some(following), |following| async move {
         let mut following = following?;
@@ -51,6 +61,7 @@ impl Following {
     async fn next(&mut self) -> Result<Event, Error> {
         loop {
             self.stay_welcome()?;
+            self.pay()?;
             let told = self.watch.next(&self.caller).await?;
             // The change may be the very one that shuts this watcher out, so look again before telling it.
             self.stay_welcome()?;
@@ -60,10 +71,17 @@ impl Following {
                         return Ok(event);
                     }
                 }
-                Some(Told::Delete { kind, sub_kind, name }) => return Ok(wire::delete(kind, &sub_kind, "", &name)),
+                Some(Told::Delete { kind, sub_kind, name }) => {
+                    return Ok(wire::delete(kind, &sub_kind, version(kind), &name));
+                }
                 None => {}
             }
         }
+    }
+
+    /// What the watch keeps counts as long as it runs.
+    fn pay(&self) -> Result<(), Error> {
+        self.context.charge.keep(self.watch.kept()).map_err(|status| Error::limit(status.message().to_owned()))
     }
 
     /// Decides anew who the watcher is; what it may watch is asked again whenever that may have changed.
@@ -85,4 +103,31 @@ fn kind(wanted: &types::WatchKind) -> WatchKind {
         sub_kind: wanted.sub_kind.clone(),
         filter: wanted.filter.clone(),
     }
+}
+
+/// What the header of something deleted says: the version that is made now. The deleted one's is gone with it.
+const fn version(kind: Kind) -> &'static str {
+    macro_rules! versions {
+        ($($name:ident),+ $(,)?) => {
+            match kind {
+                $(Kind::$name => $name::VERSION,)+
+                _ => "",
+            }
+        };
+    }
+    versions!(
+        Role,
+        User,
+        Token,
+        BotInstance,
+        Lock,
+        CertAuthority,
+        ClusterName,
+        AuthPreference,
+        NetworkingConfig,
+        SessionRecordingConfig,
+        AuditConfig,
+        App,
+        AppServer,
+    )
 }
