@@ -1,1 +1,265 @@
-//! The whole way of a host: see the files.
+//! An agent against a proxy of two functions: TLS as a proxy does it, and a switchboard.
+
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use client::{Proxies, Trust};
+use clock::Clock;
+use crypto::{
+    Algorithm, KeyPair, Random,
+    tls::{self, CertificateChain, ClientAuth, ServerCertificate, TrustedClients},
+};
+use domain::{Error, ca::CaType, resources::cert_authority::CertAuthority, role::SystemRole, suite::Suite};
+use keystore::{SealingKey, SoftwareKeyStore};
+use service::{Readiness, Stop};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tunnel::{Open, Stream, Switchboard, agent::Dial as _, link::Serve};
+
+use crate::{Certificates, Config, Host, Identity, Service, dial::Dialler, run};
+
+const CLUSTER: &str = "example.test";
+const HOST: &str = "11111111-2222-3333-4444-555555555555";
+const LIFE: Duration = Duration::from_secs(3600);
+
+struct Authority {
+    store: SoftwareKeyStore,
+    host: CertAuthority,
+}
+
+impl Authority {
+    async fn new() -> Self {
+        let store = SoftwareKeyStore::new(vec![SealingKey::new(&[1; 32])], Random::system()).unwrap();
+        let (clock, random) = (Clock::system(), Random::system());
+        let host = ca::authority::new_authority(CaType::Host, CLUSTER, Suite::BalancedV1, &store, &clock, &random);
+        Self { host: host.await.unwrap(), store }
+    }
+
+    /// The certificates of a host, as auth issues them.
+    async fn issue(&self, key: &KeyPair, username: &str, role: &str, name: &str) -> Certificates {
+        let identity = domain::identity::Identity {
+            username: username.into(),
+            roles: vec![role.into()],
+            teleport_cluster: CLUSTER.into(),
+            ..domain::identity::Identity::default()
+        };
+        let names = ca::x509::AlternativeNames { dns: vec![name.into()], ..ca::x509::AlternativeNames::default() };
+        let now = Clock::system().now();
+        let template = ca::x509::host_template(&identity, key.public().clone(), names, now, now + LIFE);
+        let signer = ca::authority::tls_signer(&self.host).unwrap();
+        let tls = ca::x509::issue(&template, &signer, &self.store, &Random::system()).await.unwrap();
+        let authorities = ca::authority::trusted_certificates(&self.host).unwrap();
+        let tls_authorities = authorities.iter().map(|authority| authority.to_pem()).collect();
+        Certificates { tls: tls.to_pem(), ssh: String::new(), tls_authorities, ssh_authorities: Vec::new() }
+    }
+
+    async fn identity(&self, role: &str, name: &str) -> Identity {
+        let key = key();
+        let certificates = self.issue(&key, &format!("{HOST}.{CLUSTER}"), role, name).await;
+        Identity::new(key, certificates).unwrap()
+    }
+
+    async fn host(&self, entry: &str, data_dir: Option<&Path>) -> Host {
+        let identity = self.identity("App", "app.teleport.cluster.local").await;
+        Host::with_identity(config(entry, data_dir), identity).unwrap()
+    }
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate(Algorithm::EcdsaP256).unwrap()
+}
+
+fn config(entry: &str, data_dir: Option<&Path>) -> Config {
+    Config {
+        auth_servers: vec!["127.0.0.1:1".into()],
+        entry: vec![entry.into()],
+        trust: Trust::Credentials,
+        token: None,
+        node_name: "node".into(),
+        role: SystemRole::App,
+        data_dir: data_dir.map(Path::to_owned),
+        additional_principals: Vec::new(),
+        dns_names: Vec::new(),
+        out: Proxies::default(),
+        clock: Clock::system(),
+        random: Random::system(),
+    }
+}
+
+/// A listener that is a proxy for those who dial it, under this name.
+struct Proxy {
+    address: String,
+    switchboard: Switchboard,
+    /// A proxy that learns of no peers any more is about to stop.
+    _peers: watch::Sender<Vec<tunnel::Peer>>,
+    _tasks: JoinSet<()>,
+}
+
+async fn proxy(authority: &Authority, name: &str, alpn: &'static [u8]) -> Proxy {
+    let identity = authority.identity("Proxy", name).await;
+    let chain = CertificateChain::new(std::slice::from_ref(identity.tls()), identity.key()).unwrap();
+    let trusted = TrustedClients::new(identity.authorities()).unwrap();
+    let clock = Clock::system();
+    let auth = ClientAuth::Optional(trusted);
+    let config = tls::server_config(ServerCertificate::new(chain), auth, &[alpn], &clock).unwrap();
+    let (peers_known, peers) = watch::channel(Vec::new());
+    let switchboard = Switchboard::new("proxy-1".into(), "life-1".into(), peers, clock);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (mut tasks, board) = (JoinSet::new(), switchboard.clone());
+    tasks.spawn(async move {
+        let (acceptor, mut links) = (TlsAcceptor::from(config), JoinSet::new());
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            assert!(stream.get_ref().1.peer_certificates().is_some(), "the agent shows who it is");
+            let board = board.clone();
+            links.spawn(async move { drop(board.attach(HOST, stream, CancellationToken::new()).await) });
+        }
+    });
+    Proxy { address, switchboard, _peers: peers_known, _tasks: tasks }
+}
+
+/// A service that answers with what it reads, and writes down what it was told to announce.
+struct Echo {
+    announced: Mutex<Vec<Vec<String>>>,
+    withdrawn: watch::Sender<u64>,
+    changed: watch::Sender<u64>,
+}
+
+#[async_trait]
+impl Serve for Echo {
+    async fn admit(&self, _: &Open) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn serve(&self, _: Open, mut stream: Stream) {
+        let mut buffer = [0; 64];
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            drop(stream.write_all(&buffer[..read]).await);
+        }
+        drop(stream.shutdown().await);
+    }
+}
+
+#[async_trait]
+impl Service for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
+        self.announced.lock().unwrap().push(proxies.to_vec());
+        Ok(())
+    }
+
+    async fn withdraw(&self) {
+        self.withdrawn.send_modify(|count| *count += 1);
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    async fn run(&self, stop: Stop) {
+        stop.requested().await;
+    }
+}
+
+async fn until(mut look: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if look() {
+            return;
+        }
+        Clock::system().sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it did not happen in 10 s");
+}
+
+#[tokio::test]
+async fn an_agent_links_announces_serves_and_takes_its_word_back() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let echo = Arc::new(Echo {
+        announced: Mutex::default(),
+        withdrawn: watch::Sender::new(0),
+        changed: watch::Sender::new(0),
+    });
+    let (readiness, stop) = (Readiness::new(), Stop::new());
+    let component = readiness.register("agent");
+    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+    let mut running = JoinSet::new();
+    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+
+    readiness.ready().await;
+    until(|| echo.announced.lock().unwrap().last().is_some_and(|proxies| proxies == &["proxy-1"])).await;
+    let before = echo.announced.lock().unwrap().len();
+    echo.changed.send_modify(|count| *count += 1);
+    until(|| echo.announced.lock().unwrap().len() > before).await;
+
+    let open = |service| Open::service(service);
+    let mut stream = proxy.switchboard.open(HOST, &open("echo")).await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"hello");
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    let refused = proxy.switchboard.open(HOST, &open("ssh")).await.err().expect("there is no such service");
+    assert!(refused.to_string().contains("ssh"), "{refused}");
+
+    stop.soft();
+    until(|| *echo.withdrawn.borrow() == 1).await;
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn only_a_proxy_of_the_cluster_is_dialled() {
+    let (authority, others) = (Authority::new().await, Authority::new().await);
+    const NAME: &str = "proxy.teleport.cluster.local";
+    for (authority_of_proxy, name, alpn, is_accepted) in [
+        (&authority, NAME, &b"tessera-tunnel"[..], true),
+        (&others, NAME, b"tessera-tunnel", false),
+        (&authority, "app.teleport.cluster.local", b"tessera-tunnel", false),
+        (&authority, NAME, b"h2", false),
+    ] {
+        let proxy = proxy(authority_of_proxy, name, alpn).await;
+        let host = authority.host(&proxy.address, None).await;
+        let dialled: io::Result<_> = Dialler(host).dial(&proxy.address).await;
+        assert_eq!(dialled.is_ok(), is_accepted, "{name} {alpn:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_identity_is_a_hosts_and_its_key_is_the_certificates() {
+    let authority = Authority::new().await;
+    let (first, second) = (key(), key());
+    let of_host = authority.issue(&first, &format!("{HOST}.{CLUSTER}"), "App", "a").await;
+    assert!(Identity::new(second, of_host.clone()).is_err(), "another key");
+    let identity = Identity::new(first.clone(), of_host).unwrap();
+    assert_eq!((identity.host_id(), identity.role(), identity.cluster()), (HOST, SystemRole::App, CLUSTER));
+    let of_user = authority.issue(&first, "alice", "access", "a").await;
+    assert!(Identity::new(first, of_user).is_err(), "a user is no host");
+}
+
+#[tokio::test]
+async fn what_was_joined_once_is_found_again_without_a_token() {
+    let (authority, home) = (Authority::new().await, tempfile::tempdir().unwrap());
+    let error = Host::obtain(config("127.0.0.1:1", Some(home.path()))).await.err().expect("no token");
+    assert!(error.message.contains("ca_pin"), "{error}");
+    let host = authority.host("127.0.0.1:1", Some(home.path())).await;
+    let again = Host::obtain(config("127.0.0.1:1", Some(home.path()))).await.unwrap();
+    assert_eq!(again.identity().tls(), host.identity().tls());
+    assert_eq!(again.identity().key().public(), host.identity().key().public());
+}

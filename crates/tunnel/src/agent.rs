@@ -118,7 +118,8 @@ impl Agent {
             };
             let ended = match dialled {
                 Ok(Ok(io)) => {
-                    let serve = Arc::new(Streams { id, inner: serve, events: events.clone() });
+                    let (events, stop) = (events.clone(), cancel.clone());
+                    let serve = Arc::new(Streams { id, inner: serve, events, stop });
                     link::serve(io, serve, &clock, cancel).await
                 }
                 Ok(Err(error)) => Err(error),
@@ -138,21 +139,27 @@ struct Streams {
     id: LinkId,
     inner: Arc<dyn Serve>,
     events: mpsc::Sender<Event>,
+    /// The link takes no new streams and ends with the last one; the control stream must not be that one.
+    stop: CancellationToken,
 }
 
 impl Streams {
     async fn control(&self, mut stream: Stream) -> io::Result<()> {
-        while let Some(message) = control::read(&mut stream).await? {
+        loop {
+            let message = tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                message = control::read(&mut stream) => message?,
+            };
+            let Some(message) = message else { return Ok(()) };
             let event = match message {
                 Message::Hello(hello) => Event::Up(self.id, hello),
                 Message::Peers(peers) => Event::Peers(self.id, peers),
                 Message::Drain => Event::Draining(self.id),
             };
             if self.events.send(event).await.is_err() {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 
