@@ -37,8 +37,8 @@ pub struct Assertion {
 pub async fn assertion(auth: &Auth, caller: &Caller, id: &SessionId, app: &str) -> Result<Assertion, Error> {
     permit(auth, caller)?;
     let alive = alive(auth, id).await?.filter(|alive| alive.record.app == app).ok_or_else(gone)?;
-    let served = served(auth, caller, |served| served.metadata.name == app).ok_or_else(not_served)?;
-    sign(auth, &alive, &served).await
+    let served = served(auth, caller, |served| served.metadata.name == app);
+    sign(auth, &alive, served.first().ok_or_else(not_served)?).await
 }
 
 /// The same for a caller that knows the user and the address only: there must be a session of that user with an application
@@ -48,17 +48,23 @@ pub async fn assertion(auth: &Auth, caller: &Caller, id: &SessionId, app: &str) 
 /// As [`assertion`].
 pub async fn assertion_for_user(auth: &Auth, caller: &Caller, user: &str, uri: &str) -> Result<Assertion, Error> {
     permit(auth, caller)?;
-    let served = served(auth, caller, |served| served.spec.uri == uri).ok_or_else(not_served)?;
+    // Several applications may be at one address.
+    let served = served(auth, caller, |served| served.spec.uri == uri);
+    if served.is_empty() {
+        return Err(not_served());
+    }
     let (records, _) = record::page(auth, Some(user), None, MOST).await?;
-    let mut newest: Option<Alive> = None;
-    for found in records.into_iter().filter(|record| record.app == served.metadata.name) {
+    let mut newest: Option<(Alive, &App)> = None;
+    for found in records {
+        let Some(app) = served.iter().find(|app| app.metadata.name == found.app) else { continue };
         if let Some(alive) = checked(auth, found)?
-            && newest.as_ref().is_none_or(|newest| newest.record.created < alive.record.created)
+            && newest.as_ref().is_none_or(|(newest, _)| newest.record.created < alive.record.created)
         {
-            newest = Some(alive);
+            newest = Some((alive, app));
         }
     }
-    sign(auth, &newest.ok_or_else(gone)?, &served).await
+    let (alive, app) = newest.ok_or_else(gone)?;
+    sign(auth, &alive, app).await
 }
 
 fn permit(auth: &Auth, caller: &Caller) -> Result<(), Error> {
@@ -70,12 +76,12 @@ fn not_served() -> Error {
 }
 
 /// What the caller's host announces now. Only the administrator of this machine speaks for every host.
-fn served(auth: &Auth, caller: &Caller, is_wanted: impl Fn(&App) -> bool) -> Option<App> {
+fn served(auth: &Auth, caller: &Caller, is_wanted: impl Fn(&App) -> bool) -> Vec<App> {
     let host = caller.identity().host_id().unwrap_or_default();
     let is_own = |server: &AppServer| caller.is_local_admin() || server.spec.host_id == host;
     let snapshot = auth.cache.snapshot();
-    let mut apps = snapshot.app_servers().filter(|server| is_own(server)).filter_map(|server| server.spec.app.as_ref());
-    apps.find(|app| is_wanted(app)).cloned()
+    let apps = snapshot.app_servers().filter(|server| is_own(server)).filter_map(|server| server.spec.app.as_ref());
+    apps.filter(|app| is_wanted(app)).cloned().collect()
 }
 
 async fn sign(auth: &Auth, alive: &Alive, app: &App) -> Result<Assertion, Error> {
