@@ -8,7 +8,9 @@ fn proxies(variables: &[(&str, &str)]) -> Result<Proxies, ProxyError> {
 #[test]
 fn the_way_to_an_address_is_chosen_as_the_official_client_chooses_it() {
     const WAY: (&str, &str) = ("HTTPS_PROXY", "http://proxy:1234");
-    let cases: &[(&[(&str, &str)], &str, Option<&str>)] = &[
+    /// Variables, an address, and the proxy on the way there.
+    type Case = (&'static [(&'static str, &'static str)], &'static str, Option<&'static str>);
+    let cases: &[Case] = &[
         (&[], "192.168.1.1:3030", None),
         (&[("http_proxy", "proxy:1234")], "192.168.1.1:3030", Some("proxy:1234")),
         (&[("HTTPS_PROXY", "proxy:1234")], "192.168.1.1:3030", Some("proxy:1234")),
