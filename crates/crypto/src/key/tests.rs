@@ -146,6 +146,20 @@ proptest! {
     }
 }
 
+#[test]
+fn an_ssh_key_has_one_encoding() {
+    let key = |exponent: &[u8], modulus: &[u8]| {
+        let mut writer = crate::ssh::wire::Writer::default();
+        [b"ssh-rsa".as_slice(), exponent, modulus].iter().for_each(|field| writer.string(field));
+        PublicKey::from_ssh_wire(&writer.into_bytes())
+    };
+    let modulus = [vec![0, 0x80], vec![0x81; 255]].concat();
+    assert!(key(&[1, 0, 1], &modulus).is_ok());
+    assert!(key(&[0, 1, 0, 1], &modulus).is_err(), "a zero before the exponent");
+    assert!(key(&[1, 0, 1], &[&[0], &modulus[..]].concat()).is_err(), "two zeros before the modulus");
+    assert!(key(&[1, 0, 1], &modulus[1..]).is_err(), "a negative modulus");
+}
+
 /// One key of each kind, made once.
 fn fixed(algorithm: usize) -> KeyPair {
     static KEYS: std::sync::LazyLock<[KeyPair; 3]> =

@@ -63,14 +63,17 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.string()?).map_err(|_| KeyError::Malformed)
     }
 
-    /// A non-negative `mpint`, without leading zeros.
+    /// A non-negative `mpint`, without the zero that says so.
     ///
     /// # Errors
-    /// Cut short, or negative.
+    /// Cut short, negative, or longer than it must be (RFC 4251 §5): a key has one encoding, and lists go by it.
     pub fn mpint(&mut self) -> Result<&'a [u8], KeyError> {
+        let is_large = |byte: &u8| byte & 0x80 != 0;
         match self.string()? {
-            [first, ..] if first & 0x80 != 0 => Err(KeyError::Malformed),
-            bytes => Ok(&bytes[bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len())..]),
+            [0, digits @ ..] if digits.first().is_some_and(is_large) => Ok(digits),
+            [0, ..] => Err(KeyError::Malformed),
+            [first, ..] if is_large(first) => Err(KeyError::Malformed),
+            digits => Ok(digits),
         }
     }
 
