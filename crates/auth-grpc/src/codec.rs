@@ -1,7 +1,7 @@
 //! Protobuf on the wire. The library's machinery carries bytes, so that it is compiled once and not for each method;
 //! only reading and writing a message is.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
@@ -10,22 +10,30 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-/// Messages as bytes, in and out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BytesCodec;
+use crate::receive::{Charge, Paid};
+
+/// Messages as bytes, in and out, charged for what they need.
+#[derive(Debug, Clone)]
+pub(crate) struct BytesCodec(pub(crate) Arc<Charge>);
+
+/// A message before it is read, with what pays for it.
+pub(crate) struct Unread {
+    bytes: Bytes,
+    charge: Arc<Charge>,
+}
 
 impl Codec for BytesCodec {
     type Encode = Vec<u8>;
-    type Decode = Bytes;
+    type Decode = Unread;
     type Encoder = Self;
     type Decoder = Self;
 
     fn encoder(&mut self) -> Self {
-        Self
+        self.clone()
     }
 
     fn decoder(&mut self) -> Self {
-        Self
+        self.clone()
     }
 }
 
@@ -40,28 +48,35 @@ impl Encoder for BytesCodec {
 }
 
 impl Decoder for BytesCodec {
-    type Item = Bytes;
+    type Item = Unread;
     type Error = Status;
 
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(source.copy_to_bytes(source.remaining())))
+    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Unread>, Status> {
+        // A few kilobytes may have been inflated to the largest message, and wait here for the end of the stream.
+        self.0.inflated(source.remaining())?;
+        Ok(Some(Unread { bytes: source.copy_to_bytes(source.remaining()), charge: Arc::clone(&self.0) }))
     }
 }
 
 /// Reads a message. One that cannot be read is INVALID_ARGUMENT and not INTERNAL: the peer sent it, and no administrator
 /// needs to look at us.
-pub(crate) fn read<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
-    T::decode(bytes).map_err(|error| Status::invalid_argument(error.to_string()))
+pub(crate) fn read<T: Message + Default>(unread: Unread) -> Result<T, Status> {
+    let mut paid = Paid::new(unread.bytes, unread.charge);
+    let message = T::decode(&mut paid);
+    match paid.refused() {
+        Some(status) => Err(status),
+        None => message.map_err(|error| Status::invalid_argument(error.to_string())),
+    }
 }
 
 /// The messages of a peer, one after the other.
 pub(crate) struct Requests<T> {
-    stream: Streaming<Bytes>,
+    stream: Streaming<Unread>,
     message: PhantomData<fn() -> T>,
 }
 
 impl<T: Message + Default> Requests<T> {
-    pub(crate) fn new(stream: Streaming<Bytes>) -> Self {
+    pub(crate) fn new(stream: Streaming<Unread>) -> Self {
         Self { stream, message: PhantomData }
     }
 
@@ -73,3 +88,6 @@ impl<T: Message + Default> Requests<T> {
         self.stream.message().await?.map(read).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests;

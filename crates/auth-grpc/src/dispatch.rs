@@ -4,7 +4,6 @@ use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc};
 
 use api::methods::Method;
 use auth::{Auth, Caller, Operation};
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -12,7 +11,7 @@ use prost::Message;
 use tonic::{Request, Response, Status, Streaming, body::Body, codec::CompressionEncoding};
 
 use crate::{
-    codec::{BytesCodec, Requests, read},
+    codec::{BytesCodec, Requests, Unread, read},
     metadata,
     metrics::{MethodLabels, Metrics},
     peer::Peer,
@@ -42,9 +41,9 @@ type Calls<Asked, Answer> = Box<dyn Fn(Context, Asked) -> BoxFuture<Result<Respo
 
 /// What runs for a call, from the bytes of a request to those of the answer.
 enum Handler {
-    Unary(Calls<Bytes, Vec<u8>>),
-    ServerStream(Calls<Bytes, Answers<Vec<u8>>>),
-    BothStreams(Calls<Streaming<Bytes>, Answers<Vec<u8>>>),
+    Unary(Calls<Unread, Vec<u8>>),
+    ServerStream(Calls<Unread, Answers<Vec<u8>>>),
+    BothStreams(Calls<Streaming<Unread>, Answers<Vec<u8>>>),
 }
 
 /// Who may reach a row at all; what they may then do is decided by the operation.
@@ -64,6 +63,9 @@ pub(crate) struct Context {
     pub(crate) peer: Arc<Peer>,
     /// The caller's `version` header.
     pub(crate) client: metadata::ClientVersion,
+    /// What the request holds of the budgets of its connection and its user. An answer that goes on holds its part as long
+    /// as this context lives.
+    pub(crate) charge: Arc<Charge>,
 }
 
 /// One RPC: its path, who may call it, the operation that it stands for, and the code between its messages.
@@ -133,7 +135,7 @@ fn labels<M: Method>(grpc_type: &'static str) -> MethodLabels {
 
 impl Row {
     async fn run(&self, context: Context, request: http::Request<Received<Incoming>>) -> http::Response<Body> {
-        let mut grpc = tonic::server::Grpc::new(BytesCodec)
+        let mut grpc = tonic::server::Grpc::new(BytesCodec(Arc::clone(&context.charge)))
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(match self.who {
                 Who::Anyone => MAX_MESSAGE_OF_ANYONE,
@@ -228,10 +230,8 @@ impl Dispatcher {
         let charge = self.charge(&peer, &caller);
         let clock = (!row.method.is_dialogue()).then(|| self.auth.clock().clone());
         let request = request.map(|body| Received::new(body, Arc::clone(&charge), clock));
-        let context = Context { auth: Arc::clone(&self.auth), caller, peer, client };
-        let response = row.run(context, request).await;
-        drop(charge);
-        Ok(response)
+        let context = Context { auth: Arc::clone(&self.auth), caller, peer, client, charge };
+        Ok(row.run(context, request).await)
     }
 }
 

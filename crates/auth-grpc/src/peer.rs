@@ -5,8 +5,14 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use auth::{Auth, Caller, Presented};
 use domain::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::receive::Budget;
+
+/// How many watches one connection may hold. A program has one or two, a proxy with its caches some ten; each of 250 streams
+/// could keep what it asked for and a place in the change stream otherwise. Instances of one bot have connections of their
+/// own and share only the bytes of their user.
+const WATCHES: usize = 16;
 
 /// One connection's other end. The decision who it is, is kept while nothing changed on which it depends.
 #[derive(Debug)]
@@ -18,6 +24,7 @@ pub struct Peer {
     stranger_budget: Arc<Budget>,
     /// A connection has one certificate, and so one user.
     user_budget: OnceLock<Arc<Budget>>,
+    watches: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -36,6 +43,7 @@ impl Peer {
             budget: Arc::new(Budget::of_connection()),
             stranger_budget: Arc::new(Budget::of_stranger()),
             user_budget: OnceLock::new(),
+            watches: Arc::new(Semaphore::new(WATCHES)),
         }
     }
 
@@ -52,6 +60,18 @@ impl Peer {
     /// What the requests of all connections of its user may hold.
     pub(crate) fn user_budget(&self, find: impl FnOnce() -> Arc<Budget>) -> Arc<Budget> {
         Arc::clone(self.user_budget.get_or_init(find))
+    }
+
+    /// A place for one more watch, held as long as the watch runs.
+    ///
+    /// # Errors
+    /// Limit.
+    pub(crate) fn watch_place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.watches).try_acquire_owned().map_err(|_| {
+            Error::limit(format!(
+                "at most {WATCHES} watches run on one connection: end one, or put its kinds into another"
+            ))
+        })
     }
 
     /// Where it is.

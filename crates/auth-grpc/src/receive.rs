@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use clock::Clock;
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
@@ -40,6 +40,20 @@ const BYTES_OF_STRANGER: usize = 2 * crate::dispatch::MAX_MESSAGE_OF_ANYONE + 64
 /// Without it a request that never ends would take its share of a budget for as long as the connection lives, and a copy of
 /// a bot's certificate could keep the bot itself from being heard.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(35);
+
+/// How many fields of a message are read for nothing: what bots ask has fewer than a hundred, and a crowd of them must fit
+/// into one user's budget.
+const FIELDS_FREE: usize = 256;
+
+/// What each further field, and each further length, is taken to need in memory.
+///
+/// An element that is empty on the wire has two bytes there and up to a kilobyte here, so that four megabytes could become
+/// gigabytes. With this cost a message has at most [`BYTES_OF_CONNECTION`] / 512 = 16 Ki of them, half as many elements,
+/// and all requests of one user together four times as many: some tens of megabytes.
+const BYTES_OF_FIELD: usize = 512;
+
+/// How many fields are paid for at a time.
+const FIELDS_AT_ONCE: usize = 64;
 
 /// Bytes before a message: one of flags, four of length.
 const PREFIX: usize = 5;
@@ -94,36 +108,50 @@ impl Users {
     }
 }
 
-/// What one request holds of its budgets; given back when the request is answered and its body is gone.
+/// What one request holds of its budgets; given back when the request is answered and nothing of it is kept.
 #[derive(Debug)]
 pub(crate) struct Charge {
     connection: Arc<Budget>,
     user: Option<Arc<Budget>>,
-    held: AtomicUsize,
+    /// What has arrived or is announced.
+    arriving: AtomicUsize,
+    /// What it needs beyond that: inflated, decoded, kept.
+    beyond: AtomicUsize,
 }
 
 impl Charge {
     pub(crate) fn new(connection: Arc<Budget>, user: Option<Arc<Budget>>) -> Arc<Self> {
-        Arc::new(Self { connection, user, held: AtomicUsize::new(0) })
+        Arc::new(Self { connection, user, arriving: AtomicUsize::new(0), beyond: AtomicUsize::new(0) })
     }
 
-    /// Holds `total` bytes from now on; whether there are so many left. Called from one task at a time.
-    fn hold(&self, total: usize) -> bool {
-        let held = self.held.load(Ordering::Acquire);
+    /// Charges a message that is there as a whole, of this size when it is inflated. One before it is done with.
+    pub(crate) fn inflated(&self, bytes: usize) -> Result<(), Status> {
+        self.hold(&self.beyond, bytes.saturating_sub(self.arriving.load(Ordering::Acquire)))
+    }
+
+    /// Charges what is kept as long as an answer goes on, instead of the request that began it.
+    pub(crate) fn keep(&self, bytes: usize) -> Result<(), Status> {
+        self.hold(&self.arriving, 0)?;
+        self.hold(&self.beyond, bytes)
+    }
+
+    /// Holds `total` bytes in one of the places from now on. Called from one task at a time.
+    fn hold(&self, place: &AtomicUsize, total: usize) -> Result<(), Status> {
+        let held = place.load(Ordering::Acquire);
         if let Some(less) = held.checked_sub(total) {
             self.give_back(less);
         } else {
             let more = total - held;
             if !self.connection.take(more) {
-                return false;
+                return Err(too_much());
             }
             if !self.user.as_ref().is_none_or(|user| user.take(more)) {
                 self.connection.give_back(more);
-                return false;
+                return Err(too_much());
             }
         }
-        self.held.store(total, Ordering::Release);
-        true
+        place.store(total, Ordering::Release);
+        Ok(())
     }
 
     fn give_back(&self, bytes: usize) {
@@ -136,8 +164,62 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let held = *self.held.get_mut();
+        let held = *self.arriving.get_mut() + *self.beyond.get_mut();
         self.give_back(held);
+    }
+}
+
+fn too_much() -> Status {
+    Status::resource_exhausted(
+        "too many large requests of this user or on this connection are on their way, or one has too many fields; try \
+         again when some of them are answered",
+    )
+}
+
+/// The bytes of a message that is being decoded. Every field and every length is counted where the decoder reads it, and
+/// paid for before it is made: only the decoder knows which bytes become elements.
+pub(crate) struct Paid {
+    bytes: Bytes,
+    charge: Arc<Charge>,
+    free: usize,
+    refused: Option<Status>,
+}
+
+impl Paid {
+    pub(crate) fn new(bytes: Bytes, charge: Arc<Charge>) -> Self {
+        Self { bytes, charge, free: FIELDS_FREE, refused: None }
+    }
+
+    /// Why the message ended before its end, if it did.
+    pub(crate) fn refused(self) -> Option<Status> {
+        self.refused
+    }
+}
+
+impl Buf for Paid {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(left) = self.free.checked_sub(1) {
+            self.free = left;
+            return;
+        }
+        let beyond = self.charge.beyond.load(Ordering::Acquire) + FIELDS_AT_ONCE * BYTES_OF_FIELD;
+        match self.charge.hold(&self.charge.beyond, beyond) {
+            Ok(()) => self.free = FIELDS_AT_ONCE - 1,
+            Err(status) => {
+                self.refused = Some(status);
+                // The decoder finds nothing more to read.
+                self.bytes.clear();
+            }
+        }
     }
 }
 
@@ -185,12 +267,7 @@ impl<B> Received<B> {
             }
             // What is larger is refused by its length.
             let current = self.prefix.len() + announced.min(MAX_MESSAGE);
-            if !self.charge.hold(self.kept + current) {
-                return Err(Status::resource_exhausted(
-                    "too many large requests of this user or on this connection are on their way; try again when some of \
-                     them are answered",
-                ));
-            }
+            self.charge.hold(&self.charge.arriving, self.kept + current)?;
             let come = data.len().min(self.missing);
             data = &data[come..];
             self.missing -= come;

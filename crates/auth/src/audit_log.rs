@@ -1,5 +1,6 @@
 //! The audit log: what was denied, what happened, and the proof that nothing is missing.
 
+pub mod chain;
 pub(crate) mod denials;
 pub mod emit;
 pub mod export;

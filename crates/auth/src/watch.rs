@@ -5,8 +5,9 @@
 
 mod select;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use clock::Clock;
 use domain::{AnyResource, Error, Kind, error::Kind as ErrorKind};
 use rbac::AccessChecker;
 use store::{ChangeEvent, Changes, Store, group_of};
@@ -14,10 +15,21 @@ use store::{ChangeEvent, Changes, Store, group_of};
 pub use select::WatchKind;
 
 use crate::{Auth, Caller};
-use select::Selector;
+use select::{Selector, look};
 
 /// How many kinds one watch may ask for. A proxy asks for some forty.
 const MAX_KINDS: usize = 128;
+
+/// How many different wishes about the same kind one watch may have: each is held against every resource of the kind.
+const MAX_OF_A_KIND: usize = 8;
+
+/// How long the names and filters of one watch may be together: they are kept as long as it runs. A proxy's have some
+/// hundred bytes; megabytes on each of many streams would be gigabytes.
+const MAX_TEXT: usize = 16 << 10;
+
+/// How often a watch may go through all there is to learn what it may know: whoever changes roles all the time makes every
+/// watcher do so. Until it has looked it is told nothing, and so misses nothing.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A running watch.
 #[derive(Debug)]
@@ -26,8 +38,12 @@ pub struct Watch {
     /// What the watcher could do when it was last asked what it may see.
     access: Arc<AccessChecker>,
     changes: Changes,
+    /// Different ones, those of a kind side by side.
     selectors: Vec<Selector>,
     accepted: Vec<usize>,
+    clock: Clock,
+    /// When it last looked, on the clock's monotonic scale.
+    looked: Option<Duration>,
 }
 
 /// What a watcher is told.
@@ -57,8 +73,18 @@ pub async fn open(auth: &Auth, caller: &Caller, kinds: &[WatchKind], partial: bo
     if kinds.len() > MAX_KINDS {
         return Err(Error::limit(format!("kinds: at most {MAX_KINDS} in one watch, found {}", kinds.len())));
     }
+    if kinds.iter().map(WatchKind::size).sum::<usize>() > MAX_TEXT {
+        return Err(Error::invalid(format!(
+            "kinds: names and filters of a watch are at most {MAX_TEXT} bytes together"
+        )));
+    }
     let (mut selectors, mut accepted, mut refused) = (Vec::new(), Vec::new(), None);
     for (index, kind) in kinds.iter().enumerate() {
+        // Asked for twice, told once.
+        if accepted.iter().any(|known: &usize| kinds[*known] == *kind) {
+            accepted.push(index);
+            continue;
+        }
         match Selector::new(auth, caller, kind) {
             Ok(selector) => {
                 selectors.push(selector);
@@ -71,12 +97,17 @@ pub async fn open(auth: &Auth, caller: &Caller, kinds: &[WatchKind], partial: bo
     if let (true, Some(error)) = (selectors.is_empty(), refused) {
         return Err(error);
     }
-    let mut watched: Vec<Kind> = selectors.iter().map(|selector| selector.kind).collect();
-    watched.sort_unstable();
-    watched.dedup();
+    selectors.sort_by_key(|selector: &Selector| selector.kind);
+    let alike = || selectors.chunk_by(|a, b| a.kind == b.kind);
+    if let Some(many) = alike().find(|alike| alike.len() > MAX_OF_A_KIND) {
+        let kind = many[0].kind;
+        return Err(Error::limit(format!("kinds: at most {MAX_OF_A_KIND} different of kind {kind} in one watch")));
+    }
+    let watched: Vec<Kind> = alike().map(|alike| alike[0].kind).collect();
     let changes = auth.store.changes(&watched, None).await?;
     let access = caller.shared_access();
-    let mut watch = Watch { store: auth.store.clone(), access, changes, selectors, accepted };
+    let clock = auth.clock.clone();
+    let mut watch = Watch { store: auth.store.clone(), access, changes, selectors, accepted, clock, looked: None };
     // After the watch has begun: what is made in between is told, and what is removed in between too.
     watch.look(caller).await?;
     Ok(watch)
@@ -96,16 +127,36 @@ impl Watch {
         self.selectors.iter().try_for_each(|selector| selector.permit(auth, caller))?;
         let access = caller.shared_access();
         if !Arc::ptr_eq(&access, &self.access) {
+            // Every change of any role makes new checkers; most of them decide as before.
+            let is_same = access.decides_like(&self.access);
             self.access = access;
+            if is_same {
+                return Ok(());
+            }
             self.selectors.iter_mut().for_each(|selector| selector.access_changed(caller));
         }
         Ok(())
     }
 
-    /// Learns which names the watcher may know, where it may not know all.
+    /// How many bytes it keeps, about.
+    pub fn kept(&self) -> usize {
+        self.selectors.iter().map(Selector::kept).sum()
+    }
+
+    /// Learns which names the watcher may know, where it may not know all: one walk for each kind.
     async fn look(&mut self, caller: &Caller) -> Result<(), Error> {
-        for selector in &mut self.selectors {
-            selector.look(&self.store, caller).await?;
+        if !self.selectors.iter().any(Selector::must_look) {
+            return Ok(());
+        }
+        let since = self.looked.map(|looked| self.clock.monotonic().saturating_sub(looked));
+        if let Some(early) = since.and_then(|since| LOOK_EVERY.checked_sub(since)) {
+            self.clock.sleep(early).await;
+        }
+        self.looked = Some(self.clock.monotonic());
+        for alike in self.selectors.chunk_by_mut(|a, b| a.kind == b.kind) {
+            if alike.iter().any(Selector::must_look) {
+                look(&self.store, alike, caller).await?;
+            }
         }
         Ok(())
     }

@@ -97,6 +97,23 @@ impl AccessChecker {
         allowed
     }
 
+    /// Whether there could be labels with which a resource of this family may be reached. For walks whose items are checked
+    /// one by one; it permits nothing by itself.
+    #[must_use]
+    pub fn may_reach(&self, family: Family) -> bool {
+        self.held.iter().any(|held| held.role.allow.labels.contains_key(&family))
+    }
+
+    /// Whether this is the same identity with the same roles, and so every answer the same.
+    #[must_use]
+    pub fn decides_like(&self, other: &Self) -> bool {
+        let roles = |checker: &Self| checker.set.roles().len();
+        self.subject.username == other.subject.username
+            && self.subject.traits == other.subject.traits
+            && roles(self) == roles(other)
+            && self.set.roles().iter().zip(other.set.roles()).all(|(a, b)| a.role() == b.role())
+    }
+
     /// Whether a resource of this family with these labels may be reached.
     pub fn check_labels(&self, family: Family, labels: &BTreeMap<String, String>) -> Decision {
         self.check(&Question::Labels(family, labels))

@@ -79,8 +79,11 @@ impl Store {
         loop {
             let page =
                 self.backend.range(&prefix, after.as_ref(), storage::MAX_PAGE_ITEMS).await.map_err(from_storage)?;
-            for item in &page.items {
-                visit(&decode_any(item)?);
+            for some in page.items.chunks(crate::DECODED_AT_ONCE) {
+                for item in some {
+                    visit(&decode_any(item)?);
+                }
+                tokio::task::yield_now().await;
             }
             match page.items.last() {
                 Some(last) if page.more => after = Some(last.key.clone()),

@@ -29,6 +29,10 @@ pub use crate::list::{
 };
 pub use crate::repository::{Repository, revision_text};
 
+/// How many stored resources are decoded and shown before another task gets its turn: a millisecond, where a whole page
+/// would keep a worker busy for tens of them.
+pub(crate) const DECODED_AT_ONCE: usize = 64;
+
 /// Everything that is kept, as typed resources. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {

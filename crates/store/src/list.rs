@@ -84,7 +84,10 @@ pub(crate) async fn list<T: Keyed>(
         let page = backend.range(&prefix, after.as_ref(), chunk).await.map_err(from_storage)?;
         // Small pages are read as asked for; a filter that finds little reads ever larger pieces.
         chunk = (chunk * 2).min(CHUNK);
-        for item in &page.items {
+        for (index, item) in page.items.iter().enumerate() {
+            if index % crate::DECODED_AT_ONCE == crate::DECODED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
             let resource = decode::<T>(item)?.value;
             if filter(&resource) {
                 bytes += item.value.len();

@@ -19,12 +19,13 @@ use api::{
 };
 use audit::{Entry, Order, Query};
 use auth::{
-    Operation,
+    Caller, Operation,
     audit_log::{
+        chain::{self, ChainExport, export_chain},
         emit::emit,
         export::{self, Export},
         search::{permit_sessions, search},
-        verify::{self, ChainExport, export_chain},
+        verify,
     },
 };
 use clock::Timestamp;
@@ -161,15 +162,19 @@ fn unstructured(entry: &Entry) -> Result<EventUnstructured, Error> {
 trait Pieces: Send + 'static {
     type Answer: Send + 'static;
 
-    fn piece(&mut self, context: &Context) -> impl Future<Output = Result<Vec<Self::Answer>, Error>> + Send;
+    fn piece(
+        &mut self,
+        context: &Context,
+        caller: &Caller,
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, Error>> + Send;
 }
 
-/// All pieces as one stream. Whether the caller is still welcome is asked before each: an export may run for hours.
+/// All pieces as one stream. Who the caller is now is asked before each, and by the export what it may: it may run for hours.
 fn pieces<P: Pieces>(context: Context, export: P) -> Answers<P::Answer> {
     let pieces = stream::unfold(Some((context, export)), |state| async move {
         let (context, mut export) = state?;
         let piece = match context.peer.caller(&context.auth) {
-            Ok(_) => export.piece(&context).await,
+            Ok(caller) => export.piece(&context, &caller).await,
             Err(error) => Err(error),
         };
         match piece {
@@ -187,24 +192,24 @@ fn pieces<P: Pieces>(context: Context, export: P) -> Answers<P::Answer> {
 impl Pieces for Export {
     type Answer = ExportEventUnstructured;
 
-    async fn piece(&mut self, context: &Context) -> Result<Vec<Self::Answer>, Error> {
+    async fn piece(&mut self, context: &Context, caller: &Caller) -> Result<Vec<Self::Answer>, Error> {
         let encode = |(entry, cursor): (Entry, String)| {
             Ok(ExportEventUnstructured { event: Some(unstructured(&entry)?), cursor })
         };
-        self.next(&context.auth).await?.into_iter().map(encode).collect()
+        self.next(&context.auth, caller).await?.into_iter().map(encode).collect()
     }
 }
 
 impl Pieces for ChainExport {
     type Answer = ExportChainResponse;
 
-    async fn piece(&mut self, context: &Context) -> Result<Vec<Self::Answer>, Error> {
-        let links = self.next(&context.auth).await?;
+    async fn piece(&mut self, context: &Context, caller: &Caller) -> Result<Vec<Self::Answer>, Error> {
+        let links = self.next(&context.auth, caller).await?;
         if links.is_empty() {
             let last = self.checkpoint.take().map(checkpoint).transpose()?;
             return Ok(last.into_iter().collect());
         }
-        let encode = |link: verify::ChainLink| ExportChainResponse {
+        let encode = |link: chain::ChainLink| ExportChainResponse {
             item: Some(Item::Link(ChainLink {
                 position: link.position,
                 previous_hash: link.previous.0.to_vec(),

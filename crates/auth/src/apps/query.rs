@@ -10,7 +10,7 @@ use predicate::Expression;
 
 use crate::{
     query::{self, Document},
-    search,
+    search::Keywords,
 };
 
 /// What is asked for.
@@ -32,6 +32,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub(crate) struct Query {
     asked: Asked,
+    keywords: Keywords,
     expression: Option<Expression>,
     order: Option<Order>,
 }
@@ -57,7 +58,8 @@ impl Query {
                 )));
             }
         };
-        Ok(Self { asked, expression, order })
+        let keywords = Keywords::parse(&asked.keywords)?;
+        Ok(Self { asked, keywords, expression, order })
     }
 
     /// Whether the whole list must be known before the first page.
@@ -72,7 +74,7 @@ impl Query {
             |(key, value): (&String, &String)| labels.get(key).is_some_and(|found| value == "*" || value == found);
         let more = [app.metadata.description.as_str(), app.spec.public_addr.as_str(), app.spec.uri.as_str()];
         self.asked.labels.iter().all(has)
-            && search::matches(&app.metadata, &more, &self.asked.keywords)
+            && self.keywords.match_resource(&app.metadata, &more)
             && self.expression.as_ref().is_none_or(|expression| document(app).fits(expression))
     }
 

@@ -75,8 +75,9 @@ impl Export {
     /// The next events, each with the cursor to go on after it; empty at the end.
     ///
     /// # Errors
-    /// What storage says.
-    pub async fn next(&mut self, auth: &Auth) -> Result<Vec<(Entry, String)>, Error> {
+    /// Denied, when the caller has lost the right meanwhile: an export may run for hours. What storage says.
+    pub async fn next(&mut self, auth: &Auth, caller: &Caller) -> Result<Vec<(Entry, String)>, Error> {
+        permit(auth, caller, Operation::SearchEvents, &[Verb::List, Verb::Read])?;
         while !self.is_done {
             let found = find(auth, self.query.clone()).await?;
             let page = self.query.cursor.clone().unwrap_or_default();

@@ -1,15 +1,12 @@
-//! The proof that nothing was changed, removed or put in afterwards; and the chain itself, for who does not take our word.
+//! The proof that nothing was changed, removed or put in afterwards.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use audit::chain::{Block, Checkpoint, Finding, Hash, KeyStoreSigner, last_checkpoint, verify_store};
-use bytes::Bytes;
+use audit::chain::{Checkpoint, Finding, KeyStoreSigner, last_checkpoint, verify_store};
 use clock::Timestamp;
 use crypto::PublicKey;
 use domain::Error;
 use rbac::Verb;
-use storage::{JournalPosition, Key, Prefix};
-use uuid::Uuid;
 
 use super::permit;
 use crate::{
@@ -104,93 +101,5 @@ fn sentence(finding: &Finding) -> String {
         }
         Finding::Inserted { entry } => format!("record {entry} was put in afterwards"),
         Finding::Checkpoint { reason } => reason.clone(),
-    }
-}
-
-/// One link of the chain with the record that it is about.
-#[derive(Debug, Clone)]
-pub struct ChainLink {
-    /// The record's place in the journal.
-    pub position: u64,
-    /// The hash before; zero when the record is not linked yet.
-    pub previous: Hash,
-    /// The link's hash; zero when the record is not linked yet.
-    pub hash: Hash,
-    /// The record as it is stored.
-    pub record: Bytes,
-}
-
-/// A walk along the journal with the links of its records.
-#[derive(Debug)]
-pub struct ChainExport {
-    links: HashMap<Uuid, (Hash, Hash)>,
-    after: u64,
-    is_done: bool,
-    /// The last checkpoint, which comes at the end.
-    pub checkpoint: Option<Checkpoint>,
-}
-
-/// Begins to export the chain after a position of the journal; or the last checkpoint alone.
-///
-/// # Errors
-/// Denied.
-pub async fn export_chain(
-    auth: &Auth,
-    caller: &Caller,
-    after: u64,
-    checkpoints_only: bool,
-) -> Result<ChainExport, Error> {
-    permit(auth, caller, Operation::VerifyAudit, &[Verb::List, Verb::Read])?;
-    let checkpoint = last_checkpoint(&**auth.store.backend()).await.map_err(storage_error)?;
-    let mut export = ChainExport { links: HashMap::new(), after, is_done: checkpoints_only, checkpoint };
-    if !checkpoints_only {
-        export.read_links(auth).await?;
-    }
-    Ok(export)
-}
-
-impl ChainExport {
-    async fn read_links(&mut self, auth: &Auth) -> Result<(), Error> {
-        let mut from: Option<Key> = None;
-        loop {
-            let prefix = Prefix::kind(audit::chain::BLOCKS);
-            let page = auth.store.backend().range(&prefix, from.as_ref(), storage::MAX_PAGE_ITEMS).await;
-            let page = page.map_err(storage_error)?;
-            for item in &page.items {
-                let block: Block = serde_json::from_slice(&item.value)
-                    .map_err(|error| internal("the audit chain cannot be read", error))?;
-                if block.position <= self.after {
-                    continue;
-                }
-                let mut previous = block.previous;
-                for link in block.links {
-                    self.links.insert(link.entry, (previous, link.hash));
-                    previous = link.hash;
-                }
-            }
-            from = page.items.last().map(|item| item.key.clone());
-            if !page.more || from.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The next links; empty at the end.
-    ///
-    /// # Errors
-    /// What storage says.
-    pub async fn next(&mut self, auth: &Auth) -> Result<Vec<ChainLink>, Error> {
-        if self.is_done {
-            return Ok(Vec::new());
-        }
-        let page = auth.store.backend().journal_read(Some(JournalPosition(self.after)), storage::MAX_PAGE_ITEMS).await;
-        let page = page.map_err(storage_error)?;
-        self.is_done = !page.more;
-        self.after = page.records.last().map_or(self.after, |record| record.position.0);
-        let link = |record: storage::JournalRecord| {
-            let (previous, hash) = self.links.get(&record.entry.id).copied().unwrap_or_default();
-            ChainLink { position: record.position.0, previous, hash, record: record.entry.value }
-        };
-        Ok(page.records.into_iter().map(link).collect())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     Auth, Caller, Operation,
     guard::Guard,
     query::{self, Document},
-    search,
+    search::Keywords,
 };
 
 /// The most instances that are put into another order than that of storage: each page of such a list reads them all.
@@ -79,7 +79,8 @@ pub async fn list(
     sort: Sort,
 ) -> Result<Page<BotInstance>, Error> {
     let guard = Guard::new(auth, caller, Operation::ReadBotInstances);
-    let filter = &Wanted { filter, expression: query::parse(&filter.query)? };
+    let search = Keywords::parse(&[&filter.search])?;
+    let filter = &Wanted { filter, expression: query::parse(&filter.query)?, search };
     if sort == Sort::default() {
         return page(&guard, page_size, page_token, filter).await;
     }
@@ -114,6 +115,7 @@ pub async fn list(
 struct Wanted<'a> {
     filter: &'a Filter,
     expression: Option<Expression>,
+    search: Keywords,
 }
 
 async fn page(guard: &Guard<'_>, size: usize, token: &str, filter: &Wanted<'_>) -> Result<Page<BotInstance>, Error> {
@@ -121,13 +123,13 @@ async fn page(guard: &Guard<'_>, size: usize, token: &str, filter: &Wanted<'_>) 
     let bot = &filter.filter.bot_name;
     let request = if bot.is_empty() { request } else { request.within(bot) };
     let wanted = |instance: &BotInstance| {
-        matches(instance, &filter.filter.search)
+        matches(instance, &filter.search)
             && filter.expression.as_ref().is_none_or(|expression| document(instance).fits(expression))
     };
     guard.page(&request, &[Verb::List, Verb::Read], wanted).await
 }
 
-fn matches(instance: &BotInstance, term: &str) -> bool {
+fn matches(instance: &BotInstance, search: &Keywords) -> bool {
     let (heartbeat, authentication) = (instance.status.latest_heartbeat(), instance.status.latest_authentication());
     let fields = [
         Some(instance.spec.bot_name.as_str()),
@@ -137,7 +139,7 @@ fn matches(instance: &BotInstance, term: &str) -> bool {
         heartbeat.map(|heartbeat| heartbeat.os.as_str()),
         authentication.map(|authentication| authentication.join_method.as_str()),
     ];
-    term.is_empty() || fields.into_iter().flatten().any(|field| search::contains(field, term))
+    search.match_fields(fields.into_iter().flatten())
 }
 
 /// An instance as an expression sees it. The newest record of each list has a name of its own.

@@ -5,7 +5,7 @@ use rbac::Verb;
 use store::{ListRequest, Page};
 
 use super::is_system;
-use crate::{Auth, Caller, Operation, guard::Guard, search};
+use crate::{Auth, Caller, Operation, guard::Guard, search::Keywords};
 
 /// Which roles.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +26,8 @@ pub async fn list(
     request: ListRequest<'_>,
     filter: &Filter,
 ) -> Result<Page<Role>, Error> {
-    let wanted = |role: &Role| {
-        !(filter.skip_system && is_system(role)) && search::matches(role.metadata(), &[], &filter.keywords)
-    };
+    let keywords = Keywords::parse(&filter.keywords)?;
+    let wanted =
+        |role: &Role| !(filter.skip_system && is_system(role)) && keywords.match_resource(role.metadata(), &[]);
     Guard::new(auth, caller, Operation::ReadRoles).page(&request, &[Verb::List, Verb::Read], wanted).await
 }

@@ -8,7 +8,10 @@ use rbac::Verb;
 use store::{ListRequest, Page};
 
 use super::reading;
-use crate::{Auth, Caller, Operation, guard::Guard, search};
+use crate::{Auth, Caller, Operation, guard::Guard, search::Keywords};
+
+/// How many values of traits one search may name: each is looked for at every user.
+const MAX_TRAITS: usize = 64;
 
 /// Which users.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +25,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn matches(&self, user: &User) -> bool {
+    fn matches(&self, user: &User, keywords: &Keywords) -> bool {
         let roles: Vec<&str> = user.spec.roles.iter().map(String::as_str).collect();
         let has_trait = |(key, values): (&String, &Vec<String>)| {
             user.spec
@@ -31,7 +34,7 @@ impl Filter {
                 .is_some_and(|held| values.is_empty() || values.iter().any(|value| held.contains(value)))
         };
         !(self.skip_system && user.metadata.label(metadata::RESOURCE_TYPE) == "system")
-            && search::matches(user.metadata(), &roles, &self.keywords)
+            && keywords.match_resource(user.metadata(), &roles)
             && self.traits.iter().all(has_trait)
     }
 }
@@ -48,8 +51,12 @@ pub async fn list(
     with_secrets: bool,
 ) -> Result<Page<User>, Error> {
     let guard = Guard::new(auth, caller, Operation::ReadUsers);
+    let keywords = Keywords::parse(&filter.keywords)?;
+    if filter.traits.values().map(|values| values.len().max(1)).sum::<usize>() > MAX_TRAITS {
+        return Err(Error::invalid(format!("traits: at most {MAX_TRAITS} values can be searched for at once")));
+    }
     let verbs = [Verb::List, reading(caller, with_secrets)?];
-    let mut page = guard.page(&request, &verbs, |user| filter.matches(user)).await?;
+    let mut page = guard.page(&request, &verbs, |user| filter.matches(user, &keywords)).await?;
     if !with_secrets {
         page.items = page.items.into_iter().map(User::without_secrets).collect();
     }

@@ -10,13 +10,13 @@ use domain::{
     ca::CaType,
     resources::{CertAuthority, Lock},
 };
-use rbac::{Named, RuleContext, Verb};
+use rbac::{Family, Named, RuleContext, Verb};
 use store::{Store, group_of};
 
 use crate::{Auth, Caller, Operation, apps::is_reachable, decide::Asked};
 
 /// One kind that a watcher asks for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchKind {
     /// The kind, as the request names it.
     pub kind: String,
@@ -30,6 +30,17 @@ pub struct WatchKind {
     pub filter: BTreeMap<String, String>,
 }
 
+/// What an entry of a map or a set takes beside its text, about.
+const ENTRY: usize = 64;
+
+impl WatchKind {
+    /// What it takes to keep it.
+    pub(super) fn size(&self) -> usize {
+        let filter = self.filter.iter().map(|(key, value)| key.len() + value.len() + ENTRY).sum::<usize>();
+        self.kind.len() + self.name.len() + self.sub_kind.len() + filter
+    }
+}
+
 /// What is watched of one kind.
 #[derive(Debug)]
 pub(super) struct Selector {
@@ -38,6 +49,7 @@ pub(super) struct Selector {
     name: String,
     sub_kind: String,
     filter: BTreeMap<String, String>,
+    size: usize,
     sight: Sight,
 }
 
@@ -49,9 +61,51 @@ enum Sight {
     /// Of these, by group and name.
     Some {
         known: HashSet<(String, String)>,
+        /// What `known` takes.
+        size: usize,
         /// Whether `known` is as complete as the watcher's roles allow now.
         is_current: bool,
     },
+}
+
+impl Sight {
+    fn nothing() -> Self {
+        Self::Some { known: HashSet::new(), size: 0, is_current: false }
+    }
+
+    /// Whether the watcher knew what was at this place, which it does not any more; nothing when it may know all.
+    fn remove(&mut self, place: (String, String)) -> Option<bool> {
+        let Self::Some { known, size, .. } = self else { return None };
+        let is_known = known.remove(&place);
+        if is_known {
+            *size -= size_of_place(&place);
+        }
+        Some(is_known)
+    }
+}
+
+/// Learns what there is now of that which the watcher may know, for several wishes about one kind.
+///
+/// # Errors
+/// What storage says.
+pub(super) async fn look(store: &Store, alike: &mut [Selector], caller: &Caller) -> Result<(), Error> {
+    let kind = alike[0].kind;
+    if alike.iter().any(|selector| selector.could_read(caller)) {
+        let visit = |resource: &AnyResource| {
+            for selector in alike.iter_mut().filter(|selector| selector.must_look()) {
+                if selector.wants(caller, resource) {
+                    selector.note(resource);
+                }
+            }
+        };
+        store.each_of(kind, visit).await?;
+    }
+    for selector in alike {
+        if let Sight::Some { is_current, .. } = &mut selector.sight {
+            *is_current = true;
+        }
+    }
+    Ok(())
 }
 
 impl Selector {
@@ -67,7 +121,8 @@ impl Selector {
             name: wanted.name.clone(),
             sub_kind: wanted.sub_kind.clone(),
             filter: wanted.filter.clone(),
-            sight: Sight::Some { known: HashSet::new(), is_current: false },
+            size: wanted.size(),
+            sight: Sight::nothing(),
         };
         selector.permit(auth, caller)?;
         selector.access_changed(caller);
@@ -80,7 +135,7 @@ impl Selector {
         match &mut self.sight {
             sight if is_open => *sight = Sight::All,
             Sight::Some { is_current, .. } => *is_current = false,
-            sight @ Sight::All => *sight = Sight::Some { known: HashSet::new(), is_current: false },
+            sight @ Sight::All => *sight = Sight::nothing(),
         }
     }
 
@@ -97,39 +152,40 @@ impl Selector {
         }
     }
 
-    /// Learns what there is now of that which the watcher may know.
-    ///
-    /// # Errors
-    /// What storage says.
-    pub(super) async fn look(&mut self, store: &Store, caller: &Caller) -> Result<(), Error> {
-        let Sight::Some { is_current: false, .. } = self.sight else { return Ok(()) };
-        let mut found = Vec::new();
-        let visit = |resource: &AnyResource| {
-            if self.wants(caller, resource) {
-                found.push(place(resource));
-            }
-        };
-        store.each_of(self.kind, visit).await?;
-        if let Sight::Some { known, is_current } = &mut self.sight {
-            known.extend(found);
-            *is_current = true;
+    /// How many bytes it keeps, about.
+    pub(super) fn kept(&self) -> usize {
+        match &self.sight {
+            Sight::Some { size, .. } => self.size + size,
+            Sight::All => self.size,
         }
-        Ok(())
+    }
+
+    /// Whether it does not know yet what there is of that which the watcher may know.
+    pub(super) const fn must_look(&self) -> bool {
+        matches!(self.sight, Sight::Some { is_current: false, .. })
+    }
+
+    /// Whether anything of the kind could be readable. Most callers reach no application at all.
+    fn could_read(&self, caller: &Caller) -> bool {
+        !matches!(self.kind, Kind::App | Kind::AppServer)
+            || caller.system_role().is_some()
+            || caller.access().may_reach(Family::App)
     }
 
     /// The watcher is told of this resource, and will be told when it goes.
     pub(super) fn note(&mut self, resource: &AnyResource) {
-        if let Sight::Some { known, .. } = &mut self.sight {
-            known.insert(place(resource));
+        if let Sight::Some { known, size, .. } = &mut self.sight {
+            let place = place(resource);
+            let more = size_of_place(&place);
+            if known.insert(place) {
+                *size += more;
+            }
         }
     }
 
     /// The watcher may not know this resource any more; whether it did.
     pub(super) fn forget(&mut self, resource: &AnyResource) -> bool {
-        match &mut self.sight {
-            Sight::Some { known, .. } if resource.kind() == self.kind => known.remove(&place(resource)),
-            _ => false,
-        }
+        resource.kind() == self.kind && self.sight.remove(place(resource)).unwrap_or_default()
     }
 
     /// Whether the caller may watch this kind at all.
@@ -183,8 +239,8 @@ impl Selector {
         if self.kind != kind {
             return false;
         }
-        if let Sight::Some { known, .. } = &mut self.sight {
-            return known.remove(&(group.to_owned(), name.to_owned()));
+        if let Some(is_known) = self.sight.remove((group.to_owned(), name.to_owned())) {
+            return is_known;
         }
         let is_authority = kind == Kind::CertAuthority;
         let sub_kind = if is_authority { group } else { "" };
@@ -240,6 +296,10 @@ impl Selector {
             _ => resource,
         }
     }
+}
+
+fn size_of_place((group, name): &(String, String)) -> usize {
+    group.len() + name.len() + ENTRY
 }
 
 fn place(resource: &AnyResource) -> (String, String) {

@@ -2,10 +2,11 @@
 
 use audit::{Order, Query};
 use auth::audit_log::{
+    chain::export_chain,
     emit::emit,
     export::{CHUNK, begin, chunks},
     search::search,
-    verify::{export_chain, verify},
+    verify::verify,
 };
 use clock::Timestamp;
 use domain::{error::Kind as ErrorKind, resources::role::Rule};
@@ -44,10 +45,10 @@ async fn an_export_goes_on_after_any_event() {
     let now = auth.clock().now();
     assert_eq!(chunks(auth, &admin, now).await.unwrap(), [CHUNK]);
     assert!(chunks(auth, &admin, Timestamp::from_second(0).unwrap()).await.unwrap().is_empty());
-    let whole = begin(auth, &admin, now, CHUNK, "").unwrap().next(auth).await.unwrap();
+    let whole = begin(auth, &admin, now, CHUNK, "").unwrap().next(auth, &admin).await.unwrap();
     assert_eq!(whole.len(), cluster.all_events().await.len());
     for (at, (_, cursor)) in whole.iter().enumerate() {
-        let rest = begin(auth, &admin, now, CHUNK, cursor).unwrap().next(auth).await.unwrap();
+        let rest = begin(auth, &admin, now, CHUNK, cursor).unwrap().next(auth, &admin).await.unwrap();
         let ids = |events: &[(audit::Entry, String)]| events.iter().map(|(entry, _)| entry.id).collect::<Vec<_>>();
         assert_eq!(ids(&rest), ids(&whole[at + 1..]));
     }
@@ -81,7 +82,7 @@ async fn the_chain_can_be_proved_and_taken_away() {
     assert!(found.remarks[0].contains("not linked yet"), "{found:?}");
     assert_eq!(verify(auth, &admin, b"moon").await.unwrap_err().kind(), ErrorKind::Invalid);
     let mut export = export_chain(auth, &admin, 0, false).await.unwrap();
-    let links = export.next(auth).await.unwrap();
+    let links = export.next(auth, &admin).await.unwrap();
     assert_eq!(links.len(), cluster.all_events().await.len());
-    assert!(export.next(auth).await.unwrap().is_empty());
+    assert!(export.next(auth, &admin).await.unwrap().is_empty());
 }
