@@ -216,7 +216,7 @@ async fn an_agent_links_announces_serves_and_takes_its_word_back() {
     assert_eq!(&answer, b"hello");
     stream.shutdown().await.unwrap();
     drop(stream);
-    let refused = proxy.switchboard.open(HOST, &open("ssh")).await.err().expect("there is no such service");
+    let refused = proxy.switchboard.open(HOST, &open("ssh")).await.expect_err("there is no such service");
     assert!(refused.to_string().contains("ssh"), "{refused}");
 
     stop.soft();
