@@ -1,18 +1,27 @@
 //! The audit log as it is searched, exported, reported to and proved.
 
-use audit::{Order, Query};
-use auth::audit_log::{
-    chain::export_chain,
-    emit::emit,
-    export::{CHUNK, begin, chunks},
-    search::search,
-    verify::verify,
+use std::sync::Arc;
+
+use audit::{
+    Order, Query,
+    chain::{BLOCKS, Block, Chainer, KeyStoreSigner, Setup},
+};
+use auth::{
+    audit_log::{
+        chain::export_chain,
+        emit::emit,
+        export::{CHUNK, begin, chunks},
+        search::search,
+        verify::verify,
+    },
+    roles,
 };
 use clock::Timestamp;
 use domain::{error::Kind as ErrorKind, resources::role::Rule};
 use serde_json::json;
+use storage::{Backend, Prefix};
 
-use crate::harness::Cluster;
+use crate::{harness::Cluster, keys::QuickKeys, people::role};
 
 fn all(order: Order, limit: usize, cursor: Option<String>) -> Query {
     Query { from: Timestamp::MIN, to: Timestamp::MAX, types: Vec::new(), text: None, order, limit, cursor }
@@ -85,4 +94,82 @@ async fn the_chain_can_be_proved_and_taken_away() {
     let links = export.next(auth, &admin).await.unwrap();
     assert_eq!(links.len(), cluster.all_events().await.len());
     assert!(export.next(auth, &admin).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_export_goes_on_when_its_reader_may_read_no_more() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let rules = vec![Rule::new(["event"], ["list", "read"])];
+    let auditor = cluster.person("auditor", rules).await;
+    let mut events = begin(auth, &auditor, auth.clock().now(), CHUNK, "").unwrap();
+    let mut chain = export_chain(auth, &auditor, 0, false).await.unwrap();
+    roles::upsert(auth, &admin, role("of-auditor", vec![])).await.unwrap();
+    cluster.settle().await;
+    let now = cluster.again("auditor").await;
+    assert_eq!(events.next(auth, &now).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(chain.next(auth, &now).await.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+/// Lays the chain as a process does that was just started.
+async fn chainer(cluster: &Cluster) -> Chainer {
+    let backend: Arc<dyn Backend> = Arc::clone(&cluster.backend) as _;
+    let signer = KeyStoreSigner::open(&*backend, Arc::new(QuickKeys::new())).await.unwrap();
+    let setup = Setup {
+        backend,
+        cluster: cluster.auth.cluster().to_owned(),
+        clock: cluster.clock.clock(),
+        random: crypto::Random::system(),
+        signer: Arc::new(signer),
+        sinks: Vec::new(),
+        head_file: None,
+        backlog: Arc::default(),
+    };
+    Chainer::open(setup).await.unwrap()
+}
+
+#[tokio::test]
+async fn links_are_lost_between_the_pages_of_an_export() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let event = json!({"event": "app.session.chunk", "code": "X"}).as_object().unwrap().clone();
+    // Three processes, one after the other, whose parts end within pages and reach over them.
+    for records in [700, 900, 1100] {
+        let mut chainer = chainer(&cluster).await;
+        for number in 0..records {
+            emit(auth, &admin, event.clone()).await.unwrap();
+            if number % 333 == 0 {
+                chainer.link(false).await.unwrap();
+            }
+        }
+        chainer.link(false).await.unwrap();
+    }
+    emit(auth, &admin, event).await.unwrap();
+    let mut blocks = Vec::new();
+    for item in cluster.backend.range(&Prefix::kind(BLOCKS), None, 1000).await.unwrap().items {
+        blocks.push(serde_json::from_slice::<Block>(&item.value).unwrap());
+    }
+    blocks.sort_by_key(|block| block.position);
+    let mut expected = Vec::new();
+    for block in blocks {
+        let before = std::iter::once(block.previous).chain(block.links.iter().map(|link| link.hash));
+        expected.extend(before.zip(block.links.iter().map(|link| link.hash)));
+    }
+    expected.push(Default::default());
+    for skipped in [0, 1, 1234] {
+        let first = cluster.backend.journal_read(None, 1).await.unwrap().records[0].position.0;
+        let after = if skipped == 0 { 0 } else { first + skipped - 1 };
+        let mut export = export_chain(auth, &admin, after, false).await.unwrap();
+        let mut found = Vec::new();
+        loop {
+            let page = export.next(auth, &admin).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page.into_iter().map(|link| (link.previous, link.hash)));
+        }
+        let skipped = usize::try_from(skipped).unwrap();
+        assert_eq!(found.len(), expected.len() - skipped);
+        assert!(found == expected[skipped..], "after {skipped} records");
+    }
 }

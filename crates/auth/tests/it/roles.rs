@@ -1,6 +1,9 @@
 //! Roles: revisions, paging, who may, what is in use.
 
-use auth::roles::{self, Filter};
+use auth::{
+    roles::{self, Filter},
+    users,
+};
 use domain::{error::Kind, metadata, resources::role::Rule};
 use store::ListRequest;
 
@@ -157,4 +160,64 @@ async fn a_denial_with_a_long_name_takes_the_records_of_others_along() {
     let resources: Vec<&str> = records.iter().filter_map(|record| record["resource"].as_str()).collect();
     assert_eq!(records.len(), 3, "{records:?}");
     assert!(resources.contains(&"editor") && resources.iter().all(|name| name.len() < 300), "{resources:?}");
+}
+
+#[tokio::test]
+async fn a_million_search_words_are_searched_for() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let long = vec!["x".repeat(257)];
+    for keywords in [vec!["e".to_owned(); 33], vec![String::new(); 1_000_000], long] {
+        let filter = Filter { keywords: keywords.clone(), ..Filter::default() };
+        let error = roles::list(&cluster.auth, &admin, ListRequest::default(), &filter).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{error:?}");
+        let filter = users::Filter { keywords, ..users::Filter::default() };
+        let error = users::list(&cluster.auth, &admin, ListRequest::default(), &filter, false).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid, "{error:?}");
+    }
+    let words = Filter { keywords: vec!["EDIT".to_owned(); 32], ..Filter::default() };
+    let page = roles::list(&cluster.auth, &admin, ListRequest::default(), &words).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+}
+
+#[tokio::test]
+async fn denials_of_names_of_ones_own_choosing_drown_those_of_others() {
+    let cluster = Cluster::start().await;
+    let rules = || {
+        let mut rule = Rule::new(["role"], ["read"]);
+        rule.condition = r#"equals(resource.metadata.labels["a"], "b")"#.into();
+        vec![rule]
+    };
+    let (eve, alice) = (cluster.person("eve", rules()).await, cluster.person("alice", rules()).await);
+    for number in 0..3000 {
+        assert!(roles::get(&cluster.auth, &eve, &format!("name-{number}")).await.is_err());
+        if number % 1000 == 0 {
+            cluster.clock.advance(std::time::Duration::from_secs(3));
+            cluster.settle().await;
+        }
+    }
+    assert!(roles::get(&cluster.auth, &alice, "editor").await.is_err());
+    let records_of = |records: &[serde_json::Value], user: &str| -> Vec<u64> {
+        let of_user = records.iter().filter(|record| record["user"] == user);
+        of_user.map(|record| record["attempts"].as_u64().unwrap_or(1)).collect()
+    };
+    cluster.clock.advance(std::time::Duration::from_secs(3));
+    cluster.settle().await;
+    let records = cluster.records("tessera.access.denied").await;
+    assert_eq!(records_of(&records, "alice"), [1], "the record of another is there");
+    assert_eq!(records_of(&records, "eve"), [1; 32]);
+
+    cluster.clock.advance(std::time::Duration::from_secs(60));
+    cluster.settle().await;
+    let records = cluster.records("tessera.access.denied").await;
+    assert_eq!(records_of(&records, "eve").len(), 33);
+    assert_eq!(records_of(&records, "eve").iter().sum::<u64>(), 3000, "none is lost");
+    let merged = records.iter().find(|record| record["attempts"] == 2968).expect("one record of the others");
+    assert_eq!(merged["explanation"], "too many different denials of this user to tell them apart");
+    // And the next minute is a new one.
+    assert!(roles::get(&cluster.auth, &eve, "again").await.is_err());
+    cluster.clock.advance(std::time::Duration::from_secs(3));
+    cluster.settle().await;
+    let records = cluster.records("tessera.access.denied").await;
+    assert!(records.iter().any(|record| record["resource"] == "again"));
 }

@@ -1,4 +1,6 @@
-//! Watches: in order, whole, filtered, and without secrets.
+//! Watches: in order, whole, filtered, and without secrets; and what they may cost.
+
+use std::time::Duration;
 
 use auth::watch::{Told, Watch, WatchKind, open};
 use auth::{Caller, apps, locks, roles, users};
@@ -6,7 +8,7 @@ use domain::{
     AnyResource,
     error::Kind as ErrorKind,
     form::Labels,
-    resources::{App, CertAuthority, role::Rule},
+    resources::{App, CertAuthority, Role, role::Rule},
 };
 
 use crate::{
@@ -14,6 +16,9 @@ use crate::{
     locks::lock,
     people::{role, user},
 };
+
+/// How often a watch may look anew at what it may know.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 fn kinds(names: &[&str]) -> Vec<WatchKind> {
     names.iter().map(|name| WatchKind { kind: (*name).to_owned(), ..WatchKind::default() }).collect()
@@ -176,7 +181,101 @@ async fn deletions_tell_names_of_what_could_not_be_seen() {
     cluster.settle().await;
     let reader = cluster.again("reader").await;
     watch.recheck(auth, &reader).unwrap();
+    cluster.clock.advance(LOOK_EVERY);
     assert!(watch.next(&reader).await.unwrap().is_some());
     apps::delete::delete(auth, &admin, "blue-last").await.unwrap();
     assert_eq!(told(&mut watch, &reader, 1).await, ["delete blue-last"]);
+}
+
+#[tokio::test]
+async fn a_watch_keeps_megabytes_of_what_it_asked_for() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let lock = || WatchKind { kind: "lock".into(), ..WatchKind::default() };
+    let large = WatchKind { filter: [("user".into(), "x".repeat(3_500_000))].into(), ..lock() };
+    let named = WatchKind { name: "x".repeat(20_000), ..lock() };
+    let many = WatchKind { filter: (0..1000).map(|n| (n.to_string(), String::new())).collect(), ..lock() };
+    let unknown = WatchKind { kind: "x".repeat(3_500_000), ..WatchKind::default() };
+    for wanted in [large, named, many, unknown] {
+        let error = open(auth, &admin, &[wanted], true).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Invalid && error.message.len() < 1000, "{:.200}", error.message);
+    }
+    // What it keeps is told, also what it learns.
+    let watch = open(auth, &admin, &kinds(&["lock"]), false).await.unwrap();
+    assert!(watch.kept() < 100);
+    let reader = cluster.reader_of("red").await;
+    let mut watch = open(auth, &reader, &kinds(&["app"]), false).await.unwrap();
+    let before = watch.kept();
+    apps::create::create(auth, &admin, app("red-one", "red")).await.unwrap();
+    assert_eq!(told(&mut watch, &reader, 1).await, ["put red-one"]);
+    assert!(watch.kept() > before);
+    apps::delete::delete(auth, &admin, "red-one").await.unwrap();
+    assert_eq!(told(&mut watch, &reader, 1).await, ["delete red-one"]);
+    assert_eq!(watch.kept(), before);
+}
+
+#[tokio::test]
+async fn a_kind_asked_for_a_hundred_times_costs_a_hundred_walks() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let reader = cluster.reader_of("red").await;
+    let once = open(auth, &reader, &kinds(&["app"]), false).await.unwrap();
+    let mut watch = open(auth, &reader, &kinds(&["app"; 100]), false).await.unwrap();
+    assert_eq!(watch.accepted(), (0..100).collect::<Vec<_>>(), "each is confirmed");
+    assert_eq!(watch.kept(), once.kept(), "and kept once");
+    apps::create::create(auth, &admin, app("red-one", "red")).await.unwrap();
+    apps::create::create(auth, &admin, app("red-two", "red")).await.unwrap();
+    assert_eq!(told(&mut watch, &reader, 2).await, ["put red-one", "put red-two"]);
+
+    let named = |count: usize| -> Vec<WatchKind> {
+        let one = |n: usize| WatchKind { kind: "app".into(), name: format!("a{n}"), ..WatchKind::default() };
+        (0..count).map(one).collect()
+    };
+    assert_eq!(open(auth, &reader, &named(8), false).await.unwrap().accepted().len(), 8);
+    assert_eq!(open(auth, &reader, &named(9), false).await.unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[tokio::test]
+async fn every_change_of_any_role_makes_every_watcher_look_again() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let reader = cluster.reader_of("red").await;
+    let mut watch = open(auth, &reader, &kinds(&["app"]), false).await.unwrap();
+    roles::create(auth, &admin, role("another", vec![])).await.unwrap();
+    cluster.settle().await;
+    let reader = cluster.again("red-reader").await;
+    watch.recheck(auth, &reader).unwrap();
+    apps::create::create(auth, &admin, app("red-one", "red")).await.unwrap();
+    // The clock stands still: a watch that would look again would wait for it.
+    let patience = Duration::from_secs(10);
+    let one = tokio::time::timeout(patience, told(&mut watch, &reader, 1)).await;
+    assert_eq!(one.expect("a watcher whose roles are the same looks again"), ["put red-one"]);
+
+    // Its own roles change: it looks, but not more often than twice a second.
+    roles::upsert(auth, &admin, of_reader("green")).await.unwrap();
+    cluster.settle().await;
+    let reader = cluster.again("red-reader").await;
+    watch.recheck(auth, &reader).unwrap();
+    let soon = tokio::time::timeout(Duration::from_millis(300), watch.next(&reader)).await;
+    assert!(soon.is_err(), "it looks again at once: {soon:?}");
+    apps::create::create(auth, &admin, app("green-one", "green")).await.unwrap();
+    cluster.clock.advance(LOOK_EVERY);
+    assert_eq!(told(&mut watch, &reader, 1).await, ["put green-one"]);
+}
+
+fn of_reader(team: &str) -> Role {
+    let mut of_reader = role("of-red-reader", vec![]);
+    of_reader.spec.allow.app_labels = Labels([("team".to_owned(), vec![team.to_owned()])].into());
+    of_reader
+}
+
+impl Cluster {
+    /// Somebody who reaches the applications of a team and no others.
+    async fn reader_of(&self, team: &str) -> Caller {
+        let admin = self.admin();
+        roles::create(&self.auth, &admin, of_reader(team)).await.unwrap();
+        users::create(&self.auth, &admin, user("red-reader", &["of-red-reader"])).await.unwrap();
+        self.settle().await;
+        self.again("red-reader").await
+    }
 }
