@@ -134,12 +134,10 @@ fn key_pairs(fields: &Fields<'_>) -> Vec<KeyPair> {
     pairs
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_unspecified(mode: &Mode) -> bool {
     *mode == Mode::Unspecified
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn mode<S: Serializer>(mode: &Mode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(if *mode == Mode::On { "on" } else { "off" })
 }
