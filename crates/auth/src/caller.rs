@@ -274,10 +274,20 @@ impl Auth {
     /// Refuses a certificate whose user does not exist, or is another one than it was issued to.
     pub(crate) fn require_user_of(&self, identity: &Identity, certificate: &x509::Certificate) -> Result<(), Error> {
         let issued_at = issued_at(certificate).saturating_add(CREATION_LEEWAY).unwrap_or(Timestamp::MAX);
-        match self.cache.snapshot().user(&identity.username) {
-            Some(user) if user.spec.created_by.time.is_none_or(|made| made <= issued_at) => Ok(()),
-            _ => Err(Error::denied("access denied: the user does not exist any more").because(Reason::UnknownUser)),
+        let snapshot = self.cache.snapshot();
+        // A certificate in another user's name goes with whoever took it.
+        let behind = Some(identity.impersonator.as_str()).filter(|behind| !behind.is_empty());
+        for name in std::iter::once(identity.username.as_str()).chain(behind) {
+            match snapshot.user(name) {
+                Some(user) if user.spec.created_by.time.is_none_or(|made| made <= issued_at) => {}
+                _ => {
+                    return Err(
+                        Error::denied("access denied: the user does not exist any more").because(Reason::UnknownUser)
+                    );
+                }
+            }
         }
+        Ok(())
     }
 
     fn user_access(&self, identity: &Identity, certificate: &x509::Certificate) -> Result<Arc<AccessChecker>, Error> {

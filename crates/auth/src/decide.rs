@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use clock::Timestamp;
@@ -19,9 +22,17 @@ use crate::{Auth, Caller, Operation};
 const CHECKERS: usize = 20_000;
 
 /// Compiled roles and the checkers made from them, kept until a role changes.
-#[derive(Default)]
 pub(crate) struct Roles {
     kept: Mutex<Kept>,
+    /// When the first of the roles in it expires, in seconds: what was decided with them is to be decided again then.
+    /// Whoever removes expired items may come much later.
+    until: AtomicI64,
+}
+
+impl Default for Roles {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), until: AtomicI64::new(i64::MAX) }
+    }
 }
 
 #[derive(Default)]
@@ -42,7 +53,14 @@ struct Holder {
 impl Roles {
     /// Forgets everything; called when a role changed.
     pub(crate) fn forget(&self) {
-        *self.kept() = Kept::default();
+        let mut kept = self.kept();
+        *kept = Kept::default();
+        self.until.store(i64::MAX, Ordering::Release);
+    }
+
+    /// Whether a role has expired with which something was decided.
+    pub(crate) fn is_outdated(&self, now: Timestamp) -> bool {
+        self.until.load(Ordering::Acquire) <= now.as_second()
     }
 
     /// What a part of the system may do.
@@ -60,7 +78,17 @@ impl Roles {
 
     /// What the holder of these roles may do. A role that does not exist any more refuses the holder: what that role
     /// denied would be lost otherwise.
-    fn of(&self, user: &str, roles: &[String], traits: &Traits, cache: &Cache) -> Result<Arc<AccessChecker>, Error> {
+    fn of(
+        &self,
+        user: &str,
+        roles: &[String],
+        traits: &Traits,
+        cache: &Cache,
+        now: Timestamp,
+    ) -> Result<Arc<AccessChecker>, Error> {
+        if self.is_outdated(now) {
+            self.forget();
+        }
         let holder = Holder { system: None, user: user.to_owned(), roles: roles.to_vec(), traits: traits.clone() };
         let mut kept = self.kept();
         if let Some(checker) = kept.checkers.get(&holder) {
@@ -70,7 +98,7 @@ impl Roles {
         let snapshot = cache.snapshot();
         let mut set = Vec::with_capacity(roles.len());
         for name in roles {
-            let Some(compiled) = kept.compiled(name, &snapshot) else {
+            let Some(compiled) = self.compiled(&mut kept, name, &snapshot, now) else {
                 tracing::warn!(user, role = name, "an identity names a role that does not exist and is refused");
                 return Err(Error::denied("access denied: a role of this identity does not exist any more")
                     .because(Why::RoleMissing));
@@ -84,8 +112,19 @@ impl Roles {
 
     /// A role that exists now. Reading one from the cache means decoding it, which is most of what a request would cost.
     fn role(&self, name: &str, cache: &Cache, now: Timestamp) -> Option<Arc<CompiledRole>> {
-        let compiled = self.kept().compiled(name, &cache.snapshot())?;
-        compiled.role().metadata.expires.is_none_or(|expires| expires > now).then_some(compiled)
+        self.compiled(&mut self.kept(), name, &cache.snapshot(), now)
+    }
+
+    fn compiled(&self, kept: &mut Kept, name: &str, snapshot: &Snapshot, now: Timestamp) -> Option<Arc<CompiledRole>> {
+        let compiled = kept.compiled(name, snapshot)?;
+        match compiled.role().metadata.expires {
+            Some(expires) if expires <= now => None,
+            Some(expires) => {
+                self.until.fetch_min(expires.as_second().saturating_add(1), Ordering::AcqRel);
+                Some(compiled)
+            }
+            None => Some(compiled),
+        }
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -122,7 +161,7 @@ pub(crate) struct Asked<'a> {
 impl Auth {
     /// What the holder of these roles may do.
     pub(crate) fn access(&self, user: &str, roles: &[String], traits: &Traits) -> Result<Arc<AccessChecker>, Error> {
-        self.roles.of(user, roles, traits, &self.cache)
+        self.roles.of(user, roles, traits, &self.cache, self.clock.now())
     }
 
     /// A role that exists now.
@@ -211,15 +250,26 @@ impl Auth {
             join_token: join_token.unwrap_or_default(),
             ..LockSubject::default()
         };
-        let view = LockView {
+        let view = || LockView {
             locks: snapshot.locks().map(|lock| &**lock),
             as_of: self.cache.as_of(),
             stale_after: STALE_AFTER,
         };
-        rbac::locks::check(view, &subject, mode, self.clock.now()).map(|_| ()).map_err(|locked| match locked {
-            Locked::InForce { refusal, .. } => Error::denied(refusal).because(Why::Locked),
-            // Nobody has shut this caller out; asking again is right.
-            stale @ Locked::Stale { .. } => Error::unavailable(stale.to_string()),
-        })
+        let check = |view, subject| {
+            rbac::locks::check(view, subject, mode, self.clock.now()).map(|_| ()).map_err(|locked| match locked {
+                Locked::InForce { refusal, .. } => Error::denied(refusal).because(Why::Locked),
+                // Nobody has shut this caller out; asking again is right.
+                stale @ Locked::Stale { .. } => Error::unavailable(stale.to_string()),
+            })
+        };
+        check(view(), &subject)?;
+        // Whoever took on another user's name is still behind it.
+        let behind = &identity.impersonator;
+        if behind.is_empty() || *behind == identity.username {
+            return Ok(());
+        }
+        let user = snapshot.user(behind);
+        let roles = user.iter().flat_map(|user| &user.spec.roles).map(String::as_str).collect();
+        check(view(), &LockSubject { user: behind, roles, ..LockSubject::default() })
     }
 }

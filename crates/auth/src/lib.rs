@@ -135,6 +135,10 @@ impl Auth {
 
     /// Moves on whenever something changed that decides who a caller is; a decision made in an older epoch is stale.
     pub fn epoch(&self) -> u64 {
+        if self.roles.is_outdated(self.clock.now()) {
+            self.roles.forget();
+            self.next_epoch();
+        }
         self.epoch.load(Ordering::Acquire)
     }
 

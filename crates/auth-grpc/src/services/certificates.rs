@@ -1,7 +1,7 @@
 //! Certificates for users and bots.
 
 use api::{
-    r#gen::proto::{RouteToApp, UserCertsRequest},
+    r#gen::proto::{RouteToApp, UserCertsRequest, user_certs_request::CertUsage},
     methods::proto::auth_service::GenerateUserCerts,
 };
 use auth::{
@@ -71,6 +71,18 @@ fn unsupported(request: &UserCertsRequest) -> Option<&'static str> {
             request.route_to_windows_desktop.as_ref().is_some_and(|route| !route.windows_desktop.is_empty()),
             "a certificate for a Windows desktop",
         ))
-        .or(has(!request.kubernetes_cluster.is_empty(), "a certificate for a Kubernetes cluster"))
+        .or(has(
+            matches!(request.usage(), CertUsage::Kubernetes) || !request.kubernetes_cluster.is_empty(),
+            "a certificate for a Kubernetes cluster",
+        ))
+        .or(has(
+            matches!(request.usage(), CertUsage::Database | CertUsage::WindowsDesktop),
+            "a certificate for a database or a Windows desktop alone",
+        ))
+        .or(has(
+            request.usage() == CertUsage::App
+                && request.route_to_app.as_ref().is_none_or(|route| route.name.is_empty()),
+            "a certificate for applications without a RouteToApp",
+        ))
         .or(has(!request.access_requests.is_empty(), "a certificate with access requests"))
 }

@@ -280,6 +280,7 @@ fn decide(
     let now = auth.clock.now();
     let access = auth.access(&base.username, &roles, &traits)?;
     let options = access.options();
+    let pinned_ip = pinned(caller, &base, options)?;
     let is_admin = caller.system_role() == Some(domain::role::SystemRole::Admin);
     let preference = auth.cache.snapshot().auth_preference();
     let default =
@@ -316,9 +317,35 @@ fn decide(
         roles,
         traits,
         expires: Some(not_after),
+        pinned_ip,
         ..base
     };
     Ok(Decided { identity, access, not_after })
+}
+
+/// The address that the certificate is to be good from, when a role demands one.
+///
+/// # Errors
+/// Unsupported for what a role demands and nobody checks yet: a certificate without it would be worth more than it says.
+fn pinned(caller: &Caller, base: &Identity, options: &rbac::MergedOptions) -> Result<String, Error> {
+    if options.require_session_mfa != domain::resources::role::RequireMfa::Off {
+        return Err(Error::unsupported(
+            "a role of this identity has require_session_mfa, which is not supported yet; take it out, or the role",
+        ));
+    }
+    if options.device_trust_required || options.device_trust_required_of_people && base.user_type != UserType::Bot {
+        return Err(Error::unsupported(
+            "a role of this identity has device_trust_mode: required, which is not supported yet; take it out, or the role",
+        ));
+    }
+    match (options.pin_source_ip && base.pinned_ip.is_empty()).then(|| caller.remote_ip()) {
+        None => Ok(base.pinned_ip.clone()),
+        Some(address) if address.parse::<std::net::IpAddr>().is_ok() => Ok(address),
+        Some(_) => Err(Error::invalid(
+            "a role of this identity has pin_source_ip: ask from the machine that is to use the certificate, not on the auth \
+             host",
+        )),
+    }
 }
 
 /// Whose something is, for the audit log.

@@ -60,6 +60,10 @@ pub struct Lineage {
     pub generation: u32,
     /// The end of the newest certificate.
     pub not_after: Timestamp,
+    /// The latest end of all certificates of this instance. One that was asked for with a short life follows others that
+    /// live on; were the record to go with it, an older copy or a deleted instance would come back as after a restore.
+    #[serde(default)]
+    pub last_end: Timestamp,
     /// The answer that the bot may not have received yet.
     pub pending: Option<Pending>,
     /// Hash of the token it joined with, so that the pending answer of the join can be cleared by it.
@@ -101,12 +105,13 @@ pub enum Verdict {
 impl Lineage {
     /// A first certificate, answered to `keys`.
     pub fn first(bot: String, keys: Digest, not_after: Timestamp, join: Option<String>) -> Self {
-        Self { bot, generation: 1, not_after, pending: Some(Pending::new(keys, 1, not_after)), join }
+        let pending = Some(Pending::new(keys, 1, not_after));
+        Self { bot, generation: 1, not_after, last_end: not_after, pending, join }
     }
 
     /// A lineage that the store has lost, as its bot's certificate tells it.
     pub fn recreated(bot: String, presented: u32, not_after: Timestamp) -> Self {
-        Self { bot, generation: presented, not_after, pending: None, join: None }
+        Self { bot, generation: presented, not_after, last_end: not_after, pending: None, join: None }
     }
 
     /// Decides a renewal.
@@ -117,6 +122,7 @@ impl Lineage {
         let next = |generation| Self {
             generation,
             not_after: question.not_after,
+            last_end: self.last_end.max(self.not_after).max(question.not_after),
             pending: Some(Pending::new(question.keys, generation, question.not_after)),
             ..self.clone()
         };
@@ -147,7 +153,8 @@ impl Lineage {
             refused: false,
             ..pending.clone()
         };
-        Some(Verdict::Repeat(Self { not_after: end, pending: Some(pending), ..self.clone() }))
+        let last_end = self.last_end.max(self.not_after).max(end);
+        Some(Verdict::Repeat(Self { not_after: end, last_end, pending: Some(pending), ..self.clone() }))
     }
 
     /// The lineage once the credential of `generation` has been used, which proves that its answer arrived;
@@ -157,9 +164,9 @@ impl Lineage {
         Some(Self { pending: None, join: None, ..self.clone() })
     }
 
-    /// When the record may go: the end of its newest certificate and the grace after it.
+    /// When the record may go: the end of its last certificate to end, and the grace after it.
     pub fn expires(&self, grace: Duration) -> Timestamp {
-        self.not_after.saturating_add(grace).unwrap_or(Timestamp::MAX)
+        self.last_end.max(self.not_after).saturating_add(grace).unwrap_or(Timestamp::MAX)
     }
 }
 

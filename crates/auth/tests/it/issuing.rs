@@ -1,18 +1,25 @@
 //! `GenerateUserCerts` as somebody uses it who wants more than is his.
 
+use std::time::Duration;
+
 use auth::{
     Auth, Caller, Issued,
     certificates::user::{UserCertificates, issue},
-    roles, users,
+    locks, roles, users,
 };
 use domain::{
     Error,
-    error::Kind as ErrorKind,
-    resources::{Role, role::ImpersonateConditions},
+    error::{Kind as ErrorKind, Reason},
+    resources::{
+        Role,
+        lock::LockTarget,
+        role::{ImpersonateConditions, Rule},
+    },
 };
 
 use crate::{
     harness::{Cluster, Machine},
+    locks::lock,
     people::{role, user},
 };
 
@@ -125,4 +132,59 @@ async fn control_characters_of_a_trait_or_a_route_reach_a_certificate() {
         let error = issue(&cluster.auth, &person, request).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid, "{route:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_in_another_name_outlives_the_lock_and_the_end_of_whoever_took_it() {
+    let cluster = chain().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let taken = issue(auth, &cluster.again("go").await, request("between")).await.unwrap();
+    cluster.caller(&taken).unwrap();
+    for aim in
+        [|target: &mut LockTarget| target.user = "go".into(), |target: &mut LockTarget| target.role = "go".into()]
+    {
+        locks::upsert(auth, &admin, lock("l", aim)).await.unwrap();
+        cluster.settle().await;
+        let error = cluster.caller(&taken).unwrap_err();
+        assert_eq!(error.reason, Some(Reason::Locked), "{error}");
+        locks::delete(auth, &admin, "l").await.unwrap();
+        cluster.settle().await;
+        cluster.caller(&taken).unwrap();
+    }
+    users::delete(auth, &admin, "go").await.unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.caller(&taken).unwrap_err().reason, Some(Reason::UnknownUser));
+}
+
+#[tokio::test]
+async fn a_role_that_has_expired_still_lets_its_holders_in() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut short = role("short", vec![Rule::new(["user"], ["list", "read"])]);
+    short.metadata.expires = Some(auth.clock().now() + Duration::from_secs(60));
+    make(auth, &admin, short, &["holder"]).await;
+    cluster.settle().await;
+    let issued = {
+        let admin = cluster.admin();
+        issue(auth, &admin, request("holder")).await.unwrap()
+    };
+    let before = auth.epoch();
+    cluster.caller(&issued).unwrap();
+    assert_eq!(auth.epoch(), before);
+    cluster.clock.advance(Duration::from_secs(62));
+    assert_ne!(auth.epoch(), before, "decisions on live connections are made again");
+    assert_eq!(cluster.caller(&issued).unwrap_err().reason, Some(Reason::RoleMissing));
+}
+
+#[tokio::test]
+async fn what_a_role_demands_and_nobody_checks_is_left_out_of_the_certificate() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut pinned = role("pinned", Vec::new());
+    pinned.spec.options.pin_source_ip = true;
+    make(auth, &admin, pinned, &["pinned"]).await;
+    make(auth, &admin, role("plain", Vec::new()), &["plain"]).await;
+    cluster.settle().await;
+    let error = issue(auth, &admin, request("pinned")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "an administrator's socket has no address: {error}");
 }

@@ -16,6 +16,10 @@ use crate::{
 /// The longest session of a bot that asks for nothing else.
 pub const DEFAULT_MAX_SESSION_TTL: Duration = Duration::from_secs(12 * 3600);
 
+/// The longest life that a bot's certificate may be given. The store remembers each instance for as long, and a stolen
+/// certificate is good for as long.
+pub const LONGEST_SESSION_TTL: Duration = Duration::from_secs(168 * 3600);
+
 resource!(
     /// A bot.
     Bot(Bot), "v1" of ["v1"], BotSpec, status #[serde(skip_serializing_if = "crate::form::is_default")] BotStatus
@@ -125,6 +129,9 @@ impl Bot {
         }
         if self.spec.max_session_ttl.is_some_and(|ttl| ttl.is_zero()) {
             return Err(Error::invalid("spec.max_session_ttl: must be longer than 0s, or left out for 12h"));
+        }
+        if self.spec.max_session_ttl.is_some_and(|ttl| ttl > LONGEST_SESSION_TTL) {
+            return Err(Error::invalid("spec.max_session_ttl: may be 168h (7 days) at most"));
         }
         Ok(())
     }

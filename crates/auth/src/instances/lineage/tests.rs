@@ -99,3 +99,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_short_certificate_takes_the_record_of_a_longer_one_with_it() {
+    let short = Question { presented: 1, keys: keys(2), not_after: at(12) };
+    let Verdict::Renew(second) = joined().renew(short, Duration::ZERO, at(10)) else { panic!("no renewal") };
+    assert_eq!((second.not_after, second.expires(Duration::ZERO)), (at(12), at(3600)));
+    let third = Question { presented: 2, keys: keys(3), not_after: at(14) };
+    let Verdict::Renew(third) = second.renew(third, Duration::ZERO, at(12)) else { panic!("no renewal") };
+    assert_eq!(third.expires(GRACE), at(3600 + 72 * 3600));
+}
