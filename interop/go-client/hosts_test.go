@@ -47,10 +47,12 @@ func sessionID(certs *proto.Certs) string {
 func TestHosts(t *testing.T) {
 	defer guard(t)
 	c := admin(t)
+	// A client ends with the test that it is made for.
+	whole := t
 	var agent, proxy *client.Client
 	app := newApp("hosts-app")
 	step(t, "an agent joins, announces an application, and renews", func(t *testing.T, ctx context.Context) {
-		agent = host(ctx, t, c, types.RoleApp, agentHost)
+		agent = host(ctx, whole, c, types.RoleApp, agentHost)
 		must(agent.UpsertApplicationServer(ctx, must(types.NewAppServerV3FromApp(app, "node", agentHost))))
 		_, err := agent.UpsertApplicationServer(ctx, must(types.NewAppServerV3FromApp(app, "node", "8f1bb7a1-2d15-4b5c-9a67-2f3c52f5f0cc")))
 		refused(t, "another host", trace.IsAccessDenied, err)
@@ -71,7 +73,7 @@ func TestHosts(t *testing.T) {
 		refused(t, "a person", trace.IsAccessDenied, err)
 	})
 	step(t, "a session with an application: made, fetched by a proxy, ended", func(t *testing.T, ctx context.Context) {
-		proxy = host(ctx, t, c, types.RoleProxy, "8f1bb7a1-2d15-4b5c-9a67-2f3c52f5f0dd")
+		proxy = host(ctx, whole, c, types.RoleProxy, "8f1bb7a1-2d15-4b5c-9a67-2f3c52f5f0dd")
 		var id string
 		eventually(t, "the application is known", func() error {
 			_, certs, err := issue(ctx, c, proto.UserCertsRequest{
