@@ -2,11 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use api::methods::{
-    Method,
-    proto::{
-        auth_service::{CreateRole, Ping},
-        join_service::RegisterUsingToken,
+use api::{
+    r#gen::{proto::Watch, types::WatchKind},
+    methods::{
+        Method,
+        proto::{
+            auth_service::{CreateRole, Ping, WatchEvents},
+            join_service::RegisterUsingToken,
+        },
+        teleport::users::v1::users_service::CreateUser,
     },
 };
 use bytes::Bytes;
@@ -14,16 +18,20 @@ use futures_util::{StreamExt as _, future::join_all, stream};
 use http_body_util::StreamBody;
 use hyper::{body::Frame, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
 use testkit::Cluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    hostile::resident,
+    hostile::{gzip, resident},
     support::{
         people,
         raw::{self, Raw, code, framed},
     },
 };
+
+/// A message that is compressed.
+const GZIPPED: &[(&str, &str)] = &[("grpc-encoding", "gzip")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stranger_makes_the_server_hold_megabytes() {
@@ -131,5 +139,57 @@ async fn one_user_makes_the_server_hold_a_gigabyte() {
         answer = again.send(CreateRole::PATH, large.clone(), &[]).await.unwrap();
     }
     assert!(!answer.is(code::RESOURCE_EXHAUSTED), "{answer:?}");
+    cluster.stop().await;
+}
+
+/// A field of a message that is a message itself.
+fn nested(field: u8, message: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![field << 3 | 2];
+    prost::encoding::encode_varint(message.len() as u64, &mut bytes);
+    bytes.extend(message);
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_kilobytes_of_gzip_become_a_gigabyte_of_elements() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin().await;
+    let eve = people::user(&admin, "eve", &["access"], 600).await;
+    // A user with two million empty identities at OIDC providers.
+    let identities = [0x0a, 0].repeat((4 << 19) - 32);
+    let bomb = framed(&gzip(&nested(1, &nested(5, &identities))), true);
+    assert!(bomb.len() < 8 << 10, "{} bytes", bomb.len());
+    let connections = join_all((0..4).map(|_| Raw::with(cluster.address(), eve.chain()))).await;
+    let (before, mut most) = (resident(), 0);
+    let attacks = connections.iter().flat_map(|connection| (0..20).map(|_| connection));
+    let attack = join_all(attacks.map(|connection| connection.send(CreateUser::PATH, bomb.clone(), GZIPPED)));
+    let mut attack = std::pin::pin!(attack);
+    let answers = loop {
+        tokio::select! {
+            answers = &mut attack => break answers,
+            () = tokio::time::sleep(Duration::from_millis(20)) => most = most.max(resident().saturating_sub(before)),
+        }
+    };
+    println!("80 gzipped requests with two million elements: {} MiB more", most >> 20);
+    assert!(answers.iter().flatten().all(|answer| answer.is(code::RESOURCE_EXHAUSTED)), "{answers:?}");
+    assert!(most < 192 << 20, "{} MiB more", most >> 20);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_stream_of_a_connection_is_a_watch() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin().await;
+    let eve = people::user(&admin, "eve", &["access"], 600).await;
+    let connection = Raw::with(cluster.address(), eve.chain()).await;
+    let kinds = vec![WatchKind { kind: "cert_authority".into(), ..Default::default() }];
+    let watch = Watch { kinds, allow_partial_success: false }.encode_to_vec();
+    let answers = join_all((0..20).map(|_| connection.call(WatchEvents::PATH, &watch))).await;
+    let refused = answers.iter().filter(|answer| answer.is(code::RESOURCE_EXHAUSTED)).count();
+    let running = answers.iter().filter(|answer| answer.code.is_none() && !answer.data.is_empty()).count();
+    assert_eq!((running, refused), (16, 4), "{answers:?}");
+    // Each that ends makes room.
+    let again = connection.call(WatchEvents::PATH, &watch).await;
+    assert!(again.code.is_none() && !again.data.is_empty(), "{again:?}");
     cluster.stop().await;
 }

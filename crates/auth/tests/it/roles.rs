@@ -65,7 +65,7 @@ async fn a_role_in_use_stays_and_the_refusal_says_by_whom() {
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(error.message.contains("bot ci"), "{}", error.message);
     roles::create(auth, &admin, role("dev", vec![])).await.unwrap();
-    auth::users::create(auth, &admin, user("alice", &["dev"])).await.unwrap();
+    users::create(auth, &admin, user("alice", &["dev"])).await.unwrap();
     let error = roles::delete(auth, &admin, "dev").await.unwrap_err();
     assert!(error.message.contains("user alice"), "{}", error.message);
 }

@@ -248,7 +248,7 @@ async fn every_change_of_any_role_makes_every_watcher_look_again() {
     apps::create::create(auth, &admin, app("red-one", "red")).await.unwrap();
     // The clock stands still: a watch that would look again would wait for it.
     let patience = Duration::from_secs(10);
-    let one = tokio::time::timeout(patience, told(&mut watch, &reader, 1)).await;
+    let one = clock::Clock::system().timeout(patience, told(&mut watch, &reader, 1)).await;
     assert_eq!(one.expect("a watcher whose roles are the same looks again"), ["put red-one"]);
 
     // Its own roles change: it looks, but not more often than twice a second.
@@ -256,7 +256,7 @@ async fn every_change_of_any_role_makes_every_watcher_look_again() {
     cluster.settle().await;
     let reader = cluster.again("red-reader").await;
     watch.recheck(auth, &reader).unwrap();
-    let soon = tokio::time::timeout(Duration::from_millis(300), watch.next(&reader)).await;
+    let soon = clock::Clock::system().timeout(Duration::from_millis(300), watch.next(&reader)).await;
     assert!(soon.is_err(), "it looks again at once: {soon:?}");
     apps::create::create(auth, &admin, app("green-one", "green")).await.unwrap();
     cluster.clock.advance(LOOK_EVERY);
