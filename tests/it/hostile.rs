@@ -186,7 +186,7 @@ fn bad_times() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 /// What it is, the body, further headers, and the codes of which one is the answer.
 type Case = (&'static str, Bytes, &'static [(&'static str, &'static str)], &'static [i32]);
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::Write::write_all(&mut encoder, bytes).unwrap();
     encoder.finish().unwrap()
