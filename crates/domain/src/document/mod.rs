@@ -120,13 +120,31 @@ pub fn read_documents(text: &str, source_name: &str) -> Result<Vec<AnyResource>,
 /// # Errors
 /// As [`read_documents`], and when a resource is not valid.
 pub fn read_valid_documents(text: &str, source_name: &str) -> Result<Vec<AnyResource>, DocumentError> {
-    let validate = |node: &Node| {
-        let mut resource = read_node(node, text, source_name)?;
-        resource.set_defaults();
-        resource.validate().map_err(|why| invalid(&why, node, text, source_name))?;
-        Ok(resource)
-    };
-    read_nodes(text, source_name)?.iter().map(validate).collect()
+    read_nodes(text, source_name)?.iter().map(|node| read_valid_node(node, text, source_name)).collect()
+}
+
+/// The same, each with the line where it begins, and with all faults of the text instead of the first: who moves a cluster
+/// wants to know of everything that will not come along.
+///
+/// # Errors
+/// As [`read_valid_documents`]; there is at least one fault.
+pub fn read_located_documents(text: &str, source_name: &str) -> Result<Vec<(usize, AnyResource)>, Vec<DocumentError>> {
+    let nodes = read_nodes(text, source_name).map_err(|fault| vec![fault])?;
+    let (mut found, mut faults) = (Vec::new(), Vec::new());
+    for node in &nodes {
+        match read_valid_node(node, text, source_name) {
+            Ok(resource) => found.push((node.at.map_or(1, |(line, _)| line), resource)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(found) } else { Err(faults) }
+}
+
+fn read_valid_node(node: &Node, text: &str, source_name: &str) -> Result<AnyResource, DocumentError> {
+    let mut resource = read_node(node, text, source_name)?;
+    resource.set_defaults();
+    resource.validate().map_err(|why| invalid(&why, node, text, source_name))?;
+    Ok(resource)
 }
 
 /// The roots of all documents; the elements of a list are documents too, as `get` writes them.

@@ -112,6 +112,10 @@ pub(crate) enum Unknown {
     Keep(RefCell<Vec<(Vec<Step>, serde_json::Value)>>),
 }
 
+/// Keys that older versions and the reference still print and that mean nothing any more: read over, so that what was
+/// printed can be read.
+const RETIRED: [&str; 2] = ["metadata.id", "spec.status.recovery_attempt_lock_expires"];
+
 /// The way down to a value.
 pub(crate) enum Path<'a> {
     Root,
@@ -221,6 +225,7 @@ impl<'de> Reader<'de, '_> {
                 kept.borrow_mut().push((path.steps(), node.to_json()));
                 Ok(())
             }
+            Unknown::Refuse if RETIRED.contains(&path.to_string().as_str()) => Ok(()),
             Unknown::Refuse => Err(Fault {
                 at: key.at,
                 path: Some(path.to_string()),

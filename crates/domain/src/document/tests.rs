@@ -16,6 +16,27 @@ fn a_fault_is_shown_where_it_is_written() {
 }
 
 #[test]
+fn what_the_reference_prints_and_nobody_needs_is_read_over() {
+    let text = "kind: user\nversion: v2\nmetadata: {name: alice, id: 1712}\nspec:\n  traits: {logins: null, team: [a]}\n  \
+                status: {is_locked: false, recovery_attempt_lock_expires: '0001-01-01T00:00:00Z'}\n";
+    let read = read_valid_documents(text, "x").expect("good");
+    let AnyResource::User(user) = &read[0] else { panic!("a user") };
+    assert_eq!(user.spec.traits["logins"], Vec::<String>::new());
+    assert_eq!(user.spec.traits["team"], ["a"]);
+    assert!(fault("kind: user\nversion: v2\nmetadata: {name: a}\nspec: {id: 3}\n").contains("no such key"));
+}
+
+#[test]
+fn all_faults_of_a_text_are_found_at_once_and_each_document_knows_its_line() {
+    let good = "kind: bot\nversion: v1\nmetadata: {name: a}\nspec: {}\n";
+    let found = read_located_documents(&format!("{good}---\n{good}"), "x").expect("good");
+    assert_eq!(found.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 6]);
+    let bad = format!("kind: node\nversion: v2\n---\n{good}---\nkind: db\nversion: v3\n---\nkind: rol\n");
+    let faults = read_located_documents(&bad, "x").expect_err("bad");
+    assert_eq!(faults.iter().map(|fault| fault.is_unsupported).collect::<Vec<_>>(), [true, true, false]);
+}
+
+#[test]
 fn a_typo_names_the_nearest_key() {
     let cases = [
         (

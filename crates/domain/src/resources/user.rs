@@ -26,6 +26,7 @@ document! {
         saml_identities: Vec<ExternalIdentity>,
         github_identities: Vec<ExternalIdentity>,
         roles: Vec<String>,
+        #[serde(deserialize_with = "traits")]
         traits: Traits,
         +status: LoginStatus,
         #[serde(with = "time::always")]
@@ -132,6 +133,12 @@ document! {
         password_state: PasswordState,
         mfa_weakest_device: MfaDeviceKind,
     }
+}
+
+/// A trait without values is printed as `logins: null` by the reference.
+fn traits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Traits, D::Error> {
+    let lists: BTreeMap<String, Option<Vec<String>>> = serde::Deserialize::deserialize(deserializer)?;
+    Ok(lists.into_iter().map(|(key, values)| (key, values.unwrap_or_default())).collect())
 }
 
 impl User {
