@@ -10,6 +10,7 @@
     reason = "real sockets live by real time, and a test's tasks end with its runtime"
 )]
 
+mod application;
 mod attack;
 mod audit_table;
 mod crowd;

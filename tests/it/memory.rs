@@ -161,7 +161,7 @@ async fn four_kilobytes_of_gzip_become_a_gigabyte_of_elements() {
     assert!(bomb.len() < 8 << 10, "{} bytes", bomb.len());
     let connections = join_all((0..4).map(|_| Raw::with(cluster.address(), eve.chain()))).await;
     let (before, mut most) = (resident(), 0);
-    let attacks = connections.iter().flat_map(|connection| (0..20).map(|_| connection));
+    let attacks = connections.iter().flat_map(|connection| (0..20).map(move |_| connection));
     let attack = join_all(attacks.map(|connection| connection.send(CreateUser::PATH, bomb.clone(), GZIPPED)));
     let mut attack = std::pin::pin!(attack);
     let answers = loop {

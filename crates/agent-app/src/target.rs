@@ -55,13 +55,13 @@ impl Target {
         if host.is_empty() {
             return Err(refuse("names no host"));
         }
-        let port = match (authority.port(), scheme) {
-            (Some(port), _) => {
-                Some(port.as_str().parse().ok().filter(|port| *port > 0).ok_or_else(|| refuse("has a bad port"))?)
-            }
+        let has_port = authority.as_str().len() > authority.host().len();
+        let port = match (authority.port_u16(), scheme) {
+            (Some(port @ 1..), _) => Some(port),
+            _ if has_port => return Err(refuse("has a bad port")),
             (None, Scheme::Http) => Some(80),
             (None, Scheme::Https) => Some(443),
-            (None, _) => None,
+            _ => None,
         };
         let path = parsed.path_and_query().map_or("/", |path| path.as_str());
         let landing = match fragment {
