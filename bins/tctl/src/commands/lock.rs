@@ -159,7 +159,10 @@ pub(crate) async fn show(session: &mut Session, name: &str, format: Format) -> a
 pub(crate) fn until(ttl: Option<&str>, expires: Option<&str>, now: Timestamp) -> anyhow::Result<Option<Timestamp>> {
     if let Some(text) = ttl {
         let span = duration::parse(text).map_err(domain::Error::invalid).context("--ttl")?;
-        return Ok((!span.is_zero()).then(|| now.checked_add(span)).transpose()?);
+        if span.is_zero() {
+            bail!(domain::Error::invalid("--ttl: must be more than 0; leave it out for a lock that holds for ever"));
+        }
+        return Ok(Some(now.checked_add(span)?));
     }
     let Some(text) = expires else { return Ok(None) };
     let end = time::parse(text).map_err(domain::Error::invalid).context("--expires")?;

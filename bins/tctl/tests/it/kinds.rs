@@ -158,3 +158,26 @@ async fn a_wrong_document_names_file_line_and_key() {
         "create DIR/missing.yaml",
     ]));
 }
+
+/// What stands in the output of another cluster, and what does not come along.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_cluster_is_told_of_what_stays_behind() {
+    let tool = Tool::start().await;
+    let derived = "kind: role\nversion: v7\nmetadata: {name: bot-ci, labels: {teleport.internal/bot: ci}}\nspec: {}\n---\n\
+                   kind: user\nversion: v2\nmetadata: {name: bot-ci, labels: {teleport.internal/bot: ci}}\nspec: {}\n---\n\
+                   kind: bot\nversion: v1\nmetadata: {name: ci}\nspec: {roles: []}\n---\n\
+                   kind: token\nversion: v2\nmetadata: {name: 63f9aa11bb22cc33}\n\
+                   spec: {roles: [Bot], bot_name: ci, join_method: token}\n";
+    let refused = "kind: bot\nversion: v1\nmetadata: {name: b}\nspec: {}\n---\n\
+                   kind: user\nversion: v2\nmetadata: {name: bob}\nspec: {roles: [no-such-role]}\n";
+    let behind = "kind: node\nversion: v2\n---\nkind: db\nversion: v3\n";
+    let mut text = String::new();
+    let slip = "kind: role\nversion: v7\nmetadata: {name: slip}\n\
+                spec: {allow: {rules: [{resources: [tokenz, '*', node, workload_identity], verbs: [list]}]}}\n";
+    for input in [derived, refused, behind, slip] {
+        let run = tool.run("create -f", input, &[]);
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains("63f9aa11bb22cc33"), "a secret is masked");
+        text.push_str(&format!("{}{}[exit {}]\n\n", run.stdout, run.stderr, run.code));
+    }
+    seen!("moved", tool.stable(&text));
+}

@@ -67,6 +67,7 @@ async fn locks() {
         "lock --join-token=abc --format=json",
         "lock --user=alice --expires=2020-01-01T00:00:00Z",
         "lock --user=alice --ttl=soon",
+        "lock --user=alice --ttl=0",
     ]));
     let flags = "--login=a --mfa-device=b --device=c --server-id=d --windows-desktop=e --access-request=f";
     let json: serde_json::Value = serde_json::from_str(&tool.done(&format!("lock {flags} --format=json"))).unwrap();

@@ -253,7 +253,10 @@ fn finish(session: &mut Session, args: &Args, files: Files) -> anyhow::Result<()
     if !args.overwrite
         && let Some((path, _)) = files.iter().find(|(path, _)| path.exists())
     {
-        bail!(cli::exit::Usage(format!("{} exists already; add --overwrite, or choose another --out", path.display())));
+        bail!(Error::already_exists(format!(
+            "{} exists already; add --overwrite, or choose another --out",
+            path.display()
+        )));
     }
     let names: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();
     for (path, content) in &files {

@@ -52,9 +52,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
         token::check(&client, name, &args.name).await?;
     }
     for role in &args.roles {
-        domain::resources::Role::fetch(&client, role)
-            .await
-            .advise(|| "create the role first: tctl create role.yaml")?;
+        super::check_role(&client, role).await?;
     }
     let traits = match args.logins.as_slice() {
         [] => Vec::new(),

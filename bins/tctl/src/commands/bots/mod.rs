@@ -8,7 +8,11 @@ mod rm;
 mod token;
 mod update;
 
-use crate::session::Session;
+use cli::Advice;
+use client::Client;
+use domain::{error::Kind as ErrorKind, resources::Role};
+
+use crate::{cluster::Remote, session::Session};
 
 /// What can be done with bots.
 #[derive(Debug, clap::Subcommand)]
@@ -40,5 +44,15 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Update(args) => update::run(args, session).await,
         Command::Lock(args) => lock::run(args, session).await,
         Command::Instances(command) => instances::run(command, session).await,
+    }
+}
+
+/// Looks for a role that a bot is to have; only one that is not there can be created first.
+async fn check_role(client: &Client, role: &str) -> anyhow::Result<()> {
+    match Role::fetch(client, role).await {
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            Err(error).advise(|| "create the role first: tctl create role.yaml")
+        }
+        outcome => Ok(outcome.map(drop)?),
     }
 }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use cli::Advice;
 use domain::resources::{
-    Bot, Role,
+    Bot,
     bot::{BotSpec, Trait},
 };
 
@@ -54,7 +53,7 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
     let mut bot = Bot::fetch(&client, &args.name).await?;
     if let Some(change) = roles {
         for role in change.values() {
-            Role::fetch(&client, role).await.advise(|| "create the role first: tctl create role.yaml")?;
+            super::check_role(&client, role).await?;
         }
         change.apply(&mut bot.spec.roles);
     }

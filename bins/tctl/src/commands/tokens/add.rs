@@ -77,6 +77,11 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
         let roles = roles.iter().map(|role| role.as_str().to_owned()).collect();
         return session.out.value(args.shape.format, &Made { token: name, roles, expires });
     }
+    let later: Vec<String> = roles
+        .iter()
+        .filter(|role| !matches!(role, SystemRole::Proxy | SystemRole::App))
+        .map(|role| role.as_str().to_lowercase())
+        .collect();
     let words: Vec<String> = roles.iter().map(|role| role.as_str().to_lowercase()).collect();
     let pins = cluster::ca_pins(&client).await?;
     let address = cluster::auth_address(session).await?;
@@ -96,7 +101,14 @@ Run this on the new machine to join the cluster:
         minutes = args.ttl.as_secs().div_ceil(60),
         roles = words.join(","),
         pins = pins.join(","),
-    ))
+    ))?;
+    if !later.is_empty() {
+        session.out.line(format_args!(
+            "NOTE: this part is not built yet: {}. The token is good, but tessera start refuses the role until then.",
+            later.join(", ")
+        ))?;
+    }
+    Ok(())
 }
 
 /// The flags that say what the new machine serves.
