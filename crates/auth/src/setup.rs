@@ -193,13 +193,22 @@ async fn singleton<T: Setting>(
                 T::record(change, own, stored.as_ref(), &configured).commit().await?;
             }
         }
-        (None, None) => {
+        (None, stored) => {
             default.set_defaults();
             default.metadata_mut().labels.insert(domain::metadata::ORIGIN.into(), "defaults".into());
-            let change = store.change().create(&default)?;
-            keep_existing(T::record(change, own, None, &default).commit().await)?;
+            match &stored {
+                None => {
+                    let change = store.change().create(&default)?;
+                    keep_existing(T::record(change, own, None, &default).commit().await)?;
+                }
+                // The file said it and does so no more: else nobody could change it again.
+                Some(old) if old.metadata().label(domain::metadata::ORIGIN) == "config-file" => {
+                    let change = store.change().upsert(&default)?;
+                    T::record(change, own, stored.as_ref(), &default).commit().await?;
+                }
+                Some(_) => {}
+            }
         }
-        (None, Some(_)) => {}
     }
     Ok(())
 }

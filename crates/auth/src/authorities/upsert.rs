@@ -76,6 +76,11 @@ fn check_keys(authority: &CertAuthority) -> Result<(), Error> {
     ca::authority::trusted_certificates(authority).map_err(unreadable)?;
     ca::authority::trusted_ssh_keys(authority).map_err(unreadable)?;
     ca::authority::trusted_jwt_keys(authority).map_err(unreadable)?;
+    // Taken as it stands, an empty document would withdraw every further key that is trusted.
+    let sets = [&authority.spec.active_keys, &authority.spec.additional_trusted_keys];
+    if sets.into_iter().all(|set| public_halves(set).is_empty()) {
+        return Err(Error::invalid("spec: an authority needs at least one key"));
+    }
     if authority.clone().without_secrets() != *authority {
         return Err(Error::invalid("spec: private keys of authorities cannot be brought in by this call"));
     }

@@ -90,6 +90,13 @@ async fn trusted_keys_are_added_but_active_ones_never_changed() {
     let alice = cluster.person("alice", vec![]).await;
     assert_eq!(upsert(auth, &alice, wanted).await.unwrap_err().kind(), ErrorKind::Denied);
 
+    let empty = CertAuthority::empty(CaType::User, auth.cluster());
+    assert_eq!(
+        upsert(auth, &admin, empty).await.unwrap_err().kind(),
+        ErrorKind::Invalid,
+        "would withdraw all further keys"
+    );
+
     let mut foreign = other;
     foreign.metadata.name = "other.example".into();
     foreign.spec.cluster_name = "other.example".into();

@@ -60,3 +60,20 @@ async fn what_the_configuration_file_says_is_not_changed_by_calls() {
         assert!(error.kind() == ErrorKind::Invalid && error.message.contains("configuration file"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_setting_that_the_file_no_longer_has_can_be_edited_after_a_restart() {
+    let cluster = Cluster::start().await;
+    let mut fixed: AuthPreference = read(&cluster.auth, &cluster.admin()).await.unwrap();
+    fixed.metadata.labels.insert(ORIGIN.into(), "config-file".into());
+    fixed.spec.message_of_the_day = "of the file".into();
+    cluster.auth.store().change().upsert(&fixed).unwrap().commit().await.unwrap();
+    let (backend, clock) = (std::sync::Arc::clone(&cluster.backend), cluster.clock.clone());
+    drop(cluster);
+    let cluster = Cluster::over(backend, clock).await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut free: AuthPreference = read(auth, &admin).await.unwrap();
+    assert_eq!((free.spec.message_of_the_day.as_str(), free.metadata.label(ORIGIN)), ("", "defaults"));
+    free.spec.message_of_the_day = "mine".into();
+    update(auth, &admin, free).await.unwrap();
+}
