@@ -28,6 +28,7 @@ fn each_failure_ends_with_the_documented_code() {
     };
     let good = file("good.yaml", &format!("teleport: {{data_dir: {}/data}}\n", directory.path().display()));
     let typo = file("typo.yaml", "auth_service: {cluster_nam: x}\n");
+    let no_trust_domain = file("upper.yaml", "auth_service: {cluster_name: Example.Com}\n");
     let proxy = file("proxy.yaml", "proxy_service: {acme: {enabled: yes}}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
@@ -51,6 +52,9 @@ fn each_failure_ends_with_the_documented_code() {
         (&["configure", "--cert-file=x", "--key-file=y"], 7, "not supported yet"),
         (&["configure", "--signature-algorithm-suite=fast"], 2, "balanced-v1"),
         (&["configure", "-o", &existing], 4, "exists already"),
+        (&["configure", "--cluster-name=Foo Bar!"], 8, "must be 1 to 255 letters, digits, dots, dashes or underscores"),
+        (&["configure", "--cluster-name=Foo_Bar"], 0, "is no valid SPIFFE trust domain"),
+        (&["check", &no_trust_domain], 0, "is no valid SPIFFE trust domain"),
         (&["debug", "get-log-level", "-c", &good], 6, "no server can be asked"),
         (&["debug", "set-log-level", "LOUD", "-c", &good], 2, "possible values"),
         (&["version"], 0, "Tessera v18"),

@@ -70,7 +70,7 @@ version: v3
 
 teleport:
   nodename: {nodename}
-  # State: the database, the keys that seal the CA keys, the lock. Mode 0700; back it up.
+  # State: the database, the keys that seal the CA keys, the lock. Mode 0700; see the server guide before backing it up.
   data_dir: {data_dir}
   log:
     output: stderr

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use cli::Output;
 use daemon::{
-    config::Suite,
+    config::{Config, Suite},
     configure::{Answers, Target, text, write},
 };
 
@@ -69,7 +69,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         listen_addr: args.listen_addr,
         suite,
     };
-    let text = text(&answers)?;
+    let text = text(&answers).map_err(cli::exit::invalid_input)?;
+    for warning in Config::from_text(&text, &args.output)?.warnings {
+        cli::warn(warning);
+    }
     let mut out = Output::stdout();
     match Target::parse(&args.output) {
         Target::Stdout => out.text(text),

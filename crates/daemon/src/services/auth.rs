@@ -122,12 +122,12 @@ async fn open(shared: &Shared<'_>) -> anyhow::Result<Parts> {
     let backend = environment.around_store.as_ref().map_or(Arc::clone(&backend), |around| around(backend));
     let writable = Writable::new(backend, clock.clone());
     let backend: Arc<dyn Backend> = Arc::clone(&writable) as _;
-    let sealing = sealing::load(storage, data_dir.path(), random)?;
+    let stored = stored_cluster(&backend, config, environment).await?;
+    let sealing = sealing::load(storage, data_dir.path(), random, stored.is_some())?;
     let keys: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new(sealing, random.clone())?);
     let listener = shared.listen(PORT, "auth_service.listen_addr", &config.auth_service.listen_addr).await?;
     let admin = local_socket::bind(data_dir.path(), ADMIN, environment.handover.as_ref())
         .context("the administrator's socket cannot be opened")?;
-    let stored = stored_cluster(&backend, config, environment).await?;
     let is_new = stored.is_none();
     let cluster_name = match &config.auth_service.cluster_name {
         Some(name) => name.clone(),
@@ -141,7 +141,8 @@ async fn open(shared: &Shared<'_>) -> anyhow::Result<Parts> {
         random: random.clone(),
         metrics: metrics.auth.clone(),
     };
-    let (auth, driver) = Auth::open(ports, auth_config(config, cluster_name, data_dir)).await?;
+    let opened = Box::pin(Auth::open(ports, auth_config(config, cluster_name, data_dir)));
+    let (auth, driver) = opened.await?;
     let metrics = metrics.clone();
     Ok(Parts { backend, writable, metrics, keys, auth, driver, listener, admin, is_new })
 }

@@ -115,6 +115,10 @@ const CA_KEY_PARAMS: Schema = Schema::Map(&[
     ("health_check", Schema::Any),
 ]);
 
+/// What follows from a cluster name that cannot stand in a SPIFFE id.
+const NO_TRUST_DOMAIN: &str = "is no valid SPIFFE trust domain (lower-case letters, digits, '.', '-', '_'): workload \
+                                   identity will not be available, and the name cannot be changed after the first start";
+
 /// `runs`: whether it does unless the section says otherwise.
 pub(super) fn read(fields: &Fields<'_>, runs: bool) -> AuthService {
     let cluster_name = fields.parsed("cluster_name", |text| {
@@ -124,6 +128,9 @@ pub(super) fn read(fields: &Fields<'_>, runs: bool) -> AuthService {
         let rule = "must be 1 to 255 letters, digits, dots, dashes or underscores";
         if fits { Ok(text.to_owned()) } else { Err(format!("{rule}, found \"{}\"", text.escape_debug())) }
     });
+    if let Some(name) = cluster_name.as_deref().filter(|name| spiffe::TrustDomain::parse(name).is_err()) {
+        fields.warn("cluster_name", format!("\"{name}\" {NO_TRUST_DOMAIN}"));
+    }
     let service = AuthService {
         enabled: fields.flag("enabled").unwrap_or(runs),
         cluster_name,
