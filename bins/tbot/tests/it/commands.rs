@@ -27,8 +27,13 @@ fn a_refusal_names_what_is_to_be_changed() {
         (vec!["start", "--oneshot", "--storage=memory://"], 8, &["--auth-server"]),
         (
             vec!["start", "--storage=memory://", "--auth-server=127.0.0.1:1", &pin],
-            5,
+            8,
             &["no join token", "onboarding.token"],
+        ),
+        (
+            vec!["start", "--storage=memory://", "--auth-server=127.0.0.1:1", "--token=/does/not/exist", &pin],
+            8,
+            &["cannot read the join token from /does/not/exist"],
         ),
         (
             vec!["start", "--oneshot", "--proxy-server=127.0.0.1:1", "--token=t", "--storage=memory://"],

@@ -142,7 +142,7 @@ async fn a_start_finds_out_what_there_is() {
     let with_token = |token: &str| format!("onboarding: {{token: {token}, ca_pins: ['{PIN}']}}\n");
     let home = tempfile::tempdir().expect("a directory");
     let path = home.path().canonicalize().expect("there").join("state");
-    assert!(matches!(driver(&path, "", now()), Err(BotError::NeedsHuman(_))), "neither identity nor token");
+    assert!(matches!(driver(&path, "", now()), Err(BotError::Machine(_))), "neither identity nor token");
     assert!(driver(&path, "onboarding: {token: t}\n", now()).is_err(), "nothing to recognise the server by");
     let way = |config: &str, now| {
         let driver = driver(&path, config, now).expect("something to do");

@@ -55,7 +55,7 @@ impl Driver {
             }
             (None, Err(message)) => {
                 let storage = state.describe();
-                return Err(BotError::NeedsHuman(format!("there is no stored identity in {storage}, and {message}")));
+                return Err(BotError::Machine(format!("there is no stored identity in {storage}, and {message}")));
             }
         }
         let interval = exchange.config.interval();
@@ -191,14 +191,7 @@ impl Driver {
     /// What a person has to do about a refusal that waiting does not cure, though this program keeps asking.
     pub(crate) fn advice(&self, error: &BotError) -> Option<String> {
         let BotError::Auth { source, .. } = error else { return None };
-        let bot = &self.identity.as_ref()?.says().bot_name;
-        (source.reason == Some(Reason::Locked)).then(|| {
-            format!(
-                "bot {bot:?} is locked. When you are sure that nobody copied its storage, remove the lock on the auth host \
-                 (tctl get locks, tctl rm lock/<name>); tbot asks again each minute. After a generation mismatch it needs \
-                 a new token as well: tctl bots instances add {bot}"
-            )
-        })
+        advice(&self.identity.as_ref()?.says().bot_name, source)
     }
 
     /// What a person has to do when the machine is stuck.
@@ -219,6 +212,26 @@ impl Driver {
                  auth host with `tctl bots instances add <bot>` and put it into onboarding.token or --token"
             ),
         }
+    }
+}
+
+/// The next step for the bot that has an identity and was refused.
+fn advice(bot: &str, refusal: &Error) -> Option<String> {
+    match (refusal.reason, refusal.kind) {
+        (Some(Reason::Locked), _) => Some(format!(
+            "bot {bot:?} is locked. When you are sure that nobody copied its storage, remove the lock on the auth host \
+             (tctl get locks, tctl rm lock/<name>); tbot asks again each minute. After a generation mismatch it needs \
+             a new token as well: tctl bots instances add {bot}"
+        )),
+        (Some(Reason::UntrustedServer), _) => Some(format!(
+            "the stored identity of bot {bot:?} may be of another cluster than the one at this address. If the cluster is \
+             the right one, put a token of it into onboarding.token, with its CA pin, and restart tbot: it joins anew"
+        )),
+        (None, Kind::Denied | Kind::NotFound) => Some(format!(
+            "see whether bot {bot:?} still exists (tctl bots ls). If it was deleted: tctl bots add {bot} --roles=…, put the \
+             new token into onboarding.token and restart tbot"
+        )),
+        _ => None,
     }
 }
 
@@ -265,6 +278,20 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_bot_is_told_the_next_step() {
+        let denied = |reason| Error::denied("no").because(reason);
+        for (refusal, step) in [
+            (denied(Reason::Locked), "tctl rm lock/<name>"),
+            (denied(Reason::UntrustedServer), "may be of another cluster"),
+            (Error::not_found("bot not found"), "tctl bots add ci"),
+            (Error::denied("no such bot"), "tctl bots add ci"),
+        ] {
+            assert!(advice("ci", &refusal).is_some_and(|text| text.contains(step)), "{refusal}");
+        }
+        assert_eq!(advice("ci", &Error::unavailable("no answer")), None);
+    }
 
     #[test]
     fn answers_are_sorted_by_what_helps() {
