@@ -96,11 +96,10 @@ fn what_cannot_work_together_is_refused() {
 #[test]
 fn what_is_not_built_is_refused_by_name() {
     for (text, words) in [
-        ("proxy_server: p:443\n", "through a proxy"),
         ("auth_server: a\nonboarding: {join_method: github}\n", "join method \"github\" is not supported yet"),
         (
-            "auth_server: a\nservices: [{type: application-proxy, listen: 'tcp://127.0.0.1:1'}]\n",
-            "\"application-proxy\" is not supported yet",
+            "auth_server: a\nservices: [{type: database-tunnel, listen: 'tcp://127.0.0.1:1', service: s, database: d, username: u}]\n",
+            "\"database-tunnel\" is not supported yet",
         ),
         (
             "auth_server: a\nservices: [{type: identity, destination: {type: kubernetes_secret, name: s}}]\n",
