@@ -6,7 +6,9 @@ use audit::{
 };
 use domain::{
     Error, Kind, Resource as _,
+    error::Reason,
     resources::{CertAuthority, cert_authority::KeySet},
+    role::SystemRole,
 };
 use rbac::{RuleContext, Verb};
 use store::settle;
@@ -46,7 +48,8 @@ async fn foreign(auth: &Auth, caller: &Caller, authority: CertAuthority) -> Resu
     Ok(receipt.stamp(authority))
 }
 
-/// Our own authority: only its further trusted keys are taken over.
+/// Our own authority: only its further trusted keys are taken over, and only from the administrator: whoever holds the private
+/// half of one can make any certificate, an administrator's too, so no rule may give that away.
 async fn own(auth: &Auth, caller: &Caller, wanted: &CertAuthority) -> Result<CertAuthority, Error> {
     let ca_type = wanted.ca_type();
     let mut change = auth.store.change();
@@ -56,6 +59,14 @@ async fn own(auth: &Auth, caller: &Caller, wanted: &CertAuthority) -> Result<Cer
         return Err(Error::invalid(format!(
             "spec.active_keys: the active keys of the cluster's own {ca_type} certificate authority cannot be changed"
         )));
+    }
+    let trusted = public_halves(&wanted.spec.additional_trusted_keys);
+    let is_admin = caller.system_role() == Some(SystemRole::Admin);
+    if !is_admin && trusted != public_halves(&stored.spec.additional_trusted_keys) {
+        return Err(Error::denied(
+            "access denied: which further keys our own cluster trusts is for its administrator to say, on the auth host",
+        )
+        .because(Reason::AccessDenied));
     }
     stored.spec.additional_trusted_keys =
         with_private_halves(&wanted.spec.additional_trusted_keys, &stored.spec.additional_trusted_keys);

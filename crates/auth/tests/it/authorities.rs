@@ -90,6 +90,13 @@ async fn trusted_keys_are_added_but_active_ones_never_changed() {
     let alice = cluster.person("alice", vec![]).await;
     assert_eq!(upsert(auth, &alice, wanted).await.unwrap_err().kind(), ErrorKind::Denied);
 
+    // A rule for authorities must not be a key to everything.
+    let keeper = cluster.person("keeper", vec![Rule::new(["cert_authority"], ["*"])]).await;
+    let mut more = read(auth, &keeper, "host", "", false).await.unwrap();
+    upsert(auth, &keeper, more.clone()).await.unwrap();
+    more.spec.additional_trusted_keys.tls.push(TlsKeyPair { cert, ..TlsKeyPair::default() });
+    assert_eq!(upsert(auth, &keeper, more).await.unwrap_err().kind(), ErrorKind::Denied);
+
     let empty = CertAuthority::empty(CaType::User, auth.cluster());
     assert_eq!(
         upsert(auth, &admin, empty).await.unwrap_err().kind(),

@@ -64,3 +64,15 @@ async fn locks_are_listed_by_target_and_by_being_in_force() {
     assert_eq!(names(vec![LockTarget { role: "dev".into(), ..user("alice") }, user("bob")], true).await, "both other");
     assert_eq!(names(vec![LockTarget::default()], false).await, "");
 }
+
+#[tokio::test]
+async fn a_lock_on_a_join_token_tells_the_log_the_token() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let secret = "0123456789abcdef0123456789abcdef";
+    locks::upsert(auth, &admin, lock("l", |target| target.join_token = secret.into())).await.unwrap();
+    let records = cluster.records("lock.created").await;
+    assert_eq!(records.len(), 1);
+    assert!(!records[0].to_string().contains(secret), "{}", records[0]);
+    assert!(records[0].to_string().contains("89abcdef"), "which token it was can be told: {}", records[0]);
+}
