@@ -17,7 +17,7 @@ use domain::{
 use rbac::{CompiledRole, LockingMode};
 use tokio::sync::watch;
 
-/// The view. Clones of [`State`] are cheap; whoever waits is told of each change.
+/// The view. Clones of `State` are cheap; whoever waits is told of each change.
 pub struct View {
     cluster: String,
     state: RwLock<Arc<State>>,
