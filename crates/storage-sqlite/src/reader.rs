@@ -10,8 +10,8 @@ use bytes::Bytes;
 use clock::Timestamp;
 use rusqlite::{Connection, params};
 use storage::{
-    Cursor, Item, JournalEntry, JournalPage, JournalPosition, JournalRecord, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, Page,
-    Result,
+    Cursor, Error, Item, JournalEntry, JournalPage, JournalPosition, JournalRecord, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    Page, Result,
 };
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -31,6 +31,9 @@ const EXPIRED: &str = "SELECT key, value, expires, position, salt FROM items
 
 const JOURNAL: &str = "SELECT position, id, time, value FROM journal
     WHERE position > max(?1, (SELECT trimmed FROM head)) ORDER BY position LIMIT ?2";
+
+/// The most reads that wait for a reader: on a disk that hangs, memory must not fill with what will time out.
+const WAITING: usize = 8_192;
 
 type Job = Box<dyn FnOnce(&mut Reader) + Send>;
 
@@ -63,11 +66,13 @@ impl Readers {
         &self,
         job: impl FnOnce(&mut Reader) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, answer) = oneshot::channel::<Result<T>>();
         self.queue.push(Box::new(move |reader| {
-            // Nobody waiting any more is no failure.
-            let _ = reply.send(job(reader));
-        }));
+            // Nobody waiting any more is no failure, and no reason to read.
+            if !reply.is_closed() {
+                let _ = reply.send(job(reader));
+            }
+        }))?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -102,14 +107,18 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where nobody reads any more, the job is dropped, which its owner sees.
-    fn push(&self, job: Job) {
+    fn push(&self, job: Job) -> Result<()> {
         let mut waiting = self.waiting();
-        if !waiting.is_closed {
-            waiting.jobs.push_back(job);
-            drop(waiting);
-            self.changed.notify_one();
+        if waiting.is_closed {
+            return Err(stopped());
         }
+        if waiting.jobs.len() >= WAITING {
+            return Err(Error::Unavailable { reason: "too many reads are waiting for the disk".to_owned() });
+        }
+        waiting.jobs.push_back(job);
+        drop(waiting);
+        self.changed.notify_one();
+        Ok(())
     }
 
     /// Waits for a job; nothing when all are done and there will be no other.
@@ -274,6 +283,11 @@ impl Drop for Transaction<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        pin::{Pin, pin},
+        task::{Context, Poll, Waker},
+    };
+
     use super::*;
     use crate::Synchronous;
 
@@ -288,6 +302,42 @@ mod tests {
         }
         let late = clock::Clock::system().timeout(std::time::Duration::from_secs(60), readers.run(|_| Ok(()))).await;
         late.expect("an answer").expect_err("nobody reads");
+    }
+
+    fn polled<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+        match future.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn reads_behind_a_disk_that_hangs_are_bounded_and_given_up_ones_are_not_made() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("state.sqlite");
+        drop(schema::open(&path, Synchronous::Off).expect("a file"));
+        let readers = Readers::start(&path, 1, 1).expect("readers");
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (taken, is_taken) = oneshot::channel();
+        let mut first = Box::pin(readers.run(move |_| {
+            let _ = taken.send(());
+            held.recv().map_err(|_| stopped())
+        }));
+        assert!(polled(first.as_mut()).is_none());
+        is_taken.await.expect("the reader hangs");
+        let made = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = || {
+            let made = Arc::clone(&made);
+            readers.run(move |_| Ok(made.fetch_add(1, std::sync::atomic::Ordering::Relaxed)))
+        };
+        for _ in 0..WAITING {
+            assert!(polled(pin!(count())).is_none(), "it waits, and its caller gives up");
+        }
+        let refused = polled(pin!(count())).expect("at once");
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        release.send(()).expect("the disk answers again");
+        first.await.expect("read");
+        assert_eq!(count().await, Ok(0), "nobody waited for the others");
     }
 
     #[test]
