@@ -67,9 +67,11 @@ impl Lock {
     }
 }
 
-/// Opens the file for the writer: makes it, or checks and migrates it.
+/// Opens the file for the writer: makes it, or checks and migrates it. A file that is not ours stays as it is.
 pub(crate) fn open(path: &Path, synchronous: Synchronous) -> Result<Connection, OpenError> {
-    private_file(path).map_err(|source| OpenError::io(path, source))?;
+    if !path.exists() {
+        private_file(path).map_err(|source| OpenError::io(path, source))?;
+    }
     open_with(path, synchronous, MIGRATIONS)
 }
 
@@ -77,19 +79,28 @@ fn open_with(path: &Path, synchronous: Synchronous, migrations: &[&str]) -> Resu
     let failed = |source| OpenError::sqlite(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    configure(&connection, synchronous).map_err(failed)?;
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, found) = (number("application_id").map_err(failed)?, number("user_version").map_err(failed)?);
     let known = migrations.len() as i64 + 1;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let is_new = (application, found, tables) == (0, 0, 0);
     match (application, found) {
-        (0, 0) if tables == 0 => stamp(&connection, CREATE, 1).map_err(failed)?,
         (APPLICATION, newer) if newer > known => {
             return Err(OpenError::Newer { path: path.to_owned(), found: newer, known });
         }
         (APPLICATION, 1..) => {}
+        _ if is_new => {}
         _ => return Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+    for file in [path.to_owned(), with_suffix(path, "-wal"), with_suffix(path, "-shm")] {
+        if file.exists() {
+            private_file(&file).map_err(|source| OpenError::io(&file, source))?;
+        }
+    }
+    configure(&connection, synchronous).map_err(failed)?;
+    if is_new {
+        stamp(&connection, CREATE, 1).map_err(failed)?;
     }
     let found = found.max(1);
     let due = migrations.get(usize::try_from(found - 1).unwrap_or(0)..).unwrap_or_default();
@@ -174,8 +185,11 @@ fn sync_directory(path: &Path) -> std::io::Result<()> {
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
+    with_suffix(path, &format!(".{suffix}"))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".");
     name.push(suffix);
     PathBuf::from(name)
 }
@@ -219,6 +233,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("other.sqlite");
         Connection::open(&path).and_then(|other| other.execute_batch("CREATE TABLE t (a)")).expect("another's file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
+        let before = fs::read(&path).expect("a file");
         assert!(matches!(open(&path, Synchronous::Off), Err(OpenError::Foreign { .. })));
+        assert!(fs::read(&path).expect("a file") == before, "its journal mode is its owner's");
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o644);
     }
 }
