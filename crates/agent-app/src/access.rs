@@ -126,6 +126,7 @@ fn subject<'a>(identity: &'a Identity, asked: &Asked<'a>) -> LockSubject<'a> {
         device: &identity.device_id,
         server_ids: vec![asked.host_id],
         bot_instance_id: &identity.bot_instance_id,
+        join_token_hash: &identity.join_token_hash,
         ..LockSubject::default()
     }
 }

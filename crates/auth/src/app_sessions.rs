@@ -50,7 +50,7 @@ pub(crate) fn checked(auth: &Auth, record: Record) -> Result<Option<Alive>, Erro
             return Err(Error::denied("a session of a host"));
         }
         auth.require_user_of(&identity, &certificate)?;
-        auth.refuse_locked(&identity, None)?;
+        auth.refuse_locked(&identity)?;
         Ok(identity)
     });
     match decided {

@@ -239,7 +239,7 @@ impl Auth {
             // A user certificate that claims to be a host, or a host's that claims to be a user: never issued by us.
             _ => return Err(useless()),
         };
-        self.refuse_locked(&identity, None)?;
+        self.refuse_locked(&identity)?;
         Ok(Caller {
             identity,
             access,

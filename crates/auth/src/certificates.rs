@@ -164,6 +164,7 @@ pub(crate) fn certificate_event(pair: &Pair, caller: &Caller) -> CertificateCrea
             private_key_policy: identity.private_key_policy.clone(),
             bot_name: identity.bot_name.clone(),
             bot_instance_id: identity.bot_instance_id.clone(),
+            join_token_hash: identity.join_token_hash.clone(),
         },
         serial_number: pair.serial.clone(),
         ssh_serial_number: pair.ssh_serial,

@@ -233,7 +233,7 @@ impl Auth {
     ///
     /// # Errors
     /// Denied: `lock targeting User:"x" is in force: …`.
-    pub(crate) fn refuse_locked(&self, identity: &Identity, join_token: Option<&str>) -> Result<(), Error> {
+    pub(crate) fn refuse_locked(&self, identity: &Identity) -> Result<(), Error> {
         let snapshot = self.cache.snapshot();
         let is_strict = snapshot.auth_preference().is_some_and(|preference| preference.spec.locking_mode == "strict");
         let mode = if is_strict { LockingMode::Strict } else { LockingMode::BestEffort };
@@ -247,7 +247,7 @@ impl Auth {
             device: &identity.device_id,
             server_ids: vec![host_id, &identity.username],
             bot_instance_id: &identity.bot_instance_id,
-            join_token: join_token.unwrap_or_default(),
+            join_token_hash: &identity.join_token_hash,
             ..LockSubject::default()
         };
         let view = || LockView {

@@ -14,6 +14,7 @@ use crypto::PublicKey;
 use domain::{
     Error,
     error::Reason,
+    identity::Identity,
     resources::{Bot, BotInstance, User},
 };
 use store::Change;
@@ -29,11 +30,13 @@ pub use heartbeat::heartbeat;
 use lineage::Lineage;
 pub use list::{Filter, Sort, SortBy, list};
 
-/// The keys that new certificates are to carry.
+/// What a bot that asks for a certificate brings along.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Keys<'a> {
-    pub(crate) tls: &'a PublicKey,
-    pub(crate) ssh: &'a PublicKey,
+pub(crate) struct Asker<'a> {
+    pub(crate) tls_key: &'a PublicKey,
+    pub(crate) ssh_key: &'a PublicKey,
+    /// The hash of the name of the token that it joined with.
+    pub(crate) join_token_hash: &'a str,
 }
 
 /// Gives a decided answer once more: the count is committed, then the same generation is signed with the decided end.
@@ -44,16 +47,19 @@ pub(crate) async fn answer_again(
     bot: &Bot,
     instance: &str,
     next: Lineage,
-    keys: Keys<'_>,
+    asker: Asker<'_>,
 ) -> Result<Issued, Error> {
     let now = auth.clock.now();
     records::refuse_deleted(&mut change, instance).await?;
     let user = change.fetch::<User>(&bot.status.user_name).await?;
     let document = change.read_in::<BotInstance>(&bot.metadata.name, instance).await?;
     let attributes = document.as_ref().and_then(|document| document.status.initial_authentication.clone()?.join_attrs);
-    let identity = bot_identity(auth, &user, bot, instance, next.generation, attributes, next.not_after);
-    let pair = auth.prepare(identity, Some(keys.tls), Some(keys.ssh), now, next.not_after)?;
-    auth.refuse_locked(&pair.identity, None)?;
+    let identity = Identity {
+        join_token_hash: asker.join_token_hash.to_owned(),
+        ..bot_identity(auth, &user, bot, instance, next.generation, attributes, next.not_after)
+    };
+    let pair = auth.prepare(identity, Some(asker.tls_key), Some(asker.ssh_key), now, next.not_after)?;
+    auth.refuse_locked(&pair.identity)?;
     let until = next.expires(auth.config.bot_renewal_grace);
     let change = extend_document(put_again(change, bot, instance, &next, until)?, document, until)?;
     let repeated = repeated(caller, bot, instance, &next, false);

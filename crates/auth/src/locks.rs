@@ -6,10 +6,7 @@ mod list;
 mod upsert;
 
 use audit::events::lock::{LockCreate, LockMetadata};
-use domain::{
-    Error,
-    resources::{Lock, token},
-};
+use domain::{Error, resources::Lock};
 use store::Change;
 
 pub use delete::delete;
@@ -55,12 +52,8 @@ pub(crate) fn created(auth: &Auth, lock: &Lock) -> LockCreate {
     }
 }
 
-/// What an audit event says about a lock. The name of a join token may be its secret, and the token lives on when the lock
-/// ends; whoever reads the log must not get it.
+/// What an audit event says about a lock.
 fn described(lock: &Lock) -> LockMetadata {
-    let mut target = lock.spec.target.clone();
-    if !target.join_token.is_empty() {
-        target.join_token = token::mask(&target.join_token);
-    }
-    LockMetadata { target: serde_json::to_value(&target).unwrap_or_default(), message: lock.spec.message.clone() }
+    let target = serde_json::to_value(lock.spec.target.masked()).unwrap_or_default();
+    LockMetadata { target, message: lock.spec.message.clone() }
 }

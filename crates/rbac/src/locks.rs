@@ -34,8 +34,8 @@ pub struct LockSubject<'a> {
     pub server_ids: Vec<&'a str>,
     /// The bot instance.
     pub bot_instance_id: &'a str,
-    /// The join token.
-    pub join_token: &'a str,
+    /// SHA-256, in hex, of the name of the join token that the bot came with.
+    pub join_token_hash: &'a str,
 }
 
 impl LockSubject<'_> {
@@ -52,7 +52,9 @@ impl LockSubject<'_> {
             "device" => self.device == value,
             "node" | "server_id" => self.server_ids.contains(&value),
             "bot_instance_id" => self.bot_instance_id == value,
-            "join_token" => self.join_token == value,
+            "join_token" => {
+                !self.join_token_hash.is_empty() && self.join_token_hash == crypto::hash::sha256_hex(value.as_bytes())
+            }
             _ => false,
         })
     }

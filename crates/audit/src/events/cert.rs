@@ -134,6 +134,9 @@ pub struct CertificateIdentity {
     /// The bot's instance.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub bot_instance_id: String,
+    /// SHA-256 of the name of the token that the bot joined with; the name may be a secret.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub join_token_hash: String,
 }
 
 /// The application that a certificate is for. The session id is never the id itself but its fingerprint.

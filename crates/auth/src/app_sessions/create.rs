@@ -213,7 +213,7 @@ pub async fn create(auth: &Auth, caller: &Caller, username: &str, route: Route) 
     let holder = Holder::Bearer(hash::sha256(bearer.as_bytes()));
     let times = (auth.clock.now(), not_after);
     let new = prepare(auth, caller, &decided.access, &mut identity, &route, holder, times).await?;
-    auth.refuse_locked(&identity, None)?;
+    auth.refuse_locked(&identity)?;
     let committed = settle(|| async {
         let change = auth.store.change().require_exists::<User>(&identity.username);
         note_arrival(auth, caller, new.add(change)?).await?.commit().await

@@ -202,6 +202,7 @@ fn basis(own: &Identity) -> Identity {
         bot_name: own.bot_name.clone(),
         bot_instance_id: own.bot_instance_id.clone(),
         join_attributes: own.join_attributes.clone(),
+        join_token_hash: own.join_token_hash.clone(),
         pinned_ip: own.pinned_ip.clone(),
         login_ip: own.login_ip.clone(),
         mfa_verified: own.mfa_verified.clone(),
@@ -241,7 +242,7 @@ async fn finish(
         }
     };
     let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
-    auth.refuse_locked(&pair.identity, None)?;
+    auth.refuse_locked(&pair.identity)?;
     let event = certificate_event(&pair, caller);
     let committed = settle(|| async {
         let mut change = auth.store.change().require_exists::<User>(&pair.identity.username).event(&event);

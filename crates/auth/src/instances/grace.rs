@@ -79,7 +79,7 @@ pub async fn renew_in_grace(
         ))
         .because(Reason::GraceOver));
     }
-    auth.refuse_locked(&identity, None)?;
+    auth.refuse_locked(&identity)?;
     let renewal = Renewal {
         identity: &identity,
         presented_until: end,

@@ -23,7 +23,7 @@ use domain::{
 use store::{Change, settle};
 
 use super::{
-    Keys, answer_again, instance_user,
+    Asker, answer_again, instance_user,
     lineage::{Digest, Lineage, Question, Verdict},
     records, too_often,
 };
@@ -94,8 +94,9 @@ async fn attempt(auth: &Auth, caller: &Caller, renewal: &Renewal<'_>) -> Result<
             advance(auth, caller, renewal, change, &bot, step).await
         }
         Verdict::Repeat(next) => {
-            let keys = Keys { tls: renewal.tls_key, ssh: renewal.ssh_key };
-            answer_again(auth, caller, change, &bot, instance, next, keys).await
+            let (tls_key, ssh_key) = (renewal.tls_key, renewal.ssh_key);
+            let asker = Asker { tls_key, ssh_key, join_token_hash: &identity.join_token_hash };
+            answer_again(auth, caller, change, &bot, instance, next, asker).await
         }
         Verdict::Limit(unnoted) => too_often(auth, caller, change, &bot, instance, unnoted).await,
         Verdict::Mismatch { stored, presented } => {
@@ -124,9 +125,12 @@ async fn advance(
     let instance = renewal.identity.bot_instance_id.as_str();
     let user = change.fetch::<User>(&bot.status.user_name).await?;
     let attributes = renewal.identity.join_attributes.clone();
-    let identity = bot_identity(auth, &user, bot, instance, next.generation, attributes, next.not_after);
+    let identity = Identity {
+        join_token_hash: renewal.identity.join_token_hash.clone(),
+        ..bot_identity(auth, &user, bot, instance, next.generation, attributes, next.not_after)
+    };
     let pair = auth.prepare(identity, Some(renewal.tls_key), Some(renewal.ssh_key), now, next.not_after)?;
-    auth.refuse_locked(&pair.identity, None)?;
+    auth.refuse_locked(&pair.identity)?;
 
     let until = next.expires(auth.config.bot_renewal_grace);
     change = record_authentication(change, bot, renewal, &next, now, until).await?;

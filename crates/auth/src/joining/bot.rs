@@ -10,6 +10,7 @@ use clock::Timestamp;
 use domain::{
     Error,
     error::Reason,
+    identity::Identity,
     resources::{
         Bot, BotInstance, Token, User,
         bot_instance::{Authentication, BotInstanceSpec, BotInstanceStatus},
@@ -24,7 +25,7 @@ use crate::{
     Auth, Caller,
     certificates::{Issued, bot_identity, certificate_event},
     instances::{
-        self, Keys,
+        self, Asker,
         lineage::{Digest, Lineage, Verdict},
         records::{self, JoinAnswer},
     },
@@ -92,9 +93,12 @@ async fn first_certificate(
     let until = lineage.expires(auth.config.bot_renewal_grace);
     let user = change.fetch::<User>(&bot.status.user_name).await?;
     let attributes = Some(attested.attributes().clone());
-    let identity = bot_identity(auth, &user, &bot, &instance, 1, attributes, not_after);
+    let identity = Identity {
+        join_token_hash: hash.clone(),
+        ..bot_identity(auth, &user, &bot, &instance, 1, attributes, not_after)
+    };
     let pair = auth.prepare(identity, Some(&request.tls_key), Some(&request.ssh_key), now, not_after)?;
-    auth.refuse_locked(&pair.identity, Some(&token.metadata.name))?;
+    auth.refuse_locked(&pair.identity)?;
 
     let method = attested.method().as_str().to_owned();
     let authentication = Authentication {
@@ -143,8 +147,9 @@ async fn repeat(
     let end = not_after(&bot, request.expires, now);
     match lineage.repeat(keys(request), end, auth.config.bot_renewal_grace, now) {
         Some(Verdict::Repeat(next)) => {
-            let keys = Keys { tls: &request.tls_key, ssh: &request.ssh_key };
-            instances::answer_again(auth, caller, change, &bot, instance, next, keys).await
+            let token = records::token_hash(request.proof.token().expose());
+            let asker = Asker { tls_key: &request.tls_key, ssh_key: &request.ssh_key, join_token_hash: &token };
+            instances::answer_again(auth, caller, change, &bot, instance, next, asker).await
         }
         Some(Verdict::Limit(unnoted)) => instances::too_often(auth, caller, change, &bot, instance, unnoted).await,
         _ => Err(spent()),

@@ -2,7 +2,7 @@
 
 use audit::{ConnectionMetadata, Status, events::join::InstanceJoin};
 use crypto::PublicKey;
-use domain::{Error, error::Reason, names, resources::Token, role::SystemRole};
+use domain::{Error, error::Reason, identity::Identity, names, resources::Token, role::SystemRole};
 
 use super::JoinRequest;
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
         Issued,
         host::{HostNames, Prepared},
     },
+    instances::records,
 };
 
 /// What a host asks for when it renews.
@@ -53,7 +54,9 @@ pub(super) async fn join(auth: &Auth, caller: &Caller, request: &JoinRequest) ->
         return Err(Error::denied("HostID: this is the id of the auth service; the host needs one of its own"));
     }
     let prepared = Prepared::new(auth, role, &names, &request.tls_key, &request.ssh_key)?;
-    auth.refuse_locked(prepared.identity(), Some(&token.metadata.name))?;
+    // Not in its certificates: the token may be good for many hosts and for a long time, and its name be guessed.
+    let join_token_hash = records::token_hash(&token.metadata.name);
+    auth.refuse_locked(&Identity { join_token_hash, ..prepared.identity().clone() })?;
     let joined = InstanceJoin {
         status: Status::succeeded(),
         connection: ConnectionMetadata::from_remote(caller.remote()),
@@ -115,7 +118,7 @@ async fn issue(
         return Err(Error::unsupported(format!("certificates for {} are not supported yet", role.as_str())));
     }
     let prepared = Prepared::new(auth, role, &checked(&names)?, tls_key, ssh_key)?;
-    auth.refuse_locked(prepared.identity(), None)?;
+    auth.refuse_locked(prepared.identity())?;
     auth.store.change().event(&prepared.event(caller)).commit().await?;
     prepared.sign(auth).await
 }

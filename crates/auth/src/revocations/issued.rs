@@ -67,6 +67,7 @@ fn take(locked: &mut Locked, entry: &Entry, locks: &[Lock], now: Timestamp) {
         access_requests: identity.access_requests.iter().map(String::as_str).collect(),
         server_ids: vec![&identity.user],
         bot_instance_id: &identity.bot_instance_id,
+        join_token_hash: &identity.join_token_hash,
         ..LockSubject::default()
     };
     let Some(lock) = locks.iter().find(|lock| subject.is_hit_by(lock)) else { return };

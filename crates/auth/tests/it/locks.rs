@@ -1,9 +1,15 @@
 //! Locks: whom they hit, who made them, which are listed.
 
-use auth::locks::{self, Filter};
+use auth::{
+    Caller, Issued,
+    certificates::user::{UserCertificates, issue},
+    locks::{self, Filter},
+    revocations::export::export,
+};
 use clock::Timestamp;
 use domain::{
-    error::Kind,
+    Error,
+    error::{Kind, Reason},
     resources::{
         Lock,
         lock::{LockSpec, LockTarget},
@@ -11,7 +17,10 @@ use domain::{
 };
 use store::ListRequest;
 
-use crate::harness::Cluster;
+use crate::{
+    harness::{Cluster, Machine},
+    renewal::in_grace,
+};
 
 pub(crate) fn lock(name: &str, aim: impl FnOnce(&mut LockTarget)) -> Lock {
     let mut lock = Lock::new(name, LockSpec::default());
@@ -24,7 +33,7 @@ async fn a_lock_shuts_out_and_its_removal_lets_in_again() {
     let cluster = Cluster::start().await;
     let (auth, admin) = (&cluster.auth, cluster.admin());
     let token = cluster.with_bot().await;
-    let held = cluster.join(&token, &crate::harness::Machine::new()).await.unwrap();
+    let held = cluster.join(&token, &Machine::new()).await.unwrap();
     let mut asked = lock("l", |target| target.user = "bot-ci".into());
     asked.spec.message = "stolen".into();
     asked.spec.created_by = "mallory".into();
@@ -75,4 +84,85 @@ async fn a_lock_on_a_join_token_tells_the_log_the_token() {
     assert_eq!(records.len(), 1);
     assert!(!records[0].to_string().contains(secret), "{}", records[0]);
     assert!(records[0].to_string().contains("89abcdef"), "which token it was can be told: {}", records[0]);
+}
+
+async fn ask(cluster: &Cluster, caller: &Caller, machine: &Machine, roles: &[&str]) -> Result<Issued, Error> {
+    let request = UserCertificates {
+        tls_key: Some(machine.tls.public().clone()),
+        ssh_key: Some(machine.ssh.public().clone()),
+        role_requests: roles.iter().map(|&role| role.to_owned()).collect(),
+        use_role_requests: !roles.is_empty(),
+        ..UserCertificates::default()
+    };
+    issue(&cluster.auth, caller, request).await
+}
+
+fn why<T>(answer: Result<T, Error>) -> Option<Reason> {
+    answer.err().and_then(|error| error.reason)
+}
+
+#[tokio::test]
+async fn a_bot_goes_on_though_the_token_that_it_joined_with_is_locked() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let token = cluster.with_bot().await;
+    let (joined, renewed) = (Machine::new(), Machine::new());
+    let first = cluster.join(&token, &joined).await.unwrap();
+    let caller = cluster.caller(&first).unwrap();
+    let output = ask(&cluster, &caller, &Machine::new(), &["deployer"]).await.unwrap();
+    // The other answers that may be asked for again: of a renewal, and of a join.
+    let second = ask(&cluster, &caller, &renewed, &[]).await.unwrap();
+    let (other_token, other_machine) = (cluster.token("secret-token-2").await, Machine::new());
+    let other = cluster.join(&other_token, &other_machine).await.unwrap();
+
+    for (name, locked) in [("l1", &token), ("l2", &other_token)] {
+        locks::upsert(auth, &admin, lock(name, |target| target.join_token = locked.clone())).await.unwrap();
+    }
+    cluster.settle().await;
+    for (what, held) in [("bot", &first), ("renewed bot", &second), ("output", &output), ("other bot", &other)] {
+        let error = cluster.caller(held).unwrap_err();
+        assert_eq!(error.reason, Some(Reason::Locked), "{what}");
+        assert!(!error.message.contains(&token), "{what} reads the token: {}", error.message);
+    }
+    // Decided before the lock, on its way since.
+    assert_eq!(why(ask(&cluster, &caller, &renewed, &[]).await), Some(Reason::Locked), "the answer of a renewal");
+    assert_eq!(why(ask(&cluster, &caller, &Machine::new(), &["deployer"]).await), Some(Reason::Locked), "an output");
+    assert_eq!(why(cluster.join(&other_token, &other_machine).await), Some(Reason::Locked), "the answer of a join");
+    assert_eq!(why(in_grace(&cluster, &second, &renewed, &Machine::new()).await), Some(Reason::Locked), "the grace");
+    let krl = export(auth, &admin, "user", "krl").await.unwrap().remove(0).data;
+    for issued in [&first, &second, &output, &other] {
+        let serial = issued.ssh.as_ref().unwrap().serial().to_be_bytes();
+        assert!(krl.windows(serial.len()).any(|window| window == serial), "not on the revocation list");
+    }
+
+    let third = cluster.token("secret-token-3").await;
+    let unhit = cluster.join(&third, &Machine::new()).await.unwrap();
+    cluster.caller(&unhit).expect("another instance of the same bot");
+    for name in ["l1", "l2"] {
+        locks::delete(auth, &admin, name).await.unwrap();
+    }
+    cluster.settle().await;
+    let caller = cluster.caller(&second).unwrap();
+    assert!(ask(&cluster, &caller, &Machine::new(), &[]).await.is_ok());
+    for event in cluster.records("cert.create").await {
+        assert!(!event.to_string().contains(&token), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_bot_escapes_the_lock_on_its_token() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let token = cluster.with_bot().await;
+    let mut held = cluster.join(&token, &Machine::new()).await.unwrap();
+    // As after a restore, when nothing but the certificate knows what it joined with.
+    let instance = cluster.caller(&held).unwrap().identity().bot_instance_id.clone();
+    cluster.forget_instance(&instance).await;
+    for _ in 0..3 {
+        held = ask(&cluster, &cluster.caller(&held).unwrap(), &Machine::new(), &[]).await.unwrap();
+    }
+    let caller = cluster.caller(&held).unwrap();
+    locks::upsert(auth, &admin, lock("l", |target| target.join_token = token)).await.unwrap();
+    cluster.settle().await;
+    assert_eq!(why(ask(&cluster, &caller, &Machine::new(), &[]).await), Some(Reason::Locked));
 }

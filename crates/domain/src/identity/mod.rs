@@ -147,6 +147,9 @@ pub struct Identity {
     pub bot_instance_id: String,
     /// What the join proved.
     pub join_attributes: Option<JoinAttrs>,
+    /// SHA-256, in hex, of the name of the join token that the bot came with: what a lock on that token hits. The name
+    /// itself may be a secret.
+    pub join_token_hash: String,
     /// Trusted device.
     pub device_id: String,
     /// Its tag.

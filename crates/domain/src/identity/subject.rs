@@ -98,6 +98,7 @@ impl Identity {
         if let Some(attributes) = &self.join_attributes {
             out.one(oid::JOIN_ATTRIBUTES, &serde_json::json!(attributes).to_string());
         }
+        out.one(oid::JOIN_TOKEN_HASH, &self.join_token_hash);
         out.one(oid::DEVICE_ID, &self.device_id);
         out.one(oid::DEVICE_ASSET_TAG, &self.device_asset_tag);
         out.one(oid::DEVICE_CREDENTIAL_ID, &self.device_credential_id);
@@ -181,6 +182,7 @@ impl Identity {
         self.bot_name = read.one(oid::BOT_NAME);
         self.bot_instance_id = read.one(oid::BOT_INSTANCE_ID);
         self.join_attributes = read.json(oid::JOIN_ATTRIBUTES, "join attributes")?;
+        self.join_token_hash = read.one(oid::JOIN_TOKEN_HASH);
         self.device_id = read.one(oid::DEVICE_ID);
         self.device_asset_tag = read.one(oid::DEVICE_ASSET_TAG);
         self.device_credential_id = read.one(oid::DEVICE_CREDENTIAL_ID);

@@ -31,6 +31,7 @@ fn bot() -> Identity {
             r#"{"meta":{"join_token_name":"t","join_method":"github"},"github":{"sub":"x"}}"#,
         )
         .ok(),
+        join_token_hash: "9f86d081".into(),
         ..Identity::default()
     }
 }
@@ -85,6 +86,7 @@ fn an_ssh_certificate_is_read_as_it_was_written() {
         route_to_app: RouteToApp::default(),
         route_to_database: RouteToDatabase::default(),
         join_attributes: None,
+        join_token_hash: String::new(),
         ..identity
     };
     assert_eq!(read, expected);

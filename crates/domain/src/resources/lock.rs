@@ -2,7 +2,11 @@
 
 use jiff::Timestamp;
 
-use crate::{Error, form::time, resources::resource};
+use crate::{
+    Error,
+    form::time,
+    resources::{resource, token},
+};
 
 resource!(
     /// A lock.
@@ -67,10 +71,18 @@ impl LockTarget {
         self.fields().next().is_none()
     }
 
+    /// The target as logs and whoever is hit may read it: the name of a join token may be its secret, and whoever is hit
+    /// may be so for another field.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        Self { join_token: token::mask(&self.join_token), ..self.clone() }
+    }
+
     /// The target as the refusal names it: `User:"alice"`.
     #[must_use]
     pub fn describe(&self) -> String {
-        let parts: Vec<String> = self.fields().map(|(name, value)| format!("{}:{value:?}", go_name(name))).collect();
+        let shown = self.masked();
+        let parts: Vec<String> = shown.fields().map(|(name, value)| format!("{}:{value:?}", go_name(name))).collect();
         parts.join(" ")
     }
 }

@@ -258,6 +258,8 @@ fn a_lock_says_whom_it_hits() {
     lock.spec.target.user = "x".into();
     lock.spec.message = "gone".into();
     assert_eq!(lock.refusal(), "lock targeting User:\"x\" is in force: gone");
+    lock.spec.target.join_token = "0123456789abcdef".into();
+    assert!(!lock.refusal().contains("0123"), "who is hit as a user reads a token: {}", lock.refusal());
 }
 
 #[test]

@@ -29,7 +29,8 @@ fn subject() -> LockSubject<'static> {
         device: "d",
         server_ids: vec!["h", "h.example.com"],
         bot_instance_id: "i",
-        join_token: "t",
+        // Of `t`.
+        join_token_hash: "e3b98a4da31a127d4bde6e43033f66ba274cab0eb7eb1c70ec41402bf6273dd8",
     }
 }
 
