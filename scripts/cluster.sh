@@ -15,6 +15,7 @@ wait_for() {
 }
 
 # cluster_start [NAME [SUITE]]: writes $DIR/tessera.yaml and starts the server; AUTH, DIAG, PIN and SERVER (its pid) are set.
+# SERVICES: YAML of the services beside the auth service; none unless it is set.
 cluster_start() {
     local port diag
     port=$(free_port) diag=$(free_port)
@@ -33,8 +34,8 @@ auth_service:
   cluster_name: ${1:-demo}.example
   listen_addr: $AUTH
 ${2:+  authentication: {signature_algorithm_suite: $2\}}
-proxy_service:
-  enabled: no
+${SERVICES:-proxy_service:
+  enabled: no}
 ssh_service:
   enabled: no
 YAML
