@@ -18,6 +18,15 @@ need_program() {
         die "$package could not be installed; try:  apt-get update && apt-get install $package"
 }
 
+# need_python MODULE PACKAGE WHY: the same for a module of the system's Python.
+need_python() {
+    /usr/bin/python3 -c "import $1" >/dev/null 2>&1 && return 0
+    say "the Python module $1 is missing: $3."
+    [ "$(id -u)" -eq 0 ] || die "install it with:  sudo apt-get install $2"
+    { apt-get install -y -qq "$2" >/dev/null 2>&1 || { apt-get update -qq >/dev/null 2>&1 && apt-get install -y -qq "$2" >/dev/null; }; } ||
+        die "$2 could not be installed; try:  apt-get update && apt-get install $2"
+}
+
 # need_rust: cargo and a C compiler (the cryptography and SQLite are C inside).
 need_rust() {
     PATH="$PATH:$HOME/.cargo/bin"
