@@ -1,5 +1,8 @@
-//! SSH certificates as a read-only view, and the wire form of signatures (OpenSSH `PROTOCOL.certkeys`).
+//! SSH certificates as a read-only view, the wire form of signatures (OpenSSH `PROTOCOL.certkeys`), and what protects an
+//! SSH connection.
 
+pub mod exchange;
+pub mod packet;
 pub mod wire;
 
 use base64::Engine as _;

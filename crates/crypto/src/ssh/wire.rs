@@ -28,6 +28,14 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    /// `byte`
+    ///
+    /// # Errors
+    /// Cut short.
+    pub fn u8(&mut self) -> Result<u8, KeyError> {
+        self.take().map(u8::from_be_bytes)
+    }
+
     /// `uint32`
     ///
     /// # Errors
