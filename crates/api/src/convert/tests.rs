@@ -19,7 +19,7 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::r#gen::{events, proto, types};
+use crate::r#gen::{events, proto, teleport::machineid::v1 as machineid, types};
 
 /// A document with defaults, through an encoded message and back.
 macro_rules! round {
@@ -154,6 +154,30 @@ proptest! {
         let read = <Duration as Wire<i64>>::from_wire(ttl);
         prop_assert_eq!(read.is_ok(), ttl >= 0);
         let _ = <Duration as Wire<prost_types::Duration>>::from_wire(prost_types::Duration { seconds, nanos });
+    }
+}
+
+/// A bot that says so of itself must not make the list of all instances unreadable.
+#[test]
+fn what_a_bot_says_can_be_read_back_from_storage() {
+    let longest = domain::form::duration::MAX;
+    let (last, nanos) = (i64::try_from(longest.as_secs()).expect("in bounds"), longest.subsec_nanos().cast_signed());
+    for (seconds, nanos, is_taken) in
+        [(0, 1, true), (last, nanos, true), (last, nanos + 1, false), (last + 1, 0, false), (i64::MAX, 0, false)]
+    {
+        let heartbeat = machineid::BotInstanceStatusHeartbeat {
+            uptime: Some(prost_types::Duration { seconds, nanos }),
+            recorded_at: Some(timestamp(Timestamp::MIN)),
+            ..Default::default()
+        };
+        let read = <Heartbeat as Wire<machineid::BotInstanceStatusHeartbeat>>::from_wire(heartbeat);
+        assert_eq!(read.is_ok(), is_taken, "{seconds}.{nanos}: {read:?}");
+        let Ok(heartbeat) = read else { continue };
+        let mut instance = BotInstance::default();
+        instance.status.record_heartbeat(heartbeat);
+        let stored = domain::Stored::new(instance.clone()).encode().expect("stored");
+        let back = domain::Stored::<BotInstance>::decode(&stored).expect("readable");
+        assert_eq!(back.value.status, instance.status);
     }
 }
 

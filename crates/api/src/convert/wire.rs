@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{
     Error, Timestamp,
-    form::{Bytes, Labels, SecretBytes, SecretText},
+    form::{Bytes, Labels, SecretBytes, SecretText, duration},
 };
 use prost_types::{Struct, Value, value::Kind};
 use serde_json::Map;
@@ -285,7 +285,11 @@ impl Wire<prost_types::Duration> for Duration {
 
     fn from_wire(wire: prost_types::Duration) -> Result<Self, Error> {
         match (u64::try_from(wire.seconds), u32::try_from(wire.nanos)) {
-            (Ok(seconds), Ok(nanos @ 0..1_000_000_000)) => Ok(Self::new(seconds, nanos)),
+            (Ok(seconds), Ok(nanos @ 0..1_000_000_000)) => {
+                // What was stored with a longer one could not be read any more, nor any list that it stands in.
+                let span = Self::new(seconds, nanos);
+                if span <= duration::MAX { Ok(span) } else { Err(Error::invalid("is too long, at most 292 years")) }
+            }
             _ => Err(Error::invalid("must not be negative")),
         }
     }
