@@ -193,6 +193,12 @@ impl JournalStore {
         }
     }
 
+    /// Whether the log goes on to this position.
+    async fn reaches(&self, position: u64) -> Result<bool, storage::Error> {
+        let before = JournalPosition(position.saturating_sub(1));
+        Ok(!self.backend.journal_read(Some(before), 1).await?.records.is_empty())
+    }
+
     async fn has_before(&self, position: u64) -> Result<bool, storage::Error> {
         let page = self.backend.journal_read(None, 1).await?;
         Ok(page.records.first().is_some_and(|record| record.position.0 < position))
@@ -209,6 +215,8 @@ impl Store for JournalStore {
         };
         match (query.order, cursor) {
             (Order::OldestFirst, Some(at)) => self.forward(query, at).await,
+            // Beyond the end nothing was ever looked at; the windows would widen on the way down until one held it all.
+            (Order::NewestFirst, Some(at)) if !self.reaches(at).await? => Ok(Found::default()),
             (Order::NewestFirst, Some(at)) => self.backward(query, at).await,
             (Order::OldestFirst, None) => {
                 let from = query.from.saturating_sub(SLACK).unwrap_or(Timestamp::MIN);

@@ -89,6 +89,18 @@ async fn types_and_text_filter() {
     assert!(matches!(store.search(&asked).await, Err(SearchError::Cursor)));
 }
 
+/// On the way down from such a place the windows would grow until one held the whole log.
+#[tokio::test]
+async fn a_cursor_beyond_the_end_is_no_way_to_the_whole_log() {
+    let (start, store, _) = log(1200).await;
+    for cursor in ["ffffffffffffffff", "fffffff", "4b1"] {
+        let asked = Query { order: Order::NewestFirst, cursor: Some(cursor.into()), ..query(start, 0, 5000) };
+        assert_eq!(store.search(&asked).await.unwrap(), Found::default(), "{cursor}");
+    }
+    let asked = Query { order: Order::NewestFirst, cursor: Some("4b0".into()), ..query(start, 0, 5000) };
+    assert_eq!(store.search(&asked).await.unwrap().entries.len(), 7, "the last position is one");
+}
+
 #[tokio::test]
 async fn a_text_that_is_nowhere_is_searched_in_bounded_steps() {
     let (start, mut store, _) = log(1200).await;
