@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -55,13 +55,28 @@ impl Sink for FileSink {
 
 fn append(directory: &Path, day: &str, max_bytes: u64, lines: &[Bytes]) -> io::Result<()> {
     let mut file = open(directory, day, max_bytes)?;
-    let mut text = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+    let mut text = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum::<usize>() + 1);
+    if is_torn(&mut file)? {
+        text.push(b'\n');
+    }
     for line in lines {
         text.extend_from_slice(line);
         text.push(b'\n');
     }
     file.write_all(&text)?;
     file.sync_data()
+}
+
+/// Whether the last line has no end: the disk was full, or the process was killed. What follows needs a line of its own;
+/// the record itself comes again.
+fn is_torn(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 /// Opens today's file; if it is full, that is moved to the next free number first.
@@ -76,7 +91,7 @@ fn open(directory: &Path, day: &str, max_bytes: u64) -> io::Result<File> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     let is_new = !path.exists();
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+    let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path)?;
     if is_new {
         let (link, temporary) = (directory.join("events.log"), directory.join(".events.log.new"));
         let _ = fs::remove_file(&temporary);
