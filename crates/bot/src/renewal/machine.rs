@@ -159,12 +159,15 @@ impl Machine {
     pub fn succeeded(&mut self, now: Now, validity: Validity) {
         let life = span(validity.not_before, validity.not_after);
         let left = span(now.wall, validity.not_after);
+        // What was issued this moment has ended already: our clock is far ahead and says nothing about it. Gone by that
+        // clock, each answer would be followed by the next question at once.
+        let is_clock_wrong = left.is_zero();
         // A certificate shorter than asked for (the role's limit) is renewed at half of what is left.
-        let interval = self.interval.min(left / 2).max(FIRST_WAIT);
+        let interval = self.interval.min(if is_clock_wrong { life } else { left } / 2).max(FIRST_WAIT);
         let half = validity.not_before.saturating_add(life / 2).unwrap_or(validity.not_after);
         let wall = now.wall.saturating_add(interval).map_or(half, |at| at.max(half).min(validity.not_after));
         *self = Self {
-            due: Some(Due { boot: now.boot + interval, wall: Some(wall) }),
+            due: Some(Due { boot: now.boot + interval, wall: (!is_clock_wrong).then_some(wall) }),
             identity: Some(validity),
             ..Self::new(self.interval, None, self.has_token)
         };

@@ -57,6 +57,14 @@ fn a_suspend_and_a_step_of_the_clock_are_noticed() {
 }
 
 #[test]
+fn a_clock_far_ahead_makes_no_hot_loop_of_renewals() {
+    let mut machine = machine();
+    machine.succeeded(at(2 * HOUR), validity(0, HOUR));
+    assert_eq!(machine.step(at(2 * HOUR)), Step::Wait(Duration::from_secs(1200)));
+    assert_eq!(machine.step(at(2 * HOUR + 1200)), Step::Ask(Way::Grace));
+}
+
+#[test]
 fn failures_wait_longer_each_time_and_never_longer_than_a_minute() {
     let mut machine = machine();
     let mut waits = Vec::new();
@@ -102,7 +110,8 @@ enum Happening {
     Suspend(u64),
     Set(i64),
     Fail(Failure),
-    Succeed(u64),
+    /// A certificate of this life, from a server whose clock is so much ahead of ours.
+    Succeed(u64, i64),
     Signal,
 }
 
@@ -118,7 +127,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             Just(Failure::Refused)
         ]
         .prop_map(Happening::Fail),
-        (2_u64..90_000).prop_map(Happening::Succeed),
+        (2_u64..90_000, -100_000_i64..100_000).prop_map(|(life, ahead)| Happening::Succeed(life, ahead)),
         Just(Happening::Signal),
     ]
 }
@@ -141,14 +150,13 @@ proptest! {
                 }
                 Happening::Set(seconds) => clock = (clock + seconds).max(0),
                 Happening::Fail(failure) => machine.failed(now, failure, 0.5),
-                Happening::Succeed(life) => {
-                    let validity = Validity {
-                        not_before: now.wall,
-                        not_after: now.wall + Duration::from_secs(life),
-                        renewable: true,
-                    };
-                    end = Some(validity.not_after);
-                    machine.succeeded(now, validity);
+                Happening::Succeed(life, ahead) => {
+                    let by = Duration::from_secs(ahead.unsigned_abs());
+                    let not_before = if ahead < 0 { now.wall - by } else { now.wall + by };
+                    let not_after = not_before + Duration::from_secs(life);
+                    end = Some(not_after);
+                    machine.succeeded(now, Validity { not_before, not_after, renewable: true });
+                    prop_assert!(matches!(machine.step(now), Step::Wait(_)), "a new certificate is used for a while");
                 }
                 Happening::Signal => machine.renew_now(),
             }
