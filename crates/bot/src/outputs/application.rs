@@ -1,7 +1,7 @@
 //! The `application` output: a certificate that leads to one application, for programs that speak TLS themselves.
 
 use super::{Output, identity::put_common};
-use crate::{BotError, run::Hub};
+use crate::{BotError, identity::BotIdentity, run::Hub};
 
 /// Every file that this output writes.
 pub(super) const ARTIFACTS: &[&str] =
@@ -10,7 +10,7 @@ pub(super) const ARTIFACTS: &[&str] =
 /// And these, when web servers' names are asked for.
 pub(super) const SPECIFIC: &[&str] = &["tls.crt", "tls.key", "tls.cas"];
 
-pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
+pub(super) async fn write(output: &Output, hub: &Hub) -> Result<BotIdentity, BotError> {
     let failed = |source| BotError::Auth { what: "cannot generate a certificate for the application", source };
     let routed = output.grant.routed(hub, &output.app).await.map_err(failed)?;
     let client = hub.client().await.map_err(failed)?;
@@ -30,5 +30,5 @@ pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
         output.app,
         routed.public_name
     );
-    Ok(())
+    Ok(routed.identity)
 }

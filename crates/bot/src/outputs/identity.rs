@@ -17,7 +17,7 @@ pub(super) const ARTIFACTS: &[&str] = &[
     "teleport-database-ca.crt",
 ];
 
-pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
+pub(super) async fn write(output: &Output, hub: &Hub) -> Result<BotIdentity, BotError> {
     let failed = |source| BotError::Auth { what: "cannot generate impersonated certificates", source };
     let issued = output.grant.issue(hub, None).await.map_err(failed)?;
     let client = hub.client().await.map_err(failed)?;
@@ -27,7 +27,7 @@ pub(super) async fn write(output: &Output, hub: &Hub) -> Result<(), BotError> {
         destination = output.sink.describe(),
         "impersonated certificates renewed: {issued}"
     );
-    Ok(())
+    Ok(issued)
 }
 
 fn put(output: &Output, issued: &BotIdentity, authorities: &Authorities) -> Result<(), BotError> {

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Service},
     destination::{DestinationError, Sink},
     impersonation::Impersonation,
+    renewal::machine::FIRST_WAIT,
     run::Hub,
 };
 
@@ -53,24 +54,40 @@ impl Output {
         })
     }
 
-    /// Between two writes: a little more than the interval, so that the bot's own identity, which no certificate
-    /// outlives, goes first; never so much that the old certificate ends before.
-    pub(crate) fn pause(&self) -> Duration {
-        let late = self.interval / 20;
-        self.interval + late.min(self.grant.ttl.saturating_sub(self.interval) / 2)
-    }
-
-    /// Gets new certificates and writes the artifacts.
-    pub(crate) async fn write(&self, hub: &Hub) -> Result<(), BotError> {
-        match self.kind {
-            "application" => Box::pin(application::write(self, hub)).await,
-            _ => identity::write(self, hub).await,
+    /// Gets new certificates and writes the artifacts. Returns when they are to be written again.
+    pub(crate) async fn write(&self, hub: &Hub) -> Result<Duration, BotError> {
+        let issued = match self.kind {
+            "application" => Box::pin(application::write(self, hub)).await?,
+            _ => identity::write(self, hub).await?,
+        };
+        let left = Duration::try_from(issued.not_after().duration_since(hub.clock().now())).unwrap_or_default();
+        let planned = pause(self.interval, self.grant.ttl, self.grant.ttl);
+        if left < planned {
+            tracing::warn!(
+                output = self.name,
+                asked = domain::form::duration::format(self.grant.ttl),
+                until = %issued.not_after(),
+                "the certificate ends before the renewal_interval is over (max_session_ttl of a role); renewing sooner"
+            );
         }
+        Ok(pause(self.interval, self.grant.ttl, left))
     }
 
     fn put(&self, name: &str, content: &str) -> Result<(), DestinationError> {
         self.sink.write(name, content.as_bytes())
     }
+}
+
+/// Between two writes: a little more than the interval, so that the bot's own identity, which no certificate outlives,
+/// goes first; never so much that the old certificate ends before. One that was given less time than was asked for
+/// (`left` of `ttl`) is renewed after the same part of it.
+fn pause(interval: Duration, ttl: Duration, left: Duration) -> Duration {
+    let planned = interval + (interval / 20).min(ttl.saturating_sub(interval) / 2);
+    // By a clock that is far ahead nothing is left of what was issued this moment: it says nothing about it.
+    if left.is_zero() || left >= ttl {
+        return planned;
+    }
+    planned.mul_f64(left.as_secs_f64() / ttl.as_secs_f64()).max(FIRST_WAIT)
 }
 
 /// The key of the file and its older spelling.
@@ -85,5 +102,26 @@ pub fn artifacts(service: &Service) -> Vec<&'static str> {
         "application" if has_specific_names(service) => [application::ARTIFACTS, application::SPECIFIC].concat(),
         "application" => application::ARTIFACTS.to_vec(),
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_a_role_made_shorter_is_renewed_before_it_ends() {
+        let minutes = |count: u64| Duration::from_secs(count * 60);
+        for (interval, ttl, left, expect) in [
+            (minutes(20), minutes(60), minutes(60), minutes(21)),
+            (minutes(20), minutes(60), minutes(90), minutes(21)),
+            (minutes(50), minutes(60), minutes(60), Duration::from_secs(52 * 60 + 30)),
+            (minutes(20), minutes(60), minutes(10), Duration::from_secs(210)),
+            (minutes(59), minutes(60), minutes(6), Duration::from_secs(357)),
+            (minutes(20), minutes(60), Duration::from_millis(10), FIRST_WAIT),
+            (minutes(20), minutes(60), Duration::ZERO, minutes(21)),
+        ] {
+            assert_eq!(pause(interval, ttl, left), expect, "{interval:?} of {ttl:?}, {left:?} left");
+        }
     }
 }

@@ -62,14 +62,17 @@ impl Issue for AsBot {
         let chain = tls::CertificateChain::new(std::slice::from_ref(identity.tls()), identity.key());
         let mut roots = system_authorities();
         roots.extend(identity.authorities().iter().cloned());
-        let clock = self.hub.clock();
+        let (clock, now) = (self.hub.clock(), self.hub.clock().now());
+        // A role may have given less time than was asked for.
+        let left = Duration::try_from(identity.not_after().duration_since(now)).unwrap_or_default();
+        let renew_in = if left.is_zero() { self.interval } else { self.interval.min(left / 2) };
         let lead = Lead {
             app: app.to_owned(),
             is_tcp: lookup::is_tcp(&routed.app),
             web,
             chain: chain.map_err(|error| Error::internal(error.to_string()))?,
             trust: tls::Trust::Roots(roots),
-            renew_at: clock.now().saturating_add(self.interval).unwrap_or(identity.not_after()),
+            renew_at: now.saturating_add(renew_in).unwrap_or(identity.not_after()),
             not_after: identity.not_after(),
             public_name: routed.public_name,
         };

@@ -34,10 +34,10 @@ pub(crate) async fn run(hub: Hub, output: Arc<Output>, component: Component, sto
         reload.borrow_and_update();
         identity.borrow_and_update();
         let wait = match round(&hub, &output, failures).await {
-            Ok(()) => {
+            Ok(pause) => {
                 (failures, backoff) = (0, Backoff::new(FIRST_WAIT, LONGEST_WAIT));
                 component.ready();
-                output.pause()
+                pause
             }
             Err(error) => {
                 failures += 1;
@@ -77,7 +77,7 @@ pub(crate) async fn once(hub: &Hub, output: &Output, component: &Component) -> R
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     for failures in 0..ATTEMPTS {
         match round(hub, output, failures).await {
-            Ok(()) => {
+            Ok(_) => {
                 component.ready();
                 return Ok(());
             }
@@ -97,7 +97,7 @@ pub(crate) async fn once(hub: &Hub, output: &Output, component: &Component) -> R
     Ok(())
 }
 
-async fn round(hub: &Hub, output: &Output, retries: u32) -> Result<(), BotError> {
+async fn round(hub: &Hub, output: &Output, retries: u32) -> Result<Duration, BotError> {
     let task = Task { service: output.kind.to_owned(), name: output.name.clone() };
     let began = hub.clock().monotonic();
     let done = output.write(hub).await;
