@@ -107,12 +107,23 @@ fn probe(handle: &OwnedFd) -> Result<(), std::io::Error> {
 }
 
 /// An empty file where there is none, so that the bot later only overwrites.
+///
+/// A file with another name elsewhere is refused: whoever may write here could have laid down a hard link to one of root's,
+/// and root would give it away.
 fn create(handle: &OwnedFd, directory: &Directory, name: &str) -> Result<File, DestinationError> {
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    fs::openat(handle, name, flags, Mode::RUSR | Mode::WUSR).map(File::from).map_err(|error| match error {
-        rustix::io::Errno::LOOP => DestinationError::Symlink { path: directory.path.join(name) },
-        error => DestinationError::io("create", directory.path.join(name), error),
-    })
+    let path = || directory.path.join(name);
+    // Not held up by a pipe that somebody put there.
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = fs::openat(handle, name, flags, Mode::RUSR | Mode::WUSR).map_err(|error| match error {
+        rustix::io::Errno::LOOP => DestinationError::Symlink { path: path() },
+        error => DestinationError::io("create", path(), error),
+    })?;
+    let found = fs::fstat(&file).map_err(|error| DestinationError::io("look at", path(), error))?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile || found.st_nlink != 1 {
+        let message = format!("{} is no file of its own (a hard link, or a device): remove it", path().display());
+        return Err(DestinationError::Invalid(message));
+    }
+    Ok(File::from(file))
 }
 
 fn own(file: impl std::os::fd::AsFd, owner: User, path: &Path) -> Result<(), DestinationError> {

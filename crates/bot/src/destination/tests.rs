@@ -190,3 +190,16 @@ fn init_prepares_the_files_and_names_the_others() {
     assert!(matches!(init(&with_acls, &["key"], &half), Err(DestinationError::Invalid(_))));
     assert_eq!(key.uid(), rustix::process::geteuid().as_raw());
 }
+
+#[test]
+fn init_gives_away_no_file_that_has_another_name() {
+    let (_home, path) = home();
+    let (theirs, ours) = (path.join("shadow"), path.join("bot"));
+    fs::create_dir(&ours).expect("made");
+    fs::write(&theirs, b"root's").expect("written");
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::hard_link(&theirs, ours.join("key")).expect("linked");
+    let refused = init(&directory(&ours), &["key"], &InitRequest::default()).expect_err("a hard link");
+    assert!(matches!(&refused, DestinationError::Invalid(text) if text.contains("hard link")), "{refused}");
+    assert_eq!(fs::metadata(&theirs).expect("there").permissions().mode() & 0o777, 0o644, "nothing was changed");
+}
