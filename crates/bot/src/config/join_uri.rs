@@ -7,7 +7,7 @@ use super::{Config, onboarding::check_method};
 /// Puts what the URI says into the configuration; a value that is said twice and differently is refused.
 pub(crate) fn apply(config: &mut Config) -> Result<(), String> {
     let Some(uri) = config.join_uri.clone() else { return Ok(()) };
-    let parts = parse(&uri)?;
+    let parts = parse(uri.expose())?;
     let conflict = |what: &str| Err(format!("the join URI and {what} disagree; keep one of them"));
     let slot = if parts.is_proxy { &mut config.proxy_server } else { &mut config.auth_server };
     if slot.as_ref().is_some_and(|address| *address != parts.address) {

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use crypto::SecretString;
 use domain::{form::duration, resources::token::JoinMethod};
 use serde_json::{Map, Value as Json};
 
@@ -74,8 +75,8 @@ pub struct Config {
     pub insecure: bool,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
-    /// The join URI as it was given.
-    pub join_uri: Option<String>,
+    /// The join URI as it was given; it has the token in it.
+    pub join_uri: Option<SecretString>,
     /// A scoped bot.
     pub scoped: bool,
 }
@@ -156,7 +157,7 @@ impl Config {
             fips: fields.flag("fips")?.unwrap_or_default(),
             insecure: fields.flag("insecure")?.unwrap_or_default(),
             pid_file: fields.text("pid_file")?.map(PathBuf::from),
-            join_uri: fields.text("join_uri")?.filter(|text| !text.is_empty()),
+            join_uri: fields.text("join_uri")?.filter(|text| !text.is_empty()).map(SecretString::new),
             scoped: fields.flag("scoped")?.unwrap_or_default(),
             ..Self::default()
         };

@@ -1,6 +1,6 @@
 //! How a bot proves itself the first time.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fmt, fs, path::Path, time::Duration};
 
 use crypto::SecretString;
 use serde_json::{Map, Value as Json};
@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The section `onboarding`.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Onboarding {
     /// Name of the token, or the absolute path of a file that holds it.
     pub token: Option<SecretString>,
@@ -45,6 +45,19 @@ pub const JOIN_METHODS: [&str; 17] = [
     "token",
     "tpm",
 ];
+
+/// The blocks of methods may hold secrets.
+impl fmt::Debug for Onboarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Onboarding")
+            .field("token", &self.token)
+            .field("join_method", &self.join_method)
+            .field("ca_pins", &self.ca_pins)
+            .field("ca_path", &self.ca_path)
+            .field("methods", &self.methods.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
 
 impl Onboarding {
     pub(crate) fn read(mut fields: Fields<'_>) -> Result<Self, ConfigError> {

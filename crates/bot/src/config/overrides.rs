@@ -1,6 +1,6 @@
 //! What the command line and the environment say; it wins over the file.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crypto::SecretString;
 
@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Values from flags and environment variables; absent ones change nothing.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 #[allow(missing_docs, reason = "each is the key of the same name of the file")]
 pub struct Overrides {
     pub debug: Option<bool>,
@@ -36,6 +36,13 @@ pub struct Overrides {
     pub service: Option<Service>,
     /// The registration secret when neither flag, file nor join URI has one.
     pub registration_fallback: Option<SecretString>,
+}
+
+/// Flags carry tokens and secrets as they were typed.
+impl fmt::Debug for Overrides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Overrides")
+    }
 }
 
 impl Overrides {
@@ -94,7 +101,7 @@ impl Overrides {
         if let Some(uri) = self.storage {
             config.storage = Destination::from_uri(&uri).map_err(|message| format!("--storage: {message}"))?;
         }
-        set_some(&mut config.join_uri, self.join_uri);
+        set_some(&mut config.join_uri, self.join_uri.map(SecretString::new));
         set_some(&mut config.credential_ttl, self.credential_ttl);
         set_some(&mut config.renewal_interval, self.renewal_interval);
         set_some(&mut config.diag_addr, self.diag_addr);

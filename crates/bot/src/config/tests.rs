@@ -77,6 +77,20 @@ fn a_secret_on_the_wrong_line_is_not_shown() {
 }
 
 #[test]
+fn nothing_secret_is_shown_for_debugging() {
+    let overrides = Overrides {
+        token: Some("s3cret-1".into()),
+        join_uri: Some("tbot+auth+bound-keypair://s3cret-1:s3cret-2@example.com:443".into()),
+        registration_secret: Some("s3cret-3".into()),
+        ..Overrides::default()
+    };
+    let shown = format!("{overrides:?}");
+    let config = Config::load(None, Overrides { registration_secret: None, ..overrides }).expect("good");
+    let shown = format!("{shown} {config:?}");
+    assert!(!shown.contains("s3cret") && shown.contains("bound_keypair"), "{shown}");
+}
+
+#[test]
 fn what_cannot_work_together_is_refused() {
     let directory = "  - {type: identity, destination: {type: directory, path: /a}}\n";
     let cases = [
