@@ -1,16 +1,14 @@
 //! From what a back end says to what a person reads. Keys stay out of it: the name of a token is a secret.
 
-use domain::{Error, Kind, error::Reason};
+use domain::{Error, Kind, error::Reason, resources::token};
 
 /// What a person may read as the name of a resource.
 pub(crate) fn shown(kind: Kind, name: &str) -> String {
     if kind != Kind::Token {
         return format!("{kind} {name:?}");
     }
-    // The name of a secret token is the secret; a quarter of it is enough to recognise one's own.
-    let visible: String = name.chars().take(name.chars().count() / 4).collect();
-    let hidden = "*".repeat(name.chars().count() - visible.chars().count());
-    format!("{kind} {:?}", visible + &hidden)
+    // The name of a secret token is the secret.
+    format!("{kind} {:?}", token::mask(name))
 }
 
 pub(crate) fn not_found(kind: Kind, name: &str) -> Error {

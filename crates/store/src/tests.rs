@@ -149,7 +149,11 @@ async fn what_a_newer_version_wrote_survives_a_change() {
 async fn the_name_of_a_token_is_not_repeated() {
     let Fixture { store, .. } = fixture();
     let missing = store.fetch::<Token>("0123456789abcdef").await.expect_err("no such token");
-    assert_eq!(missing.message, r#"token "0123************" does not exist"#);
+    let shown = domain::resources::token::mask("0123456789abcdef");
+    assert_eq!(missing.message, format!("token {shown:?} does not exist"));
+    assert!(shown.starts_with("****"), "everywhere the same part, or two messages together would tell more");
+    let missing = store.fetch::<Token>("short").await.expect_err("no such token");
+    assert_eq!(missing.message, r#"token "*****" does not exist"#);
 }
 
 #[tokio::test]
