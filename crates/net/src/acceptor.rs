@@ -1,6 +1,6 @@
 //! The loop from the listening socket to an established TLS stream.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use clock::Clock;
 use tokio::{net::TcpStream, task::JoinSet};
@@ -192,6 +192,9 @@ impl Acceptor {
     }
 }
 
+/// What is left of a connection once it is established.
+type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What every connection passes through.
 struct Door {
     configure: Arc<dyn Configure>,
@@ -206,28 +209,46 @@ struct Door {
 }
 
 impl Door {
+    /// A connection's life, in two parts on the heap, one after the other: a future keeps room for all that was ever moved
+    /// through it, and ten thousand idle connections would keep room for a handshake each.
     async fn connection<F, S>(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, serve: S)
     where
-        S: Fn(Accepted) -> F,
-        F: Future<Output = ()> + Send,
+        S: Fn(Accepted) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
-        let admitted = tokio::select! {
-            () = self.stop.cancelled() => return,
-            admitted = self.admit(stream, peer) => admitted,
-        };
-        match admitted {
-            Ok(accepted) => match accepted.stranger.as_ref().map(|stranger| stranger.among_all.leave().clone()) {
-                None => serve(accepted).await,
-                Some(leave) => {
-                    let lifetime = self.limits.stranger_lifetime;
-                    let served = self.clock.timeout(lifetime, Box::pin(serve(accepted)));
-                    if !matches!(leave.run_until_cancelled(served).await, Some(Ok(()))) {
-                        tracing::debug!(%peer, "connection without a certificate ended at its limit");
-                    }
+        let admission: Pin<Box<dyn Future<Output = Option<Served>> + Send>> = Box::pin(async move {
+            let admitted = tokio::select! {
+                () = self.stop.cancelled() => return None,
+                admitted = self.admit(stream, peer) => admitted,
+            };
+            match admitted {
+                Ok(accepted) => Some(self.served(accepted, serve)),
+                Err(error) => {
+                    tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection refused");
+                    None
                 }
-            },
-            Err(error) => tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection refused"),
+            }
+        });
+        if let Some(served) = admission.await {
+            served.await;
         }
+    }
+
+    fn served<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        accepted: Accepted,
+        serve: impl Fn(Accepted) -> F,
+    ) -> Served {
+        let Some(leave) = accepted.stranger.as_ref().map(|stranger| stranger.among_all.leave().clone()) else {
+            return Box::pin(serve(accepted));
+        };
+        let (peer, lifetime, clock) = (accepted.peer, self.limits.stranger_lifetime, self.clock.clone());
+        let served = Box::pin(serve(accepted));
+        Box::pin(async move {
+            if !matches!(leave.run_until_cancelled(clock.timeout(lifetime, served)).await, Some(Ok(()))) {
+                tracing::debug!(%peer, "connection without a certificate ended at its limit");
+            }
+        })
     }
 
     async fn admit(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<Accepted, Refused> {
