@@ -9,7 +9,14 @@ use crate::commands::Command;
 
 /// The bot of a Tessera cluster: joins, renews, and writes certificates for other programs.
 #[derive(Debug, Parser)]
-#[command(name = "tbot", disable_version_flag = true, after_help = cli::exit::HELP, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "tbot",
+    display_name = "Tessera",
+    version = concat!("v", env!("CARGO_PKG_VERSION"), " tbot"),
+    after_help = cli::exit::HELP,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,

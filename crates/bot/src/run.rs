@@ -253,9 +253,10 @@ impl Shared {
 /// What makes it impossible to go on, with what a person has to do.
 pub async fn run(bot: Bot) -> Result<(), BotError> {
     bot.config.check_supported().map_err(BotError::Unsupported)?;
+    let state = Arc::new(State::open(&bot.config.storage)?);
+    // Not before the lock on the storage is ours: the file may be that of a bot which holds it.
     let pid_file = bot.config.pid_file.as_ref().map(PidFile::write).transpose();
     let _pid_file = pid_file.map_err(|error| BotError::Machine(error.to_string()))?;
-    let state = Arc::new(State::open(&bot.config.storage)?);
     if !state.is_durable() {
         tracing::info!("storage is memory: a restart needs a new token");
     }

@@ -38,7 +38,7 @@ fn a_refusal_names_what_is_to_be_changed() {
         (
             vec!["start", "--oneshot", "--proxy-server=127.0.0.1:1", "--token=t", "--storage=memory://"],
             6,
-            &["cannot reach the proxy at 127.0.0.1:1"],
+            &["cannot reach the proxy at 127.0.0.1:1", "one-shot mode waits no longer"],
         ),
         (identity("--destination=kubernetes-secret://s"), 7, &["kubernetes_secret (s) is not supported yet"]),
         (
@@ -204,4 +204,8 @@ fn the_program_copies_itself_and_says_what_it_is() {
     let version: serde_json::Value = serde_json::from_slice(&version.stdout).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(std::fs::read_dir(&place).unwrap().count(), 1, "nothing temporary is left");
+    let command = tbot(&[], &["version"]).out;
+    for flag in ["--version", "-V"] {
+        assert_eq!(tbot(&[], &[flag]).out, command);
+    }
 }

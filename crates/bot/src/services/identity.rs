@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::error::Kind;
+use domain::{Error, error::Kind, form::duration};
 use service::{Component, Stop};
 
 use crate::{
@@ -10,10 +10,14 @@ use crate::{
     metrics::Task,
     renewal::{
         driver::{Driver, chain},
-        machine::{LONGEST_WAIT, Step, UNHEALTHY_AFTER, Way},
+        machine::{LONGEST_WAIT, Step, Way},
     },
     run::Hub,
 };
+
+/// How long one-shot mode goes on asking when nobody answers. A server that restarts is back within it; a pipeline whose
+/// address is wrong fails while somebody still looks.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until stopped.
 pub(crate) async fn run(hub: Hub, mut driver: Driver, component: Component, stop: Stop) {
@@ -53,14 +57,23 @@ pub(crate) async fn run(hub: Hub, mut driver: Driver, component: Component, stop
 
 /// Attempts until there is an identity, or patience is over: for one-shot mode.
 pub(crate) async fn once(hub: &Hub, driver: &mut Driver, component: &Component) -> Result<(), BotError> {
+    let began = hub.clock().boot();
     loop {
         match driver.machine.step(driver.now()) {
             Step::Wait(left) => hub.sleep(left).await,
             Step::Stuck => return Err(BotError::NeedsHuman(driver.help())),
             Step::Ask(_) => match Box::pin(round(hub, driver, component)).await {
                 Ok(()) => return Ok(()),
-                Err(BotError::Auth { source, .. })
-                    if source.kind == Kind::Unavailable && driver.machine.failures() < UNHEALTHY_AFTER => {}
+                Err(BotError::Auth { what, source }) if source.kind == Kind::Unavailable => {
+                    let spent = hub.clock().boot().saturating_sub(began);
+                    let next = match driver.machine.step(driver.now()) {
+                        Step::Wait(left) => left,
+                        _ => Duration::ZERO,
+                    };
+                    if spent + next > PATIENCE {
+                        return Err(BotError::Auth { what, source: gave_up(source, driver.machine.failures(), spent) });
+                    }
+                }
                 Err(error) if matches!(driver.machine.step(driver.now()), Step::Stuck) => {
                     drop(error);
                     return Err(BotError::NeedsHuman(driver.help()));
@@ -71,6 +84,13 @@ pub(crate) async fn once(hub: &Hub, driver: &mut Driver, component: &Component) 
             },
         }
     }
+}
+
+/// Why one-shot mode ends without an answer.
+fn gave_up(last: Error, attempts: u32, spent: Duration) -> Error {
+    let spent = duration::format(Duration::from_secs(spent.as_secs().max(1)));
+    let message = format!("{} (asked {attempts} times within {spent}; one-shot mode waits no longer)", last.message);
+    Error { message, ..last }
 }
 
 /// One attempt, with all that is to be said about it.
