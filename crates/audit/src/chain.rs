@@ -4,6 +4,7 @@
 //! the link before it. The first link binds the heads of the writers before. Links are stored in [`Block`]s, one for
 //! each round of the [`Chainer`]; a signed [`Checkpoint`] over the heads makes it impossible to lay the chain anew.
 
+mod blocks;
 mod chainer;
 mod checkpoint;
 mod retention;

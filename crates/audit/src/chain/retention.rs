@@ -1,9 +1,9 @@
 //! Dropping what is older than the retention: whole blocks, and only those that a checkpoint covers.
 
 use clock::Timestamp;
-use storage::{Backend, Batch, JournalPosition, Key, Prefix};
+use storage::{Backend, Batch, JournalPosition, Key};
 
-use super::{BASES, BLOCKS, Block, encode, last_checkpoint, read_all};
+use super::{BASES, blocks::Blocks, encode, last_checkpoint};
 
 /// Drops all records whose whole block is older than `before`; returns how many that were. The caller audits it with
 /// `RetentionDropped` when it is not zero.
@@ -13,10 +13,9 @@ use super::{BASES, BLOCKS, Block, encode, last_checkpoint, read_all};
 pub async fn drop_before(backend: &dyn Backend, before: Timestamp) -> Result<u64, storage::Error> {
     let Some(checkpoint) = last_checkpoint(backend).await? else { return Ok(0) };
     let covered = checkpoint.heads.iter().map(|head| head.position).max().unwrap_or(0);
-    let mut blocks = read_all::<Block>(backend, &Prefix::kind(BLOCKS)).await?;
-    blocks.sort_by_key(|(_, _, block)| block.position);
+    let (mut blocks, _) = Blocks::open(backend).await?;
     let (mut dropped, mut to) = (0, None);
-    for (key, _, block) in blocks {
+    while let Some((key, block)) = blocks.next().await? {
         if block.time >= before || block.position > covered {
             break;
         }

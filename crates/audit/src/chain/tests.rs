@@ -339,12 +339,20 @@ fn log() -> (Vec<(Uuid, Bytes)>, Vec<Block>, Checkpoint) {
     })
 }
 
-fn report(records: &[(Uuid, Bytes)], blocks: Vec<Block>, checkpoint: &Checkpoint) -> Report {
-    let mut verifier = Verifier::new();
-    for (entry, json) in records {
-        verifier.record(*entry, json);
+fn report(records: &[(Uuid, Bytes)], mut blocks: Vec<Block>, checkpoint: &Checkpoint) -> Report {
+    blocks.sort_by_key(|block| block.position);
+    let beginnings = blocks.iter().map(|block| (block.writer, block.heads.as_slice()));
+    let mut verifier = Verifier::new(&[], beginnings, std::slice::from_ref(checkpoint));
+    let mut records = records.iter();
+    for block in &blocks {
+        verifier.block(block);
+        for (entry, json) in records.by_ref().take(block.links.len()) {
+            verifier.record(*entry, json);
+        }
     }
-    verifier.finish(blocks, &[], std::slice::from_ref(checkpoint))
+    verifier.end_of_blocks();
+    records.for_each(|(entry, json)| verifier.record(*entry, json));
+    verifier.finish()
 }
 
 #[test]
@@ -373,4 +381,173 @@ async fn trimming_an_unlinked_journal_is_not_ours_to_do() {
     chainer.checkpoint().await.unwrap();
     world.backend.journal_trim(JournalPosition(1)).await.unwrap();
     assert!(!world.verify(vec![]).await.is_intact());
+}
+
+/// A block of a long log, made when it is needed, and its records.
+fn full_block(number: u64, previous: Hash) -> (Block, Vec<(Uuid, Bytes)>) {
+    let (writer, first) = (Uuid::from_u128(1), number * BLOCK_LINKS as u64 + 1);
+    let mut block = Block {
+        writer,
+        first,
+        previous,
+        heads: vec![],
+        late: false,
+        position: first + BLOCK_LINKS as u64 - 1,
+        time: Timestamp::UNIX_EPOCH,
+        links: vec![],
+    };
+    let (mut records, mut hash) = (Vec::new(), previous);
+    for seq in first..=block.position {
+        let (entry, json) = (Uuid::from_u128(u128::from(seq) << 8), Bytes::from(seq.to_string()));
+        hash = link_hash(writer, seq, false, entry, &record_hash(&json), &hash);
+        block.links.push(Link { entry, hash });
+        records.push((entry, json));
+    }
+    (block, records)
+}
+
+#[test]
+fn what_is_kept_does_not_grow_with_the_log() {
+    const BLOCKS: usize = 160;
+    // What is done to the records, and how many may wait at a time.
+    type Strike = fn(u64, &mut Vec<(Uuid, Bytes)>);
+    let untouched: Strike = |_, _| ();
+    let one_moved: Strike = |_, records| records.swap(0, 1);
+    let first_gone: Strike = |number, records| drop((number == 0).then(|| records.remove(0)));
+    let all_gone: Strike = |_, records| records.clear();
+    let one_put_in: Strike =
+        |number, records| records.insert(0, (Uuid::from_u128(u128::from(number) << 64), Bytes::new()));
+    let doubled: Strike = |_, records| {
+        let forged: Vec<_> =
+            records.iter().map(|(id, json)| (Uuid::from_u128(id.as_u128() + 1), json.clone())).collect();
+        records.splice(0..0, forged);
+    };
+    let (everything, blocks) = ((BLOCKS * BLOCK_LINKS) as u64, BLOCKS as u64);
+    for (what, strike, bound, linked, problems) in [
+        ("untouched", untouched, BLOCK_LINKS, everything, 0),
+        ("moved", one_moved, BLOCK_LINKS, everything, blocks),
+        ("first gone", first_gone, BLOCK_LINKS + 2, everything - 1, 1),
+        ("all gone", all_gone, 1 << 16, 0, everything),
+        ("put in", one_put_in, BLOCK_LINKS + 2 * BLOCKS, everything, blocks),
+        ("doubled", doubled, 1 << 17, 0, 1),
+    ] {
+        let mut verifier = Verifier::new(&[], [], &[]);
+        let mut previous = beginning(Uuid::from_u128(1), &[]);
+        let (mut most, mut waiting) = (0, std::collections::VecDeque::new());
+        for number in 0..blocks {
+            let (block, mut records) = full_block(number, previous);
+            previous = block.head().hash;
+            verifier.block(&block);
+            strike(number, &mut records);
+            waiting.extend(records);
+            most = most.max(verifier.waiting());
+            for (entry, json) in waiting.drain(..BLOCK_LINKS.min(waiting.len())) {
+                verifier.record(entry, &json);
+                most = most.max(verifier.waiting());
+            }
+        }
+        verifier.end_of_blocks();
+        for (entry, json) in waiting {
+            verifier.record(entry, &json);
+            most = most.max(verifier.waiting());
+        }
+        let report = verifier.finish();
+        assert!(most <= bound, "{what}: {most} kept");
+        if what == "doubled" {
+            assert!(!report.is_intact());
+        } else {
+            assert_eq!((report.linked, report.problems), (linked, problems), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_blocks_of_many_writers_are_walked_through_in_the_order_of_the_journal() {
+    let world = World::new();
+    let mut expected = Vec::new();
+    for _ in 0..4 {
+        let mut chainer = world.chainer().await;
+        // More than are read at once.
+        for _ in 0..20 {
+            world.commit(1).await;
+            chainer.link(false).await.unwrap();
+        }
+        expected.extend([chainer.writer(); 20]);
+        chainer.checkpoint().await.unwrap();
+    }
+    let (mut blocks, beginnings) = blocks::Blocks::open(&*world.backend).await.unwrap();
+    assert_eq!(beginnings.len(), 4);
+    let mut walked = Vec::new();
+    while let Some((_, block)) = blocks.next().await.unwrap() {
+        walked.push((block.position, block.writer));
+    }
+    assert!(walked.is_sorted(), "{walked:?}");
+    assert_eq!(walked.into_iter().map(|(_, writer)| writer).collect::<Vec<_>>(), expected);
+    assert_eq!(world.verify(vec![]).await, Report { linked: 80, ..Report::default() });
+    assert_eq!(drop_before(&*world.backend, Timestamp::MAX).await.unwrap(), 80);
+    assert!(world.verify(vec![]).await.is_intact());
+}
+
+/// A store from which retention drops everything when the journal is first read.
+struct Dropping(Arc<Memory>, AtomicBool);
+
+#[async_trait]
+impl Backend for Dropping {
+    async fn get(&self, key: &storage::Key) -> storage::Result<Option<storage::Item>> {
+        self.0.get(key).await
+    }
+
+    async fn range(
+        &self,
+        prefix: &Prefix,
+        after: Option<&storage::Key>,
+        limit: usize,
+    ) -> storage::Result<storage::Page> {
+        self.0.range(prefix, after, limit).await
+    }
+
+    async fn batch(&self, batch: Batch) -> storage::Result<storage::Committed> {
+        self.0.batch(batch).await
+    }
+
+    async fn delete_range(&self, prefix: &Prefix) -> storage::Result<u64> {
+        self.0.delete_range(prefix).await
+    }
+
+    async fn watch(&self, prefix: &Prefix, cursor: Option<storage::Cursor>) -> storage::Result<storage::Watcher> {
+        self.0.watch(prefix, cursor).await
+    }
+
+    async fn expired(&self, limit: usize) -> storage::Result<Vec<storage::Item>> {
+        self.0.expired(limit).await
+    }
+
+    async fn journal_read(
+        &self,
+        after: Option<JournalPosition>,
+        limit: usize,
+    ) -> storage::Result<storage::JournalPage> {
+        if !self.1.swap(true, Ordering::Relaxed) {
+            drop_before(&*self.0, Timestamp::MAX).await?;
+        }
+        self.0.journal_read(after, limit).await
+    }
+
+    async fn journal_trim(&self, to: JournalPosition) -> storage::Result<()> {
+        self.0.journal_trim(to).await
+    }
+}
+
+#[tokio::test]
+async fn retention_during_a_verification_looks_like_missing_records() {
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    for _ in 0..3 {
+        world.commit(2).await;
+        chainer.link(false).await.unwrap();
+    }
+    chainer.checkpoint().await.unwrap();
+    let store = Dropping(Arc::clone(&world.backend), AtomicBool::new(false));
+    let report = verify_store(&store, world.signer.0.public(), vec![]).await.unwrap();
+    assert!(report.is_intact() && report.linked == 0, "{report:?}");
 }

@@ -1,16 +1,16 @@
 //! Checks a journal against its chain and its checkpoints, and names everything that does not fit.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, VecDeque},
     fmt,
 };
 
 use crypto::PublicKey;
 use serde::Serialize;
-use storage::{Backend, JournalPosition, Prefix};
+use storage::{Backend, JournalPosition, JournalRecord, Prefix};
 use uuid::Uuid;
 
-use super::{BASES, BLOCKS, Block, Checkpoint, Hash, Head, beginning, link_hash, read_all, record_hash};
+use super::{BASES, Block, Checkpoint, Hash, Head, beginning, blocks::Blocks, link_hash, read_all, record_hash};
 
 /// The most findings and names that a report lists; the counts are complete.
 const LISTED: usize = 100;
@@ -105,176 +105,237 @@ impl Report {
     }
 }
 
-/// Is fed the records in journal order, then told the blocks, then asked.
+/// The most links and the most records that wait for each other. Of an untouched log never more than a block's wait; what
+/// does not fit beyond this many is still counted, but no longer told apart: moved records look like missing and inserted ones.
+const WAITING: usize = 1 << 16;
+
+/// Is fed the blocks and the records, each in the journal's order and in step, then asked. What it keeps grows with the
+/// writers and with what does not fit, up to a bound, never with the log.
 #[derive(Debug, Default)]
 pub struct Verifier {
+    bases: HashMap<Uuid, Head>,
+    /// Whom of each writer's chain somebody vouches for.
+    witnesses: HashMap<Uuid, Vec<Witness>>,
+    /// How far each writer's chain is proved.
+    proved: HashMap<Uuid, u64>,
+    chains: HashMap<Uuid, Chain>,
+    /// Links whose record has not come.
+    links: HashMap<Uuid, Waiting>,
+    /// Records whose link has not come: their place in the journal, and their hash.
     records: HashMap<Uuid, (u64, Hash)>,
-    count: u64,
+    /// How many links and records there were.
+    count: (u64, u64),
+    /// The last places in the chain and in the journal that were brought together.
+    last: (u64, u64),
+    links_are_over: bool,
     report: Report,
 }
 
+/// How far a writer's chain was followed.
+#[derive(Debug)]
+struct Chain {
+    expected: u64,
+    previous: Hash,
+}
+
+/// A link whose record has not come.
+#[derive(Debug)]
+struct Waiting {
+    /// Its place among all links.
+    ordinal: u64,
+    writer: Uuid,
+    seq: u64,
+    late: bool,
+    previous: Hash,
+    hash: Hash,
+}
+
 impl Verifier {
-    /// Nothing read yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// `bases` are the links before which retention has dropped all; `beginnings` what each writer found when it began;
+    /// `checkpoints` have been checked for their signatures by [`Checkpoint::check`].
+    pub fn new<'a>(
+        bases: &[Head],
+        beginnings: impl IntoIterator<Item = (Uuid, &'a [Head])>,
+        checkpoints: &[Checkpoint],
+    ) -> Self {
+        let vouched = |head: &Head, by| Witness { head: head.clone(), by, is_met: false };
+        let mut witnesses: Vec<Witness> = Vec::new();
+        for checkpoint in checkpoints {
+            witnesses.extend(checkpoint.heads.iter().map(|head| vouched(head, By::Checkpoint)));
+        }
+        for (writer, heads) in beginnings {
+            witnesses.extend(heads.iter().map(|head| vouched(head, By::Writer(writer))));
+        }
+        let mut verifier = Self {
+            bases: bases.iter().map(|base| (base.writer, base.clone())).collect(),
+            proved: proved(&witnesses),
+            ..Self::default()
+        };
+        for witness in witnesses {
+            verifier.witnesses.entry(witness.head.writer).or_default().push(witness);
+        }
+        verifier
+    }
+
+    /// The next block: of each writer in the order of the links, of all in the order of their records.
+    pub fn block(&mut self, block: &Block) {
+        let writer = block.writer;
+        let base = self.bases.get(&writer);
+        let begin = || match base {
+            Some(base) => Chain { expected: base.seq + 1, previous: base.hash },
+            None => Chain { expected: 1, previous: beginning(writer, &block.heads) },
+        };
+        let Chain { expected, mut previous } = self.chains.remove(&writer).unwrap_or_else(begin);
+        if block.first != expected {
+            self.report.add(Finding::Gap { writer, expected, found: block.first });
+            previous = block.previous;
+        } else if block.previous != previous {
+            self.report.add(Finding::Truncated { writer, seq: expected, witness: format!("writer {writer}") });
+            previous = block.previous;
+        }
+        let proved = self.proved.get(&writer).copied().unwrap_or(0);
+        for (seq, link) in (block.first..).zip(&block.links) {
+            self.count.0 += 1;
+            self.report.late += u64::from(block.late);
+            self.report.unproved += u64::from(seq > proved);
+            let (ordinal, late, hash) = (self.count.0, block.late, link.hash);
+            self.link(link.entry, Waiting { ordinal, writer, seq, late, previous, hash });
+            self.witness(writer, seq, hash);
+            previous = hash;
+        }
+        let expected = block.first.saturating_add(block.links.len() as u64);
+        self.chains.insert(writer, Chain { expected, previous });
+    }
+
+    fn link(&mut self, entry: Uuid, link: Waiting) {
+        if let Some((ordinal, record)) = self.records.remove(&entry) {
+            return self.pair(entry, &link, ordinal, &record);
+        }
+        if let Some(twice) = self.links.insert(entry, link) {
+            self.report.add(Finding::Missing { entry, writer: twice.writer, seq: twice.seq });
+        }
+        if self.links.len() > WAITING {
+            self.miss();
+        }
+    }
+
+    /// Marks those who vouch for this link.
+    fn witness(&mut self, writer: Uuid, seq: u64, hash: Hash) {
+        for witness in self.witnesses.get_mut(&writer).into_iter().flatten() {
+            witness.is_met |= witness.head.seq == seq && witness.head.hash == hash;
+        }
+    }
+
+    /// There are no further blocks.
+    pub fn end_of_blocks(&mut self) {
+        self.links_are_over = true;
     }
 
     /// The next record of the journal.
     pub fn record(&mut self, entry: Uuid, json: &[u8]) {
-        self.count += 1;
-        if self.records.insert(entry, (self.count, record_hash(json))).is_some() {
+        self.count.1 += 1;
+        let (ordinal, record) = (self.count.1, record_hash(json));
+        if let Some(link) = self.links.remove(&entry) {
+            return self.pair(entry, &link, ordinal, &record);
+        }
+        if self.links_are_over && self.links.is_empty() {
+            return self.unlinked(entry);
+        }
+        if self.records.insert(entry, (ordinal, record)).is_some() {
             self.report.add(Finding::Reordered { entry });
         }
-    }
-
-    /// Checks everything. `bases` are the links before which retention has dropped all; `checkpoints` have been
-    /// checked for their signatures by [`Checkpoint::check`].
-    pub fn finish(mut self, blocks: Vec<Block>, bases: &[Head], checkpoints: &[Checkpoint]) -> Report {
-        let mut writers: BTreeMap<Uuid, Vec<Block>> = BTreeMap::new();
-        for block in blocks {
-            writers.entry(block.writer).or_default().push(block);
-        }
-        let mut witnesses: Vec<Witness> = Vec::new();
-        for checkpoint in checkpoints {
-            witnesses.extend(checkpoint.heads.iter().map(|head| Witness { head: head.clone(), by: By::Checkpoint }));
-        }
-        let mut chains = HashMap::new();
-        for (writer, mut blocks) in writers {
-            blocks.sort_by_key(|block| block.first);
-            for head in blocks.iter().flat_map(|block| &block.heads) {
-                witnesses.push(Witness { head: head.clone(), by: By::Writer(writer) });
-            }
-            let base = bases.iter().find(|base| base.writer == writer);
-            let chain = self.chain(writer, &blocks, base);
-            chains.insert(writer, chain);
-        }
-        self.heads(&witnesses, &chains, bases);
-        self.unproved(&chains, &witnesses);
-        self.order(&chains, &witnesses);
-        self.report
-    }
-
-    /// Checks one writer's links against each other and the records.
-    fn chain(&mut self, writer: Uuid, blocks: &[Block], base: Option<&Head>) -> Chain {
-        let mut chain = Chain::default();
-        let (mut expected, mut previous) = match (base, blocks.first()) {
-            (Some(base), _) => (base.seq + 1, base.hash),
-            (None, Some(block)) => (1, beginning(writer, &block.heads)),
-            (None, None) => return chain,
-        };
-        for block in blocks {
-            if block.first != expected {
-                self.report.add(Finding::Gap { writer, expected, found: block.first });
-                previous = block.previous;
-            } else if block.previous != previous {
-                self.report.add(Finding::Truncated { writer, seq: expected, witness: format!("writer {writer}") });
-                previous = block.previous;
-            }
-            for (seq, link) in (block.first..).zip(&block.links) {
-                match self.records.remove(&link.entry) {
-                    None => self.report.add(Finding::Missing { entry: link.entry, writer, seq }),
-                    Some((ordinal, record)) => {
-                        if link_hash(writer, seq, block.late, link.entry, &record, &previous) == link.hash {
-                            self.report.linked += 1;
-                        } else {
-                            self.report.add(Finding::Edited { entry: link.entry, writer, seq });
-                        }
-                        chain.records.push((seq, ordinal, link.entry));
-                    }
-                }
-                chain.links.insert(seq, link.hash);
-                previous = link.hash;
-                self.report.late += u64::from(block.late);
-            }
-            expected = block.first + block.links.len() as u64;
-        }
-        chain
-    }
-
-    /// Checks the ends that checkpoints and later writers vouch for.
-    fn heads(&mut self, witnesses: &[Witness], chains: &HashMap<Uuid, Chain>, bases: &[Head]) {
-        for Witness { head, by } in witnesses {
-            let dropped = bases.iter().find(|base| base.writer == head.writer).filter(|base| base.seq >= head.seq);
-            let fits = match (dropped, chains.get(&head.writer).and_then(|chain| chain.links.get(&head.seq))) {
-                (Some(base), None) => base.seq > head.seq || base.hash == head.hash,
-                (_, Some(hash)) => *hash == head.hash,
-                (None, None) => false,
-            };
-            if !fits {
-                self.report.add(Finding::Truncated { writer: head.writer, seq: head.seq, witness: by.to_string() });
-            }
+        if self.records.len() > WAITING {
+            self.rest(u64::MAX);
         }
     }
 
-    /// Counts the links that no checkpoint proves: directly, or because a proved writer began with their head.
-    fn unproved(&mut self, chains: &HashMap<Uuid, Chain>, witnesses: &[Witness]) {
-        let mut proved: HashMap<Uuid, u64> = HashMap::new();
-        loop {
-            let before = proved.clone();
-            for Witness { head, by } in witnesses {
-                let counts = match by {
-                    By::Checkpoint => true,
-                    By::Writer(writer) => proved.contains_key(writer),
-                };
-                if counts {
-                    let seq = proved.entry(head.writer).or_default();
-                    *seq = head.seq.max(*seq);
-                }
-            }
-            if proved == before {
-                break;
-            }
+    /// A link and its record. Whatever else is missing or too much, pairs of an untouched log are found in its order.
+    fn pair(&mut self, entry: Uuid, link: &Waiting, ordinal: u64, record: &Hash) {
+        let &Waiting { writer, seq, .. } = link;
+        if link_hash(writer, seq, link.late, entry, record, &link.previous) == link.hash {
+            self.report.linked += 1;
+        } else {
+            self.report.add(Finding::Edited { entry, writer, seq });
         }
-        for (writer, chain) in chains {
-            let proved = proved.get(writer).copied().unwrap_or(0);
-            self.report.unproved += chain.links.keys().filter(|seq| **seq > proved).count() as u64;
+        if link.ordinal < self.last.0 || ordinal < self.last.1 {
+            self.report.add(Finding::Reordered { entry });
+        }
+        self.last = (self.last.0.max(link.ordinal), self.last.1.max(ordinal));
+    }
+
+    fn unlinked(&mut self, entry: Uuid) {
+        self.report.unlinked_count += 1;
+        if self.report.unlinked.len() < LISTED {
+            self.report.unlinked.push(entry);
         }
     }
 
-    /// Checks that the chain has the records in the journal's order, and finds those without a link.
-    fn order(&mut self, chains: &HashMap<Uuid, Chain>, witnesses: &[Witness]) {
-        let mut last_linked = 0;
-        for (writer, chain) in chains {
-            // A writer's records come after those that it found linked.
-            let found = witnesses.iter().filter(|witness| witness.by == By::Writer(*writer));
-            let last_found =
-                found.filter_map(|witness| chains.get(&witness.head.writer)?.last_before(witness.head.seq));
-            let mut before = last_found.max().unwrap_or(0);
-            for (_, ordinal, entry) in &chain.records {
-                if *ordinal < before {
-                    self.report.add(Finding::Reordered { entry: *entry });
-                }
-                before = before.max(*ordinal);
-            }
-            last_linked = last_linked.max(before);
+    /// Gives up on the links that wait.
+    fn miss(&mut self) {
+        let mut missing: Vec<_> = self.links.drain().collect();
+        missing.sort_unstable_by_key(|(_, link)| link.ordinal);
+        for (entry, Waiting { writer, seq, .. }) in missing {
+            self.report.add(Finding::Missing { entry, writer, seq });
         }
+    }
+
+    /// Gives up on the records that wait: those before the place `end` were put in, those after it are not linked yet.
+    fn rest(&mut self, end: u64) {
         let mut rest: Vec<_> = self.records.drain().map(|(entry, (ordinal, _))| (ordinal, entry)).collect();
         rest.sort_unstable();
         for (ordinal, entry) in rest {
-            if ordinal < last_linked {
+            if ordinal < end {
                 self.report.add(Finding::Inserted { entry });
-                continue;
-            }
-            self.report.unlinked_count += 1;
-            if self.report.unlinked.len() < LISTED {
-                self.report.unlinked.push(entry);
+            } else {
+                self.unlinked(entry);
             }
         }
     }
+
+    /// The outcome, once everything was fed.
+    pub fn finish(mut self) -> Report {
+        self.miss();
+        let (_, last) = self.last;
+        let beyond = std::mem::take(&mut self.report.unlinked);
+        self.rest(last);
+        self.report.unlinked.extend(beyond);
+        self.report.unlinked.truncate(LISTED);
+        for Witness { head, by, is_met } in self.witnesses.values().flatten() {
+            let base = self.bases.get(&head.writer);
+            let is_dropped =
+                base.is_some_and(|base| base.seq > head.seq || (base.seq == head.seq && base.hash == head.hash));
+            if !is_met && !is_dropped {
+                self.report.add(Finding::Truncated { writer: head.writer, seq: head.seq, witness: by.to_string() });
+            }
+        }
+        self.report
+    }
+
+    /// How much is kept that grows with the log, for tests.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.links.len() + self.records.len()
+    }
 }
 
-/// What was found of one writer.
-#[derive(Debug, Default)]
-struct Chain {
-    links: BTreeMap<u64, Hash>,
-    /// Place in the chain, place in the journal, and id of each record that is there.
-    records: Vec<(u64, u64, Uuid)>,
-}
-
-impl Chain {
-    /// The place in the journal of the last record linked up to `seq`.
-    fn last_before(&self, seq: u64) -> Option<u64> {
-        self.records.iter().take_while(|(at, ..)| *at <= seq).map(|(_, ordinal, _)| *ordinal).max()
+/// How far the chains are proved: by a checkpoint, or because a proved writer began with their head.
+fn proved(witnesses: &[Witness]) -> HashMap<Uuid, u64> {
+    let mut proved: HashMap<Uuid, u64> = HashMap::new();
+    loop {
+        let before = proved.clone();
+        for Witness { head, by, .. } in witnesses {
+            let counts = match by {
+                By::Checkpoint => true,
+                By::Writer(writer) => proved.contains_key(writer),
+            };
+            if counts {
+                let seq = proved.entry(head.writer).or_default();
+                *seq = head.seq.max(*seq);
+            }
+        }
+        if proved == before {
+            return proved;
+        }
     }
 }
 
@@ -283,6 +344,8 @@ impl Chain {
 struct Witness {
     head: Head,
     by: By,
+    /// Whether the chain has that link.
+    is_met: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -300,6 +363,10 @@ impl fmt::Display for By {
     }
 }
 
+/// How often a verification begins anew because retention dropped something meanwhile. It seldom does, and then for a short
+/// time; a log that it runs ahead in all the time is reported as it looks.
+const ATTEMPTS: usize = 5;
+
 /// Verifies the log in a store: its own last checkpoint counts, and those given (kept elsewhere).
 ///
 /// # Errors
@@ -309,34 +376,71 @@ pub async fn verify_store(
     key: &PublicKey,
     kept: Vec<Checkpoint>,
 ) -> Result<Report, storage::Error> {
+    let mut bases = read_bases(backend).await?;
+    for _ in 1..ATTEMPTS {
+        let report = walk(backend, key, &kept, &bases).await?;
+        let now = read_bases(backend).await?;
+        if now == bases {
+            return Ok(report);
+        }
+        bases = now;
+    }
+    walk(backend, key, &kept, &bases).await
+}
+
+async fn read_bases(backend: &dyn Backend) -> Result<Vec<Head>, storage::Error> {
+    Ok(read_all::<Head>(backend, &Prefix::kind(BASES)).await?.into_iter().map(|(_, _, base)| base).collect())
+}
+
+async fn walk(
+    backend: &dyn Backend,
+    key: &PublicKey,
+    kept: &[Checkpoint],
+    bases: &[Head],
+) -> Result<Report, storage::Error> {
     // Checkpoint, blocks, records, in this order: what is added meanwhile then counts as not yet proved or linked,
     // never as missing.
     let stored = super::last_checkpoint(backend).await?;
-    let bases = unkeyed(read_all::<Head>(backend, &Prefix::kind(BASES)).await?);
-    let blocks = unkeyed(read_all::<Block>(backend, &Prefix::kind(BLOCKS)).await?);
-    let mut verifier = Verifier::new();
+    let (good, bad): (Vec<_>, Vec<_>) =
+        stored.iter().chain(kept).map(|checkpoint| (checkpoint, checkpoint.check(key))).partition(|(_, is)| is.is_ok());
+    let checkpoints: Vec<_> = good.into_iter().map(|(checkpoint, _)| checkpoint.clone()).collect();
+    let (mut blocks, beginnings) = Blocks::open(backend).await?;
+    let beginnings = beginnings.iter().map(|found| (found.writer, found.heads.as_slice()));
+    let mut verifier = Verifier::new(bases, beginnings, &checkpoints);
+    for error in bad.into_iter().filter_map(|(_, is)| is.err()) {
+        verifier.report.add(Finding::Checkpoint { reason: error.to_string() });
+    }
     // Retention deletes links before it deletes their records.
-    let mut after = bases.iter().map(|base| JournalPosition(base.position)).max();
-    loop {
-        let page = backend.journal_read(after, storage::MAX_PAGE_ITEMS).await?;
-        for record in &page.records {
-            verifier.record(record.entry.id, &record.entry.value);
-        }
-        after = page.records.last().map(|record| record.position).or(after);
-        if !page.more || page.records.is_empty() {
-            break;
+    let after = bases.iter().map(|base| JournalPosition(base.position)).max();
+    let mut journal = Journal { backend, after, page: VecDeque::new() };
+    while let Some((_, block)) = blocks.next().await? {
+        verifier.block(&block);
+        for _ in &block.links {
+            journal.feed(&mut verifier).await?;
         }
     }
-    let mut checkpoints = Vec::new();
-    for checkpoint in stored.into_iter().chain(kept) {
-        match checkpoint.check(key) {
-            Ok(()) => checkpoints.push(checkpoint),
-            Err(error) => verifier.report.add(Finding::Checkpoint { reason: error.to_string() }),
-        }
-    }
-    Ok(verifier.finish(blocks, &bases, &checkpoints))
+    verifier.end_of_blocks();
+    while journal.feed(&mut verifier).await? {}
+    Ok(verifier.finish())
 }
 
-fn unkeyed<T>(items: Vec<(storage::Key, storage::Revision, T)>) -> Vec<T> {
-    items.into_iter().map(|(_, _, item)| item).collect()
+/// The records, a page at a time.
+struct Journal<'a> {
+    backend: &'a dyn Backend,
+    after: Option<JournalPosition>,
+    page: VecDeque<JournalRecord>,
+}
+
+impl Journal<'_> {
+    /// Tells the verifier the next record, if there is one by now.
+    async fn feed(&mut self, verifier: &mut Verifier) -> Result<bool, storage::Error> {
+        if self.page.is_empty() {
+            let page = self.backend.journal_read(self.after, storage::MAX_PAGE_ITEMS).await?;
+            self.after = page.records.last().map(|record| record.position).or(self.after);
+            self.page = page.records.into();
+        }
+        let Some(record) = self.page.pop_front() else { return Ok(false) };
+        verifier.record(record.entry.id, &record.entry.value);
+        Ok(true)
+    }
 }
