@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use clock::Timestamp;
@@ -237,6 +238,16 @@ impl Auth {
         let snapshot = self.cache.snapshot();
         let is_strict = snapshot.auth_preference().is_some_and(|preference| preference.spec.locking_mode == "strict");
         let mode = if is_strict { LockingMode::Strict } else { LockingMode::BestEffort };
+        // What a role says that does not exist any more is not known.
+        let mode = match identity.system_role() {
+            Some(_) => mode,
+            None => self
+                .access(&identity.username, &identity.roles, &identity.traits)
+                .map_or(LockingMode::Strict, |access| access.locking_mode(mode)),
+        };
+        let now = self.clock.now();
+        // By the monotonic clock: with the wall clock set back, locks that nobody tells of any more would look fresh.
+        let age = self.cache.age().unwrap_or(Duration::MAX);
         let host_id = identity.host_id().unwrap_or_default();
         let subject = LockSubject {
             user: &identity.username,
@@ -252,11 +263,11 @@ impl Auth {
         };
         let view = || LockView {
             locks: snapshot.locks().map(|lock| &**lock),
-            as_of: self.cache.as_of(),
+            as_of: now.saturating_sub(age).unwrap_or(Timestamp::MIN),
             stale_after: STALE_AFTER,
         };
         let check = |view, subject| {
-            rbac::locks::check(view, subject, mode, self.clock.now()).map(|_| ()).map_err(|locked| match locked {
+            rbac::locks::check(view, subject, mode, now).map(|_| ()).map_err(|locked| match locked {
                 Locked::InForce { refusal, .. } => Error::denied(refusal).because(Why::Locked),
                 // Nobody has shut this caller out; asking again is right.
                 stale @ Locked::Stale { .. } => Error::unavailable(stale.to_string()),

@@ -1,17 +1,21 @@
 //! Locks: whom they hit, who made them, which are listed.
 
+use std::time::Duration;
+
 use auth::{
     Caller, Issued,
     certificates::user::{UserCertificates, issue},
+    cluster_config::{read::read, upsert::upsert},
     locks::{self, Filter},
     revocations::export::export,
+    roles, users,
 };
 use clock::Timestamp;
 use domain::{
     Error,
     error::{Kind, Reason},
     resources::{
-        Lock,
+        AuthPreference, Lock,
         lock::{LockSpec, LockTarget},
     },
 };
@@ -19,6 +23,7 @@ use store::ListRequest;
 
 use crate::{
     harness::{Cluster, Machine},
+    people::{role, user},
     renewal::in_grace,
 };
 
@@ -165,4 +170,50 @@ async fn a_renewed_bot_escapes_the_lock_on_its_token() {
     locks::upsert(auth, &admin, lock("l", |target| target.join_token = token)).await.unwrap();
     cluster.settle().await;
     assert_eq!(why(ask(&cluster, &caller, &Machine::new(), &[]).await), Some(Reason::Locked));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_makes_locks_look_fresh() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let token = cluster.with_bot().await;
+    let held = cluster.join(&token, &Machine::new()).await.unwrap();
+    // Nobody tells the cache anything while this test does not wait.
+    let falls_behind = || {
+        let now = auth.clock().now();
+        cluster.clock.advance(rbac::locks::STALE_AFTER + Duration::from_secs(1));
+        cluster.clock.set(now.saturating_sub(Duration::from_secs(60)).unwrap());
+        cluster.caller(&held).map(|_| ()).map_err(|error| error.kind())
+    };
+    assert_eq!(falls_behind(), Ok(()), "the mode is best effort");
+    let mut preference = read::<AuthPreference>(auth, &admin).await.unwrap();
+    preference.spec.locking_mode = "strict".into();
+    upsert(auth, &admin, preference).await.unwrap();
+    cluster.settle().await;
+    assert_eq!(cluster.caller(&held).map(|_| ()).map_err(|error| error.kind()), Ok(()), "fresh");
+    assert_eq!(falls_behind(), Err(Kind::Unavailable));
+}
+
+#[tokio::test]
+async fn a_role_that_is_strict_about_locks_is_taken_as_the_cluster_is() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    cluster.person("lax", vec![]).await;
+    let mut strict = role("of-strict", vec![]);
+    strict.spec.options.lock = "strict".into();
+    roles::create(auth, &admin, strict).await.unwrap();
+    users::create(auth, &admin, user("strict", &["of-strict"])).await.unwrap();
+    cluster.settle().await;
+    let mut held = Vec::new();
+    for name in ["lax", "strict"] {
+        let request = UserCertificates {
+            username: name.into(),
+            tls_key: Some(Machine::new().tls.public().clone()),
+            ..UserCertificates::default()
+        };
+        held.push(issue(auth, &admin, request).await.unwrap());
+    }
+    cluster.clock.advance(rbac::locks::STALE_AFTER + Duration::from_secs(1));
+    assert!(cluster.caller(&held[0]).is_ok());
+    assert_eq!(cluster.caller(&held[1]).unwrap_err().kind(), Kind::Unavailable);
 }
