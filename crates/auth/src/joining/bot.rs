@@ -89,14 +89,14 @@ async fn first_certificate(
     let now = auth.clock.now();
     let instance = auth.random.uuid().to_string();
     let not_after = not_after(&bot, request.expires, now);
-    let lineage = Lineage::first(bot.metadata.name.clone(), keys(request), not_after, Some(hash.clone()));
+    // A token that others join with too is no way to the answer of this one; it can be joined with again.
+    let answer = token.is_single_use().then(|| hash.clone());
+    let lineage = Lineage::first(bot.metadata.name.clone(), keys(request), not_after, answer.clone());
     let until = lineage.expires(auth.config.bot_renewal_grace);
     let user = change.fetch::<User>(&bot.status.user_name).await?;
     let attributes = Some(attested.attributes().clone());
-    let identity = Identity {
-        join_token_hash: hash.clone(),
-        ..bot_identity(auth, &user, &bot, &instance, 1, attributes, not_after)
-    };
+    let identity =
+        Identity { join_token_hash: hash, ..bot_identity(auth, &user, &bot, &instance, 1, attributes, not_after) };
     let pair = auth.prepare(identity, Some(&request.tls_key), Some(&request.ssh_key), now, not_after)?;
     auth.refuse_locked(&pair.identity)?;
 
@@ -115,8 +115,10 @@ async fn first_certificate(
         change = change.delete_exactly(&token)?;
     }
     change = records::put_lineage(change, &instance, &lineage, until)?;
-    let answer = JoinAnswer { bot: bot.metadata.name.clone(), instance: instance.clone() };
-    change = records::put_join_answer(change, &hash, &answer, until)?;
+    if let Some(hash) = answer {
+        let answer = JoinAnswer { bot: bot.metadata.name.clone(), instance: instance.clone() };
+        change = records::put_join_answer(change, &hash, &answer, until)?;
+    }
     let joined = BotJoin {
         status: Status::succeeded(),
         connection: ConnectionMetadata::from_remote(caller.remote()),
