@@ -52,7 +52,8 @@ impl<'a> Guard<'a> {
         self.ask(T::KIND, resource.name(), &RuleContext::of(resource), verbs)
     }
 
-    fn ask(&self, kind: Kind, name: &str, context: &RuleContext<'_>, verbs: &[Verb]) -> Result<(), Error> {
+    /// The same for what is known by its name and labels only, whether it is there or not.
+    pub(crate) fn ask(&self, kind: Kind, name: &str, context: &RuleContext<'_>, verbs: &[Verb]) -> Result<(), Error> {
         // The name of a token may be a secret; the record of a denial is no place for it.
         let masked = (kind == Kind::Token).then(|| token::mask(name));
         let name = masked.as_deref().unwrap_or(name);

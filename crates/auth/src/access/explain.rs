@@ -10,7 +10,7 @@ use rbac::{AccessChecker, Explanation, Family, Named, RoleSet, RuleContext, Verb
 use serde::Deserialize;
 use storage::Key;
 
-use crate::{Auth, Caller, Operation, decide::Asked, failure::internal};
+use crate::{Auth, Caller, Operation, failure::internal, guard::Guard};
 
 /// Whose access is explained.
 #[derive(Debug, Clone)]
@@ -94,18 +94,19 @@ struct Metadata {
 /// Explains a decision.
 ///
 /// # Errors
-/// Denied to who may not read users and roles; invalid verb or kind; not found for a user, a role or a resource.
+/// Denied to who may not read the user, the roles and the resource, whether they exist or not; invalid verb or kind; not
+/// found for a user, a role or a resource.
 pub async fn explain(auth: &Auth, caller: &Caller, question: Question) -> Result<Explanation, Error> {
+    let guard = Guard::new(auth, caller, Operation::ExplainAccess);
     for kind in [Kind::User, Kind::Role] {
-        let asked = Asked { operation: Operation::ExplainAccess, kind, verb: Verb::Read, name: "" };
-        auth.require(caller, &asked, &RuleContext::NONE)?;
+        guard.may(kind, &[Verb::Read])?;
     }
     let kind = Kind::parse(&question.kind)
         .ok_or_else(|| Error::invalid(format!("kind: {:?} is no kind of resource", question.kind)))?;
     let wish = Wish::parse(&question.verb, kind, &question.name)?;
     let (user, names) = match question.subject {
         Subject::User(name) => {
-            let user = auth.store.fetch::<User>(&name).await?;
+            let user = guard.fetch::<User>(&name, &[Verb::Read]).await?;
             let roles = user.spec.roles.clone();
             (Some(user), roles)
         }
@@ -113,14 +114,14 @@ pub async fn explain(auth: &Auth, caller: &Caller, question: Question) -> Result
     };
     let mut roles = Vec::with_capacity(names.len());
     for name in &names {
-        roles.push(auth.store.fetch::<Role>(name).await?);
+        roles.push(guard.fetch::<Role>(name, &[Verb::Read]).await?);
     }
     let (name, traits) = user.map_or_else(Default::default, |user| (user.metadata.name, user.spec.traits));
     let checker = AccessChecker::new(name, &traits, Arc::new(RoleSet::new(roles)));
     let name = question.name.as_str();
     let labels = match name {
         "" => BTreeMap::new(),
-        name => labels(auth, kind, &question.sub_kind, name).await?,
+        name => labels(&guard, kind, &question.sub_kind, name).await?,
     };
     let named = Named { name, labels: &labels };
     let context = RuleContext { resource: (!name.is_empty()).then_some(named), ..RuleContext::NONE };
@@ -134,12 +135,21 @@ pub async fn explain(auth: &Auth, caller: &Caller, question: Question) -> Result
 }
 
 /// The labels of a stored resource, whatever its kind.
-async fn labels(auth: &Auth, kind: Kind, group: &str, name: &str) -> Result<BTreeMap<String, String>, Error> {
-    let key = Key::with_sub(kind.as_str(), group, name);
-    let shown = if kind == Kind::Token { token::mask(name) } else { name.to_owned() };
-    let item = auth.store.record(&key).await?;
-    let item = item.ok_or_else(|| Error::not_found(format!("{kind} {shown:?} not found")))?;
-    let document: Labelled =
-        serde_json::from_slice(&item.value).map_err(|error| internal("a stored resource cannot be read", error))?;
-    Ok(document.metadata.labels)
+async fn labels(guard: &Guard<'_>, kind: Kind, group: &str, name: &str) -> Result<BTreeMap<String, String>, Error> {
+    let verbs = if kind == Kind::CertAuthority { [Verb::ReadNoSecrets] } else { [Verb::Read] };
+    guard.may(kind, &verbs)?;
+    let item = guard.auth.store.record(&Key::with_sub(kind.as_str(), group, name)).await?;
+    let found: Option<Labelled> = item
+        .map(|item| serde_json::from_slice(&item.value))
+        .transpose()
+        .map_err(|error| internal("a stored resource cannot be read", error))?;
+    let is_there = found.is_some();
+    let labels = found.map(|document| document.metadata.labels).unwrap_or_default();
+    let context = RuleContext { resource: Some(Named { name, labels: &labels }), ..RuleContext::NONE };
+    guard.ask(kind, name, &context, &verbs)?;
+    if !is_there {
+        let shown = if kind == Kind::Token { token::mask(name) } else { name.to_owned() };
+        return Err(Error::not_found(format!("{kind} {shown:?} not found")));
+    }
+    Ok(labels)
 }

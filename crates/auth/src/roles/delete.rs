@@ -19,7 +19,7 @@ const NAMED: usize = 5;
 /// denied cannot be known any more.
 ///
 /// # Errors
-/// Denied, not found; conflict when it is in use, naming by whom.
+/// Denied, not found; conflict when it is in use, naming by whom as far as the caller may read that.
 pub async fn delete(auth: &Auth, caller: &Caller, name: &str) -> Result<(), Error> {
     let guard = Guard::new(auth, caller, Operation::DeleteRole);
     settle(|| attempt(&guard, name)).await
@@ -31,20 +31,20 @@ async fn attempt(guard: &Guard<'_>, name: &str) -> Result<(), Error> {
     let role: Role = guard.fetch_for(&mut change, "", name, &[Verb::Delete]).await?;
     refuse_derived(&role)?;
     let change = removed(change).await?;
-    refuse_used::<User>(auth, name, "user", |user| user.spec.roles.iter().any(|role| role == name)).await?;
-    refuse_used::<Bot>(auth, name, "bot", |bot| bot.spec.roles.iter().any(|role| role == name)).await?;
+    refuse_used::<User>(guard, name, "user", |user| user.spec.roles.iter().any(|role| role == name)).await?;
+    refuse_used::<Bot>(guard, name, "bot", |bot| bot.spec.roles.iter().any(|role| role == name)).await?;
     let event =
         RoleDelete { resource: guard.resource(&role), user: caller.user_metadata(), connection: caller.connection() };
     change.delete_exactly(&role)?.event(&event).commit().await.map(|_| ())
 }
 
 async fn refuse_used<T: Keyed>(
-    auth: &Auth,
+    guard: &Guard<'_>,
     role: &str,
     what: &str,
     uses: impl Fn(&T) -> bool + Send,
 ) -> Result<(), Error> {
-    let page = auth.store.repository::<T>().list(&ListRequest::page(NAMED, ""), uses).await;
+    let page = guard.auth.store.repository::<T>().list(&ListRequest::page(NAMED, ""), uses).await;
     let page = match page {
         Ok(page) => page,
         Err(error) if error.kind() == ErrorKind::Limit => {
@@ -58,10 +58,12 @@ async fn refuse_used<T: Keyed>(
     if page.items.is_empty() {
         return Ok(());
     }
-    let names: Vec<&str> = page.items.iter().map(|item| item.name()).collect();
-    let more = if page.next_page_token.is_empty() { "" } else { " and others" };
-    Err(Error::conflict(format!(
-        "role {role:?} is still used by {what} {}{more}; take it away there first",
-        names.join(", ")
-    )))
+    let readable = page.items.iter().filter(|item| guard.allows(*item, &[Verb::Read]));
+    let names: Vec<&str> = readable.map(|item| item.name()).collect();
+    let are_all = page.next_page_token.is_empty() && names.len() == page.items.len();
+    Err(Error::conflict(match names.join(", ").as_str() {
+        "" => format!("role {role:?} is still used; take it away from whoever holds it first"),
+        names if are_all => format!("role {role:?} is still used by {what} {names}; take it away there first"),
+        names => format!("role {role:?} is still used by {what} {names} and others; take it away there first"),
+    }))
 }

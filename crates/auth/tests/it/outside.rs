@@ -6,6 +6,7 @@ use auth::{
     revocations::export::export,
     roles,
     status::status,
+    users,
 };
 use domain::{
     error::Kind as ErrorKind,
@@ -16,6 +17,7 @@ use storage::{Backend as _, Batch, Key};
 use crate::{
     harness::{Cluster, Machine},
     locks::lock,
+    people::{role, user},
 };
 
 #[tokio::test]
@@ -105,6 +107,50 @@ async fn what_is_no_verb_of_a_rule_is_explained_too() {
         assert_eq!(ask(verb, kind, name).await.unwrap_err().kind(), ErrorKind::Invalid, "{verb} {kind} {name}");
     }
     assert_eq!(ask("reach", "app", "moon").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn an_explanation_tells_what_exists_to_somebody_who_may_not_read_it() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let labelled = |mut role: Role| {
+        role.metadata.labels.insert("show".into(), "yes".into());
+        role
+    };
+    roles::create(auth, &admin, labelled(role("shown", vec![]))).await.unwrap();
+    roles::create(auth, &admin, role("hidden", vec![])).await.unwrap();
+    let mut shown = user("shown", &["shown"]);
+    shown.metadata.labels.insert("show".into(), "yes".into());
+    users::create(auth, &admin, shown).await.unwrap();
+    users::create(auth, &admin, user("hidden", &["shown"])).await.unwrap();
+    cluster.token("secret-token-1").await;
+    let mut some = Rule::new(["user", "role"], ["read"]);
+    some.condition = r#"equals(resource.metadata.labels["show"], "yes")"#.into();
+    let helper = cluster.person("helper", vec![some]).await;
+    let ask = async |subject: Subject, kind: &str, name: &str| {
+        let (kind, name) = (kind.to_owned(), name.to_owned());
+        let question = Question { subject, verb: "read".into(), kind, sub_kind: String::new(), name };
+        let answer = explain(auth, &helper, question).await;
+        answer.map(|_| ()).map_err(|error| (error.kind(), error.message))
+    };
+    let (user, roles) = (|name: &str| Subject::User(name.into()), |name: &str| Subject::Roles(vec![name.into()]));
+    assert_eq!(ask(user("shown"), "lock", "").await, Ok(()));
+    assert_eq!(ask(roles("shown"), "role", "shown").await, Ok(()));
+    let denied = Err((ErrorKind::Denied, "access denied".to_owned()));
+    for (subject, kind, names) in [
+        (user("shown"), "role", ["hidden", "absent"]),
+        (user("shown"), "user", ["hidden", "absent"]),
+        (user("shown"), "token", ["secret-token-1", "secret-token-2"]),
+        (user("shown"), "cert_authority", ["test.example", "absent"]),
+    ] {
+        for name in names {
+            assert_eq!(ask(subject.clone(), kind, name).await, denied, "{kind} {name}");
+        }
+    }
+    for name in ["hidden", "absent"] {
+        assert_eq!(ask(user(name), "lock", "").await, denied, "user {name}");
+        assert_eq!(ask(roles(name), "lock", "").await, denied, "role {name}");
+    }
 }
 
 #[tokio::test]

@@ -71,6 +71,35 @@ async fn a_role_in_use_stays_and_the_refusal_says_by_whom() {
 }
 
 #[tokio::test]
+async fn the_refusal_to_remove_a_role_names_a_holder_to_somebody_who_may_not_know_it() {
+    let cluster = Cluster::start().await;
+    cluster.with_bot().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    roles::create(auth, &admin, role("dev", vec![])).await.unwrap();
+    for (name, shown) in [("alice", "yes"), ("zoe", "no")] {
+        let mut holder = user(name, &["dev"]);
+        holder.metadata.labels.insert("show".into(), shown.into());
+        users::create(auth, &admin, holder).await.unwrap();
+    }
+    let rule = || Rule::new(["role"], ["delete", "read"]);
+    let blind = cluster.person("blind", vec![rule()]).await;
+    let mut seeing = Rule::new(["user"], ["read"]);
+    seeing.condition = r#"equals(resource.metadata.labels["show"], "yes")"#.into();
+    let half = cluster.person("half", vec![rule(), seeing]).await;
+    for (caller, role, told, hidden) in [
+        (&blind, "dev", "still used; take it away", vec!["alice", "zoe", "user"]),
+        (&blind, "deployer", "still used; take it away", vec!["ci", "bot"]),
+        (&half, "dev", "user alice and others", vec!["zoe"]),
+        (&half, "deployer", "still used; take it away", vec!["ci", "bot"]),
+    ] {
+        let error = roles::delete(auth, caller, role).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict, "{role}");
+        assert!(error.message.contains(told), "{}", error.message);
+        assert!(!hidden.iter().any(|word| error.message.contains(word)), "{}", error.message);
+    }
+}
+
+#[tokio::test]
 async fn pages_hold_what_the_caller_may_see_and_go_on_where_they_ended() {
     let cluster = Cluster::start().await;
     let admin = cluster.admin();
