@@ -44,8 +44,13 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
+    /// A key with nothing behind it, or with an empty text, says nothing: `diag_addr: ""` is no address.
     fn set(&self, key: &'static str) -> Option<&'n Entry> {
-        self.entry(key).filter(|entry| !matches!(entry.node.value, Value::Null))
+        self.entry(key).filter(|entry| match &entry.node.value {
+            Value::Null => false,
+            Value::Scalar(text) => !text.is_empty(),
+            Value::List(_) | Value::Map(_) => true,
+        })
     }
 
     fn path_of(&self, key: &str) -> String {

@@ -177,16 +177,23 @@ fn broken_yaml_duplicates_and_bombs_are_refused() {
 #[test]
 fn what_changes_nothing_is_warned_about() {
     let config = read(
-        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5, max_users: 5}}\nauth_service: {license_file: x}\n",
+        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\nauth_service: {license_file: x}\n",
     );
     assert_eq!(
         config.warnings,
         [
-            "teleport.yaml:1: teleport.connection_limits.max_users has no effect in this version",
             "teleport.yaml:1: teleport.cache has no effect: decisions are always made from the cache",
             "teleport.yaml:2: auth_service.license_file has no effect in this version",
         ]
     );
+}
+
+#[test]
+fn a_limit_that_nobody_keeps_is_refused() {
+    for limit in ["max_users: 250", "rates: [{period: 1m, average: 5, burst: 10}]"] {
+        let refused = refusal(&format!("teleport: {{connection_limits: {{{limit}}}}}\n"));
+        assert!(refused.contains("not supported yet") && refused.contains("max_connections"), "{refused}");
+    }
 }
 
 /// A value that fits, as flow YAML, and all paths of keys in it.
@@ -255,7 +262,7 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("teleport.cache", "{enabled: yes, max_backoff: 12m}"),
     ("teleport.shutdown_delay", "30s"),
     ("teleport.connection_limits.max_connections", "1000"),
-    ("teleport.connection_limits.max_users", "250"),
+    ("teleport.connection_limits.max_users", "0"),
     ("teleport.auth_connection_config", "{upper_limit_between_retries: 90s, initial_connection_delay: 9s}"),
     ("teleport.log.output", "stderr"),
     ("teleport.log.severity", "INFO"),
@@ -347,13 +354,15 @@ const APP: &str = "[{name: grafana, description: Charts, uri: 'https://localhost
                    allowed_headers: [x-a], exposed_headers: [x-b], allow_credentials: yes, max_age: 60}}, \
                    {name: db, uri: 'tcp://localhost', tcp_ports: [{port: 5432}, {port: 6000, end_port: 6010}]}]";
 
+/// A document with one value at the end of a path.
+fn nested(path: &str, value: &str) -> String {
+    let levels: Vec<&str> = path.split('.').collect();
+    let indented = levels.iter().enumerate().map(|(depth, key)| format!("{}{key}:", "  ".repeat(depth)));
+    format!("{} {value}\n", indented.collect::<Vec<_>>().join("\n"))
+}
+
 #[test]
 fn every_documented_key_is_known_and_a_slip_in_it_is_not() {
-    let nested = |path: &str, value: &str| {
-        let levels: Vec<&str> = path.split('.').collect();
-        let indented = levels.iter().enumerate().map(|(depth, key)| format!("{}{key}:", "  ".repeat(depth)));
-        format!("{} {value}\n", indented.collect::<Vec<_>>().join("\n"))
-    };
     for (path, value) in DOCUMENTED {
         // Whoever names another cluster needs a service that joins it.
         let service = if path.contains("_server") { "app_service: {debug_app: yes}\n" } else { "" };
@@ -363,6 +372,23 @@ fn every_documented_key_is_known_and_a_slip_in_it_is_not() {
         assert!(refused.contains(&format!("{path}x: unknown key")), "{refused}");
         assert!(refused.contains(&format!("teleport.yaml:{line}:")), "{refused}");
         assert!(refused.contains(&format!("did you mean \"{key}")), "{refused}");
+    }
+}
+
+/// What `teleport configure` writes for everything that nobody has asked for.
+#[test]
+fn an_empty_text_says_nothing() {
+    for (path, _) in DOCUMENTED.iter().filter(|(_, value)| !value.starts_with('{')) {
+        let section = match path.split_once('.') {
+            Some((section, _)) if section.ends_with("_service") => format!("{section}: {{enabled: yes}}\n"),
+            _ => String::new(),
+        };
+        let empty = nested(path, "''");
+        let (found, silent) = (read(&empty), read(&section));
+        // A section that is there runs its service; what it says is another matter.
+        let words = |config: &Config| config.effective().replace("enabled: false", "enabled: true");
+        assert_eq!(words(&found), words(&silent), "{path}");
+        assert_eq!(found.warnings, Vec::<String>::new(), "{path}");
     }
 }
 

@@ -157,8 +157,9 @@ fn connection_limits(fields: &Fields<'_>) -> ConnectionLimits {
     if max_connections == Some(0) {
         fields.refuse("max_connections", "must be at least 1", "remove it to have no limit for one address");
     }
-    fields.ineffective("max_users", &Schema::Number);
-    fields.ineffective("rates", &Schema::Any);
+    // A limit that somebody relies on and nobody keeps is worse than a start that is refused.
+    fields.unsupported("max_users", &Schema::Number, "remove it: max_connections limits each address");
+    fields.unsupported("rates", &Schema::Any, "remove it: max_connections limits each address");
     fields.finish();
     ConnectionLimits { max_connections }
 }
