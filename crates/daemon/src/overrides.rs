@@ -35,7 +35,7 @@ pub struct Overrides {
     pub pid_file: Option<PathBuf>,
     /// The address that others are told.
     pub advertise_ip: Option<IpAddr>,
-    /// Where the API listens (`-l`).
+    /// Where every public port listens (`-l`).
     pub listen_ip: Option<IpAddr>,
     /// Log everything that helps to find a fault.
     pub debug: bool,
@@ -119,8 +119,11 @@ impl Overrides {
             config.teleport.advertise_ip = self.advertise_ip;
         }
         if let Some(ip) = self.listen_ip {
-            config.auth_service.listen_addr.host = ip.to_string();
-            config.proxy_service.web_listen_addr.host = ip.to_string();
+            let proxy = &mut config.proxy_service;
+            let optional = [proxy.listen_addr.as_mut(), proxy.tunnel_listen_addr.as_mut()].into_iter().flatten();
+            for address in [&mut config.auth_service.listen_addr, &mut proxy.web_listen_addr].into_iter().chain(optional) {
+                address.host = ip.to_string();
+            }
         }
         if self.debug {
             config.teleport.log.severity = Severity::Debug;
@@ -171,6 +174,14 @@ mod tests {
         assert_eq!(config.teleport.nodename, "one");
         assert_eq!(config.teleport.diag_addr.as_ref().map(ToString::to_string).as_deref(), Some("127.0.0.1:3000"));
         assert_eq!(config.auth_service.listen_addr.to_string(), "127.0.0.1:3025");
+        let ports = "version: v1\nproxy_service: {enabled: yes}";
+        let mut everything = Config::from_text(ports, "x").unwrap();
+        let flags = Overrides { listen_ip: Some([127, 0, 0, 1].into()), ..Overrides::default() };
+        flags.apply(&mut everything).unwrap();
+        let proxy = &everything.proxy_service;
+        for address in [Some(&proxy.web_listen_addr), proxy.listen_addr.as_ref(), proxy.tunnel_listen_addr.as_ref()] {
+            assert_eq!(address.unwrap().host, "127.0.0.1");
+        }
         for (roles, expected) in [("auth,node", "not supported yet"), ("authh", "no service")] {
             let flags = Overrides { roles: vec![roles.into()], ..Overrides::default() };
             assert!(flags.apply(&mut config).unwrap_err().to_string().contains(expected));

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// IP address that others are told to reach this machine at.
     #[arg(long)]
     advertise_ip: Option<IpAddr>,
-    /// IP address that services listen on.
+    /// IP address that all public ports listen on, whatever the file says.
     #[arg(short, long, value_name = "IP")]
     listen_ip: Option<IpAddr>,
     /// Documents to apply at each start: token, role, user, bot, cluster configuration.
