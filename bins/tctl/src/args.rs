@@ -8,7 +8,7 @@ use crate::commands::Command;
 
 /// The administrator's tool of a Tessera cluster.
 #[derive(Debug, Parser)]
-#[command(name = "tctl", version, propagate_version = false, after_help = help(), disable_version_flag = true)]
+#[command(name = "tctl", display_name = "Tessera", version = concat!("v", env!("CARGO_PKG_VERSION"), " tctl"), after_help = help())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,

@@ -6,7 +6,7 @@ use crate::commands::Command;
 
 /// The Tessera server: certificate authority and access for machines and people.
 #[derive(Debug, Parser)]
-#[command(name = "tessera", version, after_help = cli::exit::HELP)]
+#[command(name = "tessera", display_name = "Tessera", version = concat!("v", env!("CARGO_PKG_VERSION")), after_help = cli::exit::HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

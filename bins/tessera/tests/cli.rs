@@ -30,6 +30,7 @@ fn each_failure_ends_with_the_documented_code() {
     let typo = file("typo.yaml", "auth_service: {cluster_nam: x}\n");
     let no_trust_domain = file("upper.yaml", "auth_service: {cluster_name: Example.Com}\n");
     let proxy = file("proxy.yaml", "proxy_service: {acme: {enabled: yes}}\n");
+    let agent = file("agent.yaml", "auth_service: {enabled: no}\napp_service: {enabled: yes}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
     for (arguments, code, text) in [
@@ -48,8 +49,10 @@ fn each_failure_ends_with_the_documented_code() {
         (&["check", &proxy], 8, "proxy_service.acme: not supported yet"),
         (&["check", "/no/such/file"], 8, "cannot be read"),
         (&["check", &good], 0, "is valid; this is what it means"),
-        (&["configure", "--acme"], 7, "belong to the proxy, which is not supported yet"),
-        (&["configure", "--cert-file=x", "--key-file=y"], 7, "not supported yet"),
+        (&["configure", "--acme-email=a@example.com"], 2, "--acme"),
+        (&["configure", "--cert-file=x"], 2, "--key-file"),
+        (&["configure", "--roles=app"], 8, "has no cluster"),
+        (&["configure", "--roles=app", "--proxy=p.example.com", "--app-name=a", "--app-uri=http://b"], 0, "uri: http://b"),
         (&["configure", "--signature-algorithm-suite=fast"], 2, "balanced-v1"),
         (&["configure", "-o", &existing], 4, "exists already"),
         (&["configure", "--cluster-name=Foo Bar!"], 8, "must be 1 to 255 letters, digits, dots, dashes or underscores"),
@@ -58,6 +61,9 @@ fn each_failure_ends_with_the_documented_code() {
         (&["debug", "get-log-level", "-c", &good], 6, "no server can be asked"),
         (&["debug", "set-log-level", "LOUD", "-c", &good], 2, "possible values"),
         (&["version"], 0, "Tessera v18"),
+        (&["--version"], 0, concat!("Tessera v", env!("CARGO_PKG_VERSION"), "\n")),
+        (&["check", &agent], 8, "has no cluster"),
+        (&["check", "-q", &agent], 8, "has no cluster"),
         (&["completion", "zsh"], 0, "set-log-level"),
     ] {
         let (found, output) = said(arguments);
@@ -118,6 +124,9 @@ fn what_configure_writes_starts_and_can_be_asked() {
     let ready = wait_for_code(0, &["debug", "readyz", "-c", &file]);
     assert!(ready.contains(r#""status":"ok""#), "{ready}");
     assert_eq!(std::fs::read_to_string(&pid_file).unwrap().trim(), server.0.id().to_string());
+    let (code, second) = said(&["start", "-c", &file, "--pid-file", &pid_file, "--diag-addr=127.0.0.1:0"]);
+    assert!(code == 1 && second.contains("in use by another process"), "{second}");
+    assert_eq!(std::fs::read_to_string(&pid_file).unwrap().trim(), server.0.id().to_string(), "{second}");
     assert_eq!(said(&["debug", "get-log-level", "-c", &file]), (0, "INFO\n".to_owned()));
     let (_, changed) = said(&["debug", "set-log-level", "debug", "-c", &file]);
     assert_eq!(changed, "Changed log level from \"INFO\" to \"DEBUG\".\n");

@@ -4,7 +4,7 @@ use std::{os::unix::process::CommandExt, pin::Pin, time::Duration};
 
 use anyhow::{Context, bail};
 use clock::Clock;
-use service::{Handover, Notifier, PidFile, Signal, Signals};
+use service::{Handover, Notifier, Signal, Signals};
 use telemetry::log::Handle;
 
 use crate::{
@@ -87,7 +87,6 @@ pub async fn run(
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::install().context("signals cannot be taken over")?;
-    let _pid_file = config.teleport.pid_file.as_ref().map(PidFile::write).transpose()?;
     let notifier = Notifier::new(variable("NOTIFY_SOCKET").as_deref()).context("NOTIFY_SOCKET cannot be reached")?;
     let began = environment.clock.monotonic();
     let (clock, handover) = (environment.clock.clone(), environment.handover.clone());

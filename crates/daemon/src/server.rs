@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use auth::Auth;
 use clock::Clock;
 use crypto::Random;
-use service::{Handover, Outcome, Readiness, Supervisor};
+use service::{Handover, Outcome, PidFile, Readiness, Supervisor};
 use storage::Backend;
 use telemetry::log::Handle;
 
@@ -65,6 +65,8 @@ pub struct Server {
     /// What serves; ends before the services do.
     supervisor: Supervisor,
     data_dir: DataDir,
+    /// Goes with the server.
+    _pid_file: Option<PidFile>,
     handover: Option<Handover>,
 }
 
@@ -82,6 +84,8 @@ impl Server {
     async fn build(config: &Config, environment: Environment) -> anyhow::Result<Self> {
         config.check()?;
         let data_dir = DataDir::open(&config.teleport.data_dir, &environment.random)?;
+        // Not before the lock is ours: the file may be that of a server which holds it.
+        let pid_file = config.teleport.pid_file.as_ref().map(PidFile::write).transpose()?;
         let supervisor = Supervisor::new(environment.clock.clone());
         let (readiness, metrics) = (Readiness::new(), Metrics::default());
         let shared = Shared {
@@ -104,7 +108,7 @@ impl Server {
             AppService::start(&shared, auth.as_ref(), proxy.as_ref())?;
         }
         let handover = environment.handover;
-        Ok(Self { auth, proxy, diag_addr, readiness, supervisor, data_dir, handover })
+        Ok(Self { auth, proxy, diag_addr, readiness, supervisor, data_dir, _pid_file: pid_file, handover })
     }
 
     /// Where the API listens, with the port that the system chose.

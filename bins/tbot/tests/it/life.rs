@@ -98,6 +98,19 @@ async fn a_server_that_goes_and_comes_back_elsewhere_needs_no_person() {
     assert!(!bot.log().contains("token was refused"), "{}", bot.log());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_bot_leaves_the_pid_file_of_the_first() {
+    let world = World::new().await;
+    let token = world.token("t1").await;
+    let file = world.path("pid");
+    let config = world.config(&token, &format!("pid_file: {}", file.display()));
+    let first = Running::start(&world, &config);
+    wait_until("the pid file", || file.exists()).await;
+    let second = tbot(&[], &["start", "-c", config.to_str().unwrap()]);
+    assert_eq!(second.code, 4, "{}", second.err);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim(), first.child.id().to_string());
+}
+
 async fn forward(from: std::net::SocketAddr, to: std::net::SocketAddr) -> tokio::task::JoinHandle<()> {
     let listener = loop {
         match tokio::net::TcpListener::bind(from).await {

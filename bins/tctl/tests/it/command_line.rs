@@ -25,6 +25,16 @@ async fn typing_errors_name_the_nearest_word_and_end_with_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_version_is_told_in_both_ways() {
+    let tool = Tool::start().await;
+    let command = tool.run("version", "", &[]).stdout;
+    assert!(command.starts_with("Tessera v") && command.ends_with(" tctl\n"), "{command}");
+    for flag in ["--version", "-V"] {
+        assert_eq!(tool.run(flag, "", &[]).stdout, command);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_built_says_so_and_ends_with_7() {
     let tool = Tool::start().await;
     for line in [

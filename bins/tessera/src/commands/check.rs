@@ -20,6 +20,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let found = daemon::config::find(args.file.as_deref()).map_err(invalid_input)?;
+    // What start asks of the file as a whole: a service that needs another one, for instance.
+    found.config.check()?;
     if args.quiet {
         return Ok(());
     }
