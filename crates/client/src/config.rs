@@ -21,6 +21,8 @@ pub struct Config {
     pub cluster: Option<String>,
     /// Proxies on the way out of this network.
     pub proxies: Proxies,
+    /// What a connection begins with, before anything else: a PROXY header, from whoever speaks for somebody else.
+    pub header: Vec<u8>,
     /// How long things may take.
     pub timeouts: Timeouts,
     /// Source of time.
@@ -43,6 +45,7 @@ impl Config {
             credentials,
             trust: Trust::Credentials,
             proxies: Proxies::default(),
+            header: Vec::new(),
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -90,7 +93,7 @@ pub enum Trust {
 pub struct Timeouts {
     /// One connection attempt: TCP, TLS, HTTP/2.
     pub dial: Duration,
-    /// One call, dialling not included.
+    /// One call, with the dialling when there is no connection.
     pub call: Duration,
     /// Between two pings on a quiet connection.
     pub keep_alive: Duration,

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use crypto::tls::{self, ClientOptions};
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsConnector;
@@ -49,7 +49,8 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
         if let Some(path) = address.strip_prefix(UNIX) {
             return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>);
         }
-        let tcp = tcp(&host_and_port(address), &config.proxies, Duration::from_secs(60)).await?;
+        let mut tcp = tcp(&host_and_port(address), &config.proxies, Duration::from_secs(60)).await?;
+        tcp.write_all(&config.header).await?;
         let tls = TlsConnector::from(Arc::clone(tls)).connect(server_name(), tcp).await?;
         Ok::<_, io::Error>(Box::new(tls) as Box<dyn Io>)
     };

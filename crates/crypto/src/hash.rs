@@ -36,6 +36,17 @@ pub fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
     tag
 }
 
+/// What a server answers to a `Sec-WebSocket-Key` (RFC 6455 §4.2.2): SHA-1, which is safe for this, because it shows that
+/// a server understands WebSockets and nothing more. There is no other SHA-1 in the program.
+pub fn websocket_accept(key: &str) -> [u8; 20] {
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key.as_bytes());
+    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let mut sum = [0; 20];
+    sum.copy_from_slice(context.finish().as_ref());
+    sum
+}
+
 /// Compares in time that depends on the lengths only: for tokens, digests of tokens, MACs.
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()

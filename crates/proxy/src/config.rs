@@ -51,6 +51,10 @@ pub struct Config {
     pub public_addresses: Vec<Address>,
     /// The web port as configured, told to clients that know no public address.
     pub listen_address: Address,
+    /// Where SSH clients find a port of their own, when there is one.
+    pub ssh_listen_address: Option<Address>,
+    /// Where agents find a port of their own, when there is one.
+    pub tunnel_listen_address: Option<Address>,
     /// `host:port` of auth services, tried in order.
     pub auth_addresses: Vec<String>,
     /// How API clients reach the SSH port, where it is another one or has other names.
@@ -74,6 +78,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Connections that wait: for their first byte, or for a place to shake hands.
     pub waiting: usize,
+    /// Connections at a time over which HTTP is spoken and whose clients have shown no certificate of the cluster.
+    pub strangers: usize,
     /// How long a handshake may take.
     pub handshake_deadline: Duration,
     /// How long a request's header may take, counted from the end of the request before it, where the client has shown
@@ -92,6 +98,7 @@ impl Default for Limits {
         Self {
             handshakes: 512,
             waiting: 16 * 1024,
+            strangers: 12 * 1024,
             handshake_deadline: Duration::from_secs(10),
             header_deadline: Duration::from_secs(30),
             idle_deadline: Duration::from_secs(15 * 60),

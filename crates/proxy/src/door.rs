@@ -1,12 +1,12 @@
 //! From an accepted connection to whoever serves it.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use net::{
     Gate,
     gate::Crowded,
     hello::{self, First, Hello},
-    proxy_protocol,
+    proxy_protocol::{self, Mode},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{StartHandshake, server::TlsStream};
@@ -28,6 +28,8 @@ pub(crate) struct Door {
     pub(crate) silent: Gate,
     /// While hands are shaken.
     pub(crate) handshakes: Gate,
+    /// While HTTP is spoken with somebody whom we do not know.
+    pub(crate) strangers: Gate,
 }
 
 /// A connection that came to nothing, or ended badly. Told to the log only.
@@ -59,8 +61,8 @@ pub(crate) async fn connection(
             let (header, stream) = proxy_protocol::read(tcp, proxy.config.proxy_protocol).await?;
             let (bytes, mut tcp) = stream.into_parts();
             let ends = match header {
-                Some(header) => Ends { client: header.source, local: header.destination },
-                None => Ends { client: peer, local },
+                Some(header) => Ends::claimed(&header, peer, proxy.config.proxy_protocol == Mode::On),
+                None => Ends { client: peer, local, counted: peer.ip() },
             };
             Ok((hello::read(&mut tcp, bytes.into()).await?, tcp, ends))
         };
@@ -82,9 +84,13 @@ pub(crate) async fn upgraded(
     ends: Ends,
     stop: CancellationToken,
 ) -> Result<(), Ended> {
-    let deadline = proxy.config.limits.handshake_deadline;
-    let first = proxy.ports.clock.timeout(deadline, hello::read(&mut inner, Vec::new())).await;
-    serve(&proxy, first.map_err(|_| Ended::Late)??, inner, ends, stop).await
+    let first = {
+        let pass = proxy.door.silent.enter(ends.counted).await?;
+        let deadline = proxy.config.limits.handshake_deadline;
+        let look = proxy.ports.clock.timeout(deadline, hello::read(&mut inner, Vec::new()));
+        pass.leave().run_until_cancelled(look).await.ok_or(Crowded)?.map_err(|_| Ended::Late)??
+    };
+    serve(&proxy, first, inner, ends, stop).await
 }
 
 async fn serve(
@@ -97,7 +103,7 @@ async fn serve(
     let hello = match first {
         First::Tls(hello) => hello,
         First::Ssh(bytes) => {
-            return Ok(Box::pin(ssh::serve(proxy, net::Prefixed::new(bytes, transport), ends)).await?);
+            return Box::pin(ssh::serve(proxy, net::Prefixed::new(bytes, transport), ends, stop)).await;
         }
         First::Other(bytes) => {
             if bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ") || bytes.starts_with(b"HEAD ") {
@@ -111,11 +117,27 @@ async fn serve(
     proxy.metrics.connection(route);
     match route {
         Route::Auth => return Ok(forward::to_auth(proxy, transport, hello.bytes, ends).await?),
-        Route::Nobody => return Err(Ended::Unserved),
+        Route::Nobody => {
+            tracing::debug!(name, protocols = ?Named(&hello.protocols()), "a connection for a protocol that is not served");
+            transport.write_all(NO_PROTOCOL).await?;
+            return Err(Ended::Unserved);
+        }
         _ => {}
     }
     let stream = handshake(proxy, *hello, transport, route, ends).await?;
     Box::pin(established(proxy, stream, route, name, ends, stop)).await
+}
+
+/// TLS's own word for it: a fatal alert, `no_application_protocol` (RFC 7301 §3.2).
+const NO_PROTOCOL: &[u8] = b"\x15\x03\x03\0\x02\x02\x78";
+
+/// Protocols as text, for the log.
+struct Named<'a>(&'a [Vec<u8>]);
+
+impl fmt::Debug for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|name| String::from_utf8_lossy(name))).finish()
+    }
 }
 
 /// For somebody who typed `http://`.
@@ -130,7 +152,7 @@ async fn handshake(
     ends: Ends,
 ) -> Result<TlsStream<Transport>, Ended> {
     let config = proxy.tls.of(route, transport.is_upgraded()).ok_or(Ended::Unserved)?;
-    let pass = proxy.door.handshakes.enter(ends.client.ip()).await?;
+    let pass = proxy.door.handshakes.enter(ends.counted).await?;
     let start = StartHandshake::from_parts(hello.accepted, transport);
     let shaken = start.into_stream(Arc::clone(config));
     let shaken = proxy.ports.clock.timeout(proxy.config.limits.handshake_deadline, Box::pin(shaken));
@@ -160,18 +182,32 @@ async fn established(
             let host = host()?;
             tunnels::serve_peer(proxy, host, stream, stop).await?;
         }
-        Route::Ssh => ssh::serve(proxy, stream, ends).await?,
+        Route::Ssh => ssh::serve(proxy, stream, ends, stop).await?,
         Route::TcpApplication => {
             let shown = Shown::of(tls);
             tcp::serve(proxy, shown, stream, ends).await?;
         }
+        Route::Grpc => among_strangers(proxy, ends, http_server::refuse_grpc(proxy, stream, stop)).await?,
         Route::Application | Route::Web => {
             let is_http2 = tls.alpn_protocol() == Some(H2);
             let shown = if route == Route::Application { Shown::of(tls).map(Arc::new) } else { None };
-            let visit = Visit { ends, server_name, shown, stop };
-            http_server::serve(proxy, stream, is_http2, visit).await?;
+            let is_known = shown.as_ref().is_some_and(|shown| shown.is_ours(proxy));
+            let is_upgraded = stream.get_ref().0.is_upgraded();
+            let visit = Visit { ends, server_name, shown, is_upgraded, stop };
+            let served = http_server::serve(proxy, stream, is_http2, visit);
+            if is_known { served.await? } else { among_strangers(proxy, ends, served).await? }
         }
-        Route::Auth | Route::Nobody => return Err(Ended::Unserved),
+        Route::Auth | Route::Acme | Route::Nobody => return Err(Ended::Unserved),
     }
     Ok(())
+}
+
+/// Serves somebody who has shown no certificate of ours. He keeps his place until others need it more.
+async fn among_strangers(
+    proxy: &Proxy,
+    ends: Ends,
+    served: impl Future<Output = io::Result<()>>,
+) -> Result<(), Ended> {
+    let pass = proxy.door.strangers.enter(ends.counted).await?;
+    Ok(pass.leave().run_until_cancelled(Box::pin(served)).await.ok_or(Crowded)??)
 }

@@ -7,17 +7,19 @@ use api::{
     convert::{self, watch::Event},
     r#gen::{
         proto::{ListResourcesRequest, paginated_resource::Resource},
-        teleport::trust::v1::GetCertAuthoritiesRequest,
+        teleport::{clusterconfig::v1::GetAuthPreferenceRequest, trust::v1::GetCertAuthoritiesRequest},
         tessera::v1::{ListProxiesRequest, ProxyServer, UpsertProxyRequest},
     },
     methods::{
         proto::auth_service::ListResources,
-        teleport::trust::v1::trust_service::GetCertAuthorities,
+        teleport::{
+            clusterconfig::v1::cluster_config_service::GetAuthPreference, trust::v1::trust_service::GetCertAuthorities,
+        },
         tessera::v1::presence::{ListProxies, UpsertProxy},
     },
 };
 use client::{Backoff, Client, Watch, WatchKind};
-use domain::{AnyResource, Error, Kind, ca::CaType, resources::AppServer};
+use domain::{AnyResource, Error, Kind, ca::CaType, resources::{AppServer, AuthPreference}};
 use tunnel::Peer;
 
 use crate::Proxy;
@@ -30,6 +32,9 @@ const READ_OFTEN: Duration = Duration::from_secs(3);
 
 /// How often we say that we are here, and ask who else is.
 const PRESENCE: Duration = Duration::from_secs(20);
+/// The same, when it could not be said, and nobody finds us until it is; or when an agent is attached to a proxy that is
+/// new to us.
+const PRESENCE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long our word that we are here is good.
 const PRESENT_FOR: Duration = Duration::from_secs(90);
@@ -58,9 +63,11 @@ async fn changes(proxy: &Proxy) {
 /// Reads all, and follows what changes until it is time to read anew. The watch begins first, so that nothing is missed.
 async fn round(proxy: &Proxy) -> Result<(), Error> {
     let client = proxy.client.load_full();
-    let kinds = [Kind::CertAuthority, Kind::AppServer].map(|kind| WatchKind::all(kind.as_str()));
+    let kinds = [Kind::CertAuthority, Kind::AppServer, Kind::AuthPreference].map(|kind| WatchKind::all(kind.as_str()));
     let watch = client.watch(kinds.into()).await;
     authorities(proxy, &client).await?;
+    let preference = client.call::<GetAuthPreference>(GetAuthPreferenceRequest {}).await?;
+    set_preference(proxy, convert::auth_preference::from_wire(preference)?);
     servers(proxy, &client).await?;
     match watch {
         Ok(watch) => follow(proxy, &client, watch).await,
@@ -83,6 +90,7 @@ async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), 
             Ok(Event::Put(resource)) => match *resource {
                 AnyResource::AppServer(server) => proxy.view.put_server(&server),
                 AnyResource::CertAuthority(_) => authorities(proxy, client).await?,
+                AnyResource::AuthPreference(preference) => set_preference(proxy, preference),
                 _ => {}
             },
             // The name alone does not say which agent's it was.
@@ -92,6 +100,11 @@ async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), 
             Err(error) => tracing::debug!(%error, "an event that is not understood"),
         }
     }
+}
+
+fn set_preference(proxy: &Proxy, preference: AuthPreference) {
+    proxy.sessions.set_strict(preference.spec.locking_mode == "strict");
+    proxy.view.set_preference(preference);
 }
 
 async fn authorities(proxy: &Proxy, client: &Client) -> Result<(), Error> {
@@ -145,10 +158,18 @@ async fn servers(proxy: &Proxy, client: &Client) -> Result<(), Error> {
 /// Says that we are here, and learns who else is.
 async fn presence(proxy: &Proxy) {
     loop {
-        if let Err(error) = be_present(proxy).await {
-            tracing::debug!(%error, "the other proxies are not known");
+        let wait = match be_present(proxy).await {
+            Ok(()) => PRESENCE,
+            Err(error) => {
+                tracing::debug!(%error, "the other proxies are not known");
+                PRESENCE_AGAIN
+            }
+        };
+        proxy.ports.clock.sleep(PRESENCE_AGAIN).await;
+        tokio::select! {
+            () = proxy.ports.clock.sleep(wait.saturating_sub(PRESENCE_AGAIN)) => {}
+            () = proxy.peers.wanted.notified() => {}
         }
-        proxy.ports.clock.sleep(PRESENCE).await;
     }
 }
 

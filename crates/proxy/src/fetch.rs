@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use api::{
-    r#gen::tessera::v1::{self as wire, FetchAppSessionRequest},
-    methods::tessera::v1::app_sessions::Fetch,
+    r#gen::{
+        proto::DeleteAppSessionRequest,
+        tessera::v1::{self as wire, FetchAppSessionRequest},
+    },
+    methods::{proto::auth_service::DeleteAppSession, tessera::v1::app_sessions::Fetch},
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -23,6 +26,11 @@ impl Sessions for GrpcSessions {
     async fn fetch(&self, id: &SecretString) -> Result<AppSession, Error> {
         let request = FetchAppSessionRequest { session_id: id.expose().clone() };
         session(self.0.load().call::<Fetch>(request).await?)
+    }
+
+    async fn end(&self, id: &SecretString) -> Result<(), Error> {
+        let request = DeleteAppSessionRequest { session_id: id.expose().clone() };
+        self.0.load().call::<DeleteAppSession>(request).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{Proxy, transport::Ends};
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// Read at once, each way.
-const BUFFER: usize = 16 * 1024;
+pub(crate) const BUFFER: usize = 16 * 1024;
 
 /// Carries a connection, of which `bytes` have been read, to the auth service and back, to its end.
 pub(crate) async fn to_auth(
@@ -24,16 +24,22 @@ pub(crate) async fn to_auth(
     bytes: Vec<u8>,
     ends: Ends,
 ) -> io::Result<()> {
-    let mut auth = dial(proxy).await?;
-    auth.set_nodelay(true)?;
-    auth.write_all(&header(proxy, ends)?).await?;
+    let mut auth = dial(proxy, ends).await?;
     auth.write_all(&bytes).await?;
     drop(bytes);
     copy_bidirectional_with_sizes(&mut client, &mut auth, BUFFER, BUFFER).await?;
     Ok(())
 }
 
-async fn dial(proxy: &Proxy) -> io::Result<TcpStream> {
+/// A connection to an auth service that has heard where the client is.
+pub(crate) async fn dial(proxy: &Proxy, ends: Ends) -> io::Result<TcpStream> {
+    let mut auth = connect(proxy).await?;
+    auth.set_nodelay(true)?;
+    auth.write_all(&header(proxy, ends)?).await?;
+    Ok(auth)
+}
+
+async fn connect(proxy: &Proxy) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotConnected, "no auth service is configured");
     for address in &proxy.config.auth_addresses {
         match proxy.ports.clock.timeout(DIAL_WITHIN, TcpStream::connect(address)).await {
@@ -46,7 +52,8 @@ async fn dial(proxy: &Proxy) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn header(proxy: &Proxy, ends: Ends) -> io::Result<Vec<u8>> {
+/// Our signed word about where a client is: what a connection to the auth service begins with.
+pub(crate) fn header(proxy: &Proxy, ends: Ends) -> io::Result<Vec<u8>> {
     // As the other end will read them: the statement holds for just these.
     let [source, destination] =
         [ends.client, ends.local].map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));

@@ -2,7 +2,10 @@
 
 use std::{convert::Infallible, io, sync::Arc};
 
-use http::{HeaderName, Request, Response};
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
+};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -10,12 +13,13 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Proxy,
     applications::{self, Visit},
     body::Body,
-    hygiene, pages, web,
+    cookies, hygiene, pages, web,
 };
 
 /// Requests at a time over one HTTP/2 connection.
@@ -39,7 +43,9 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let limits = proxy.config.limits;
-    let idle = if visit.shown.is_some() { limits.idle_deadline } else { limits.header_deadline };
+    // Anybody can make a certificate: what counts is one of ours.
+    let is_known = visit.shown.as_ref().is_some_and(|shown| shown.is_ours(proxy));
+    let idle = if is_known { limits.idle_deadline } else { limits.header_deadline };
     let visit = Arc::new(visit);
     let service = service_fn(|request| {
         let (proxy, visit) = (Arc::clone(proxy), Arc::clone(&visit));
@@ -85,16 +91,63 @@ where
 }
 
 async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
+    if !hygiene::has_one_length(request.headers()) {
+        let mut response = pages::plain(StatusCode::BAD_REQUEST, "the request's length is not certain\n");
+        // What follows may have been meant as a part of it.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        return response;
+    }
     let target = match hygiene::target(&request, visit.server_name.as_deref()) {
         Ok(target) => target,
         Err(status) => return pages::plain(status, format!("{status}\n")),
     };
-    if proxy.view.names().is_application(&target.host) {
-        Box::pin(applications::answer(proxy, visit, target, request)).await
+    let mut response = if proxy.view.names().is_application(&target.host) {
+        match request.uri().path() {
+            cookies::EXCHANGE => Box::pin(cookies::exchange(proxy, &target, request)).await,
+            cookies::LOGOUT => Box::pin(cookies::logout(proxy, visit, &target, &request)).await,
+            _ => Box::pin(applications::answer(proxy, visit, target, request)).await,
+        }
     } else {
-        let mut response = Box::pin(web::answer(proxy, visit, request)).await;
-        const HSTS: HeaderName = http::header::STRICT_TRANSPORT_SECURITY;
-        response.headers_mut().insert(HSTS, http::HeaderValue::from_static("max-age=31536000"));
-        response
+        Box::pin(web::answer(proxy, visit, request)).await
+    };
+    // Where a name leads to this port, nothing but TLS is behind it; an application that says otherwise knows better.
+    response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
+    response
+}
+
+/// Refuses each gRPC call by its name.
+pub(crate) async fn refuse_grpc<S>(proxy: &Proxy, stream: S, stop: CancellationToken) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(|request: Request<Incoming>| async move {
+        let message = format!("this proxy does not serve {} yet", request.uri().path());
+        let mut response = Response::new(Body::empty());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static(UNIMPLEMENTED));
+        if let Ok(message) = HeaderValue::from_str(&message) {
+            headers.insert("grpc-message", message);
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let limits = proxy.config.limits;
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.header_deadline)
+        .keep_alive_timeout(limits.header_deadline);
+    tokio::select! {
+        ended = server.serve_connection(TokioIo::new(stream), service) => ended.map_err(io::Error::other),
+        () = stop.cancelled() => Ok(()),
     }
 }
+
+/// gRPC's code for it.
+const UNIMPLEMENTED: &str = "12";
+
+/// A year, as browsers demand of those they remember from the start.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");

@@ -32,10 +32,12 @@ pub(crate) struct Target {
 pub(crate) fn target<B>(request: &Request<B>, server_name: Option<&str>) -> Result<Target, StatusCode> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (header, second) = (hosts.next(), hosts.next());
-    if second.is_some() || request.method() == Method::CONNECT {
+    let uri = request.uri();
+    let is_authority_alone = uri.scheme().is_none() && uri.authority().is_some();
+    if second.is_some() || request.method() == Method::CONNECT || is_authority_alone {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let authority = match (request.uri().authority(), header) {
+    let authority = match (uri.authority(), header) {
         (Some(of_uri), Some(header)) if !header.as_bytes().eq_ignore_ascii_case(of_uri.as_str().as_bytes()) => {
             return Err(StatusCode::BAD_REQUEST);
         }
@@ -53,19 +55,32 @@ pub(crate) fn target<B>(request: &Request<B>, server_name: Option<&str>) -> Resu
     }
 }
 
+/// Whether it is certain where a request ends. Somebody before us may have read another length, or none, in a request
+/// that names two or a coding that he does not know, and then what we take for its end begins another one (RFC 9112 §11.2).
+pub(crate) fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked") && !headers.contains_key(CONTENT_LENGTH),
+        _ => false,
+    }
+}
+
 /// Whether a client may not send this header to an application: we and the agent say it.
 fn is_ours(name: &str) -> bool {
-    // Some applications cannot tell a `_` from a `-` (CGI, RFC 3875 §4.1.18), so that neither may pass for the other.
+    // Some applications cannot tell a `_` from a `-` (CGI, RFC 3875 §4.1.18), others no sign from another, so that none
+    // may pass for the other.
     const PREFIXES: [&str; 3] = ["x-teleport-", "teleport-", "x-forwarded-"];
     const NAMES: [&str; 4] = ["cf-access-token", "x-real-ip", "forwarded", "x-original-forwarded-for"];
-    let same = |letter: u8, expect: u8| letter == expect || letter == b'_' && expect == b'-';
+    let same = |letter: u8, expect: u8| letter == expect || expect == b'-' && !letter.is_ascii_alphanumeric();
     let begins = |start: &str| name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(a, b)| same(a, b));
     PREFIXES.iter().any(|prefix| begins(prefix)) || NAMES.iter().any(|own| own.len() == name.len() && begins(own))
 }
 
 /// Headers that concern one connection only (RFC 9110 §7.6.1), besides those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
@@ -96,7 +111,8 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// What the client wants to speak from here on, when it asks for that.
+/// What the client wants to speak from here on, when it asks for that, and for one thing only. Another HTTP or TLS beneath
+/// ours is not begun: the requests in it would reach the application with headers that nobody has looked at.
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let wants = headers
         .get_all(CONNECTION)
@@ -104,7 +120,16 @@ pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    if wants { headers.get(UPGRADE).cloned() } else { None }
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let (only, second) = (protocols.next()?, protocols.next());
+    (wants && second.is_none() && is_foreign(only)).then(|| only.clone())
+}
+
+/// Whether this is the name of one protocol, and of none that carries requests.
+fn is_foreign(protocol: &HeaderValue) -> bool {
+    let name = protocol.as_bytes().to_ascii_lowercase();
+    let is_one = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'));
+    is_one && !name.is_empty() && !["h2", "h3", "http", "tls"].iter().any(|ours| name.starts_with(ours.as_bytes()))
 }
 
 /// Whether the client reads trailers, as gRPC does.
@@ -162,7 +187,7 @@ fn strip_cookies(headers: &mut HeaderMap) {
 pub(crate) fn client_behind(headers: &HeaderMap, balancer: SocketAddr) -> SocketAddr {
     let last = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
     let ip = last.and_then(|value| value.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
-    ip.map_or(balancer, |ip| SocketAddr::new(ip.to_canonical(), 0))
+    ip.map_or(balancer, |ip| SocketAddr::new(ip.to_canonical(), balancer.port()))
 }
 
 /// Says where a request came from.

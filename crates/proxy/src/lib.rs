@@ -10,10 +10,13 @@
 mod applications;
 mod body;
 mod config;
+mod cookies;
 mod door;
 mod feed;
 mod fetch;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http_server;
 mod hygiene;
 mod identity;

@@ -1,6 +1,6 @@
 //! Which host names are the proxy's own, and which are applications'.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::Address;
 
@@ -44,6 +44,7 @@ pub(crate) fn host(authority: &str) -> Option<String> {
     let host = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
             (port.is_empty() || is_port(port.strip_prefix(':')?)).then_some(host)?
         }
         None => match authority.split_once(':') {
@@ -57,7 +58,7 @@ pub(crate) fn host(authority: &str) -> Option<String> {
 }
 
 fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok()
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -104,6 +105,8 @@ mod tests {
             ("app.example/x", None),
             ("app.example:443\\@evil", None),
             ("[::1", None),
+            ("[app.example]:443", None),
+            ("app.example:+443", None),
         ] {
             assert_eq!(host(authority).as_deref(), expect, "{authority}");
         }

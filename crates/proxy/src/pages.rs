@@ -16,12 +16,12 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2230;--soft:#5b6475;--paper:#f6f7f9;--card:#fff;--line:#dfe3ea;--mark:#3450c4}\
 @media(prefers-color-scheme:dark){:root{--ink:#e8ebf2;--soft:#a2abbd;--paper:#12151c;--card:#1b2029;--line:#303847;--mark:#8ea2ff}}\
 *{box-sizing:border-box}\
-body{margin:0;min-height:100vh;display:grid;place-items:center;padding:1.25rem;background:var(--paper);color:var(--ink);\
+body{margin:0;min-height:100vh;display:grid;grid-template-columns:minmax(0,1fr);place-items:center;padding:1.25rem;background:var(--paper);color:var(--ink);\
 font:1rem/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\
 main{width:100%;max-width:38rem;background:var(--card);border:1px solid var(--line);border-radius:.75rem;padding:1.75rem}\
 h1{font-size:1.35rem;line-height:1.25;margin:0 0 .75rem}h2{font-size:1rem;margin:1.5rem 0 .35rem}p{margin:.5rem 0}\
 .soft{color:var(--soft);font-size:.9rem}b{color:var(--mark)}\
-pre{overflow-x:auto;padding:.75rem;margin:.5rem 0;border:1px solid var(--line);border-radius:.5rem;background:var(--paper);\
+pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.75rem;margin:.5rem 0;border:1px solid var(--line);border-radius:.5rem;background:var(--paper);\
 font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1rem 0 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}";
 

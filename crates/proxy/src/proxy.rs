@@ -95,7 +95,11 @@ impl Proxy {
         Ok(Arc::new(Self {
             tls: Tls::new(&identity, &ports.web, &clock)?,
             auth_alpn: crypto::tls::auth_alpn(&config.cluster),
-            door: Door { silent: gate(limits.waiting), handshakes: gate(limits.handshakes) },
+            door: Door {
+                silent: gate(limits.waiting),
+                handshakes: gate(limits.handshakes),
+                strangers: gate(limits.strangers),
+            },
             view: View::new(Names::new(&config.public_addresses)),
             switchboard: Switchboard::new(config.host_id.clone(), incarnation, known, clock.clone()),
             peers: Peers::default(),

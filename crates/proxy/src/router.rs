@@ -13,6 +13,15 @@ pub(crate) const PEER: &[u8] = b"tessera-peer";
 /// SSH within TLS, for API clients.
 pub(crate) const REVERSE_TUNNEL: &[u8] = b"teleport-reversetunnel";
 
+/// A certificate authority asks whether a name is ours (RFC 8737).
+pub(crate) const ACME: &[u8] = b"acme-tls/1";
+
+/// gRPC of a proxy, for other tools: known by name, not built.
+pub(crate) const GRPC: [&[u8]; 3] = [b"teleport-proxy-ssh-grpc", b"teleport-proxy-grpc", b"teleport-proxy-grpc-mtls"];
+
+/// How the names of protocols begin that mean just one thing; what else the client offers beside them is no matter.
+const OF_TELEPORT: &[u8] = b"teleport-";
+
 /// Bytes to a TCP application.
 pub(crate) const TCP: &[u8] = b"teleport-tcp";
 
@@ -37,6 +46,10 @@ pub(crate) enum Route {
     Application,
     /// An application over TCP.
     TcpApplication,
+    /// A certificate authority that looks for our answer.
+    Acme,
+    /// gRPC calls that are refused one by one, so that callers can say which.
+    Grpc,
     /// Ourselves.
     Web,
     /// Nobody.
@@ -53,6 +66,8 @@ impl Route {
             Self::Ssh => "ssh",
             Self::Application => "application",
             Self::TcpApplication => "tcp application",
+            Self::Acme => "acme",
+            Self::Grpc => "grpc",
             Self::Web => "web",
             Self::Nobody => "nobody",
         }
@@ -75,7 +90,11 @@ pub(crate) fn route(server_name: Option<&str>, protocols: &[Vec<u8>], auth_alpn:
         Route::TcpApplication
     } else if server_name == Some(AUTH_SERVER_NAME) && offers(H2) {
         Route::Auth
-    } else if !speaks_http {
+    } else if protocols.iter().any(|name| GRPC.contains(&name.as_slice())) {
+        Route::Grpc
+    } else if protocols == [ACME] {
+        Route::Acme
+    } else if !speaks_http || protocols.iter().any(|name| name.starts_with(OF_TELEPORT)) {
         Route::Nobody
     } else if server_name.is_some_and(|name| names.is_application(name)) {
         Route::Application
@@ -114,6 +133,10 @@ mod tests {
             (None, &[HTTP_1_1], Route::Web),
             (None, &[], Route::Web),
             (Some("proxy.example"), &[b"teleport-postgres"], Route::Nobody),
+            (Some("proxy.example"), &[b"teleport-proxy-ssh", HTTP_1_1], Route::Nobody),
+            (Some("proxy.example"), &[b"teleport-proxy-ssh-grpc", H2], Route::Grpc),
+            (Some("grafana.proxy.example"), &[ACME], Route::Acme),
+            (Some("grafana.proxy.example"), &[ACME, HTTP_1_1], Route::Application),
         ];
         for (server_name, protocols, expect) in table {
             let protocols: Vec<_> = protocols.iter().map(|name| name.to_vec()).collect();

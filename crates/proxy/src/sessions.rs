@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,11 +13,19 @@ use async_trait::async_trait;
 use clock::{Clock, Timestamp};
 use crypto::{SecretString, tls::CertificateChain};
 use domain::{Error, error::Kind};
+use tokio::sync::watch;
 
 use crate::applications::agents::AgentTls;
 
 /// How long an answer of the auth service is believed: a session that was ended there is served no longer than this.
 pub(crate) const BELIEVED: Duration = Duration::from_secs(5);
+
+/// How long the auth service may take to say something about a session, where an earlier word is there to go by; and how
+/// long it is not asked again if it has said nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same where there is none.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sessions that are kept before the first look for those that nobody uses.
 const FIRST_SWEEP: usize = 1024;
@@ -55,6 +66,12 @@ pub trait Sessions: Send + Sync + 'static {
     /// # Errors
     /// Not found when there is none (any more).
     async fn fetch(&self, id: &SecretString) -> Result<AppSession, Error>;
+
+    /// Ends the session with this id: its user has said so.
+    ///
+    /// # Errors
+    /// Not found when there is none (any more).
+    async fn end(&self, id: &SecretString) -> Result<(), Error>;
 }
 
 /// SHA-256 of a session's id: what it is kept under. The id itself is in no table and no log.
@@ -65,6 +82,9 @@ pub(crate) struct SessionCache {
     source: Arc<dyn Sessions>,
     clock: Clock,
     entries: Mutex<Entries>,
+    /// Whether a word that is older than [`BELIEVED`] is none (`locking_mode: strict`).
+    is_strict: AtomicBool,
+    forgotten: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -80,6 +100,15 @@ struct Entry(tokio::sync::Mutex<Option<Known>>);
 struct Known {
     session: Arc<Live>,
     as_of: Duration,
+    /// When the auth service last had nothing to say.
+    unheard: Option<Duration>,
+}
+
+impl Known {
+    /// Everybody who waits in a queue would ask, each as long as the one before.
+    fn is_let_be(&self, now: Duration) -> bool {
+        self.unheard.is_some_and(|since| now.saturating_sub(since) < PATIENCE)
+    }
 }
 
 /// A session, and what it takes to speak with agents for it.
@@ -92,41 +121,77 @@ pub(crate) struct Live {
 impl SessionCache {
     pub(crate) fn new(source: Arc<dyn Sessions>, clock: Clock) -> Self {
         let entries = Entries { by_key: HashMap::new(), sweep_at: FIRST_SWEEP };
-        Self { source, clock, entries: Mutex::new(entries) }
+        let (is_strict, forgotten) = (AtomicBool::new(false), watch::Sender::new(()));
+        Self { source, clock, entries: Mutex::new(entries), is_strict, forgotten }
     }
 
-    /// The live session with this id (whose hash is `key`). While the auth service cannot be asked, what was last known.
+    /// The live session with this id (whose hash is `key`). While the auth service says nothing, what was last known; in
+    /// strict mode, nothing.
     pub(crate) async fn get(&self, key: &SessionKey, id: &SecretString) -> Result<Arc<Live>, Error> {
         let entry = self.entry(key);
         let mut slot = entry.0.lock().await;
         let now = self.clock.monotonic();
         if let Some(known) = &*slot
-            && now.saturating_sub(known.as_of) < BELIEVED
+            && (now.saturating_sub(known.as_of) < BELIEVED || known.is_let_be(now))
         {
-            return self.unexpired(&known.session);
+            return self.usable(known, now);
         }
-        match self.source.fetch(id).await {
+        let patience = if slot.is_some() { PATIENCE } else { FIRST_PATIENCE };
+        let fetched = self.clock.timeout(patience, self.source.fetch(id)).await;
+        match fetched.unwrap_or_else(|_| Err(Error::unavailable("the auth service does not answer"))) {
             Ok(session) => {
                 let session = Arc::new(Live { key: *key, session, tls: OnceLock::new() });
-                *slot = Some(Known { session: Arc::clone(&session), as_of: now });
+                *slot = Some(Known { session: Arc::clone(&session), as_of: now, unheard: None });
                 self.unexpired(&session)
             }
-            Err(error) if error.kind == Kind::Unavailable && slot.is_some() => {
-                tracing::warn!(%error, "a session cannot be checked; what was last known is used");
-                slot.as_ref().map_or(Err(error), |known| self.unexpired(&known.session))
-            }
-            Err(error) => {
-                *slot = None;
-                drop(slot);
+            Err(error) => match &mut *slot {
+                Some(known) if error.kind == Kind::Unavailable => {
+                    tracing::warn!(%error, "a session cannot be checked; what was last known is used");
+                    known.unheard = Some(self.clock.monotonic());
+                    self.usable(known, now)
+                }
+                _ => {
+                    *slot = None;
+                    drop(slot);
+                    self.forget(key);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    fn usable(&self, known: &Known, now: Duration) -> Result<Arc<Live>, Error> {
+        if self.is_strict.load(Ordering::Relaxed) && now.saturating_sub(known.as_of) >= BELIEVED {
+            return Err(Error::unavailable("the session cannot be checked, and the cluster's locking mode is strict"));
+        }
+        self.unexpired(&known.session)
+    }
+
+    /// Ends a session at the auth service, and forgets it.
+    pub(crate) async fn end(&self, key: &SessionKey, id: &SecretString) -> Result<(), Error> {
+        match self.source.end(id).await {
+            Err(error) if error.kind != Kind::NotFound => Err(error),
+            _ => {
                 self.forget(key);
-                Err(error)
+                Ok(())
             }
         }
+    }
+
+    /// Whether what cannot be checked is refused.
+    pub(crate) fn set_strict(&self, is_strict: bool) {
+        self.is_strict.store(is_strict, Ordering::Relaxed);
+    }
+
+    /// Tells when a session was forgotten, so that what runs on one asks again.
+    pub(crate) fn forgotten(&self) -> watch::Receiver<()> {
+        self.forgotten.subscribe()
     }
 
     /// Asks anew next time.
     pub(crate) fn forget(&self, key: &SessionKey) {
         self.lock().by_key.remove(key);
+        self.forgotten.send_replace(());
     }
 
     fn unexpired(&self, live: &Arc<Live>) -> Result<Arc<Live>, Error> {

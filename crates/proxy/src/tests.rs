@@ -3,5 +3,11 @@
 #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 
 mod applications;
+mod cookies;
 mod front;
+mod hostile;
+mod liveness;
+mod refusals;
+mod ssh;
+mod upgrades;
 mod world;

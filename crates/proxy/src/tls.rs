@@ -11,7 +11,7 @@ use rustls::{ServerConfig, server::ResolvesServerCert};
 
 use crate::{
     Identity, WebCertificate,
-    router::{H2, HTTP_1_1, PEER, REVERSE_TUNNEL, Route, TCP, TUNNEL},
+    router::{GRPC, H2, HTTP_1_1, PEER, REVERSE_TUNNEL, Route, TCP, TUNNEL},
 };
 
 /// The configurations of all handshakes that we answer.
@@ -24,6 +24,7 @@ pub(crate) struct Tls {
     upgraded: Surface,
     tunnel: Arc<ServerConfig>,
     peer: Arc<ServerConfig>,
+    grpc: Arc<ServerConfig>,
 }
 
 struct Surface {
@@ -58,6 +59,7 @@ impl Tls {
             upgraded: Surface::new(&host, clock)?,
             tunnel: of_hosts(&[TUNNEL])?,
             peer: of_hosts(&[PEER])?,
+            grpc: server_config(Arc::clone(&host), ClientAuth::None, &GRPC, clock)?,
             host_certificate,
             hosts,
         })
@@ -84,8 +86,9 @@ impl Tls {
             Route::Ssh => Some(&surface.ssh),
             Route::Application => Some(&surface.application),
             Route::TcpApplication => Some(&surface.tcp),
+            Route::Grpc => Some(&self.grpc),
             Route::Web => Some(&surface.web),
-            Route::Auth | Route::Nobody => None,
+            Route::Auth | Route::Acme | Route::Nobody => None,
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
 
+use net::proxy_protocol::Header;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
@@ -19,6 +20,18 @@ pub(crate) struct Ends {
     pub(crate) client: SocketAddr,
     /// What it dialled.
     pub(crate) local: SocketAddr,
+    /// Whom limits count: the client, unless just anybody can have said so.
+    pub(crate) counted: IpAddr,
+}
+
+impl Ends {
+    /// By the word of a header of the PROXY protocol. Where nobody has to write one (`is_certain`), anybody can claim any
+    /// address: the port 0 then says so to those who would decide by it, and limits count the one who dialled.
+    pub(crate) fn claimed(header: &Header, peer: SocketAddr, is_certain: bool) -> Self {
+        let client = if is_certain { header.source } else { SocketAddr::new(header.source.ip(), 0) };
+        let counted = if is_certain { header.source.ip() } else { peer.ip() };
+        Self { client, local: header.destination, counted }
+    }
 }
 
 /// Bytes both ways with a client.

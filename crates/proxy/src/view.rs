@@ -8,10 +8,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use clock::Timestamp;
-use crypto::x509::Certificate;
+use crypto::{PublicKey, x509::Certificate};
 use domain::{
     ca::CaType,
-    resources::{AppServer, CertAuthority},
+    Resource as _,
+    resources::{AppServer, AuthPreference, CertAuthority},
 };
 
 use crate::names::{Names, host};
@@ -53,6 +54,10 @@ pub(crate) struct Authorities {
     pub(crate) user: Vec<Certificate>,
     /// The certificates of those who sign hosts' certificates.
     pub(crate) host: Vec<Certificate>,
+    /// The SSH keys of the former.
+    pub(crate) user_ssh: Vec<PublicKey>,
+    /// The SSH keys of the latter.
+    pub(crate) host_ssh: Vec<PublicKey>,
 }
 
 impl Authorities {
@@ -63,7 +68,13 @@ impl Authorities {
             let certificates = pem.filter_map(|pem| Certificate::from_pem(std::str::from_utf8(pem).ok()?).ok());
             certificates.collect::<Vec<_>>()
         };
-        Self { user: of(CaType::User), host: of(CaType::Host), all }
+        let ssh = |ca_type| {
+            let authorities = all.iter().filter(move |authority| authority.ca_type() == ca_type);
+            let lines = authorities.flat_map(CertAuthority::trusted_ssh);
+            lines.filter_map(|line| PublicKey::from_authorized_key(std::str::from_utf8(line).ok()?).ok()).collect()
+        };
+        let (user_ssh, host_ssh) = (ssh(CaType::User), ssh(CaType::Host));
+        Self { user: of(CaType::User), host: of(CaType::Host), user_ssh, host_ssh, all }
     }
 }
 
@@ -72,6 +83,7 @@ pub(crate) struct View {
     names: Names,
     servers: RwLock<Servers>,
     authorities: ArcSwap<Authorities>,
+    preference: ArcSwap<AuthPreference>,
 }
 
 #[derive(Default)]
@@ -103,7 +115,10 @@ impl Servers {
 
 impl View {
     pub(crate) fn new(names: Names) -> Self {
-        Self { names, servers: RwLock::default(), authorities: ArcSwap::default() }
+        let mut preference = AuthPreference::default();
+        preference.set_defaults();
+        let (authorities, preference) = (ArcSwap::default(), ArcSwap::from_pointee(preference));
+        Self { names, servers: RwLock::default(), authorities, preference }
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -116,6 +131,15 @@ impl View {
 
     pub(crate) fn set_authorities(&self, all: Vec<CertAuthority>) {
         self.authorities.store(Arc::new(Authorities::new(all)));
+    }
+
+    /// How one proves who one is, cluster-wide; until the auth service has said so, what it says unless told otherwise.
+    pub(crate) fn preference(&self) -> Arc<AuthPreference> {
+        self.preference.load_full()
+    }
+
+    pub(crate) fn set_preference(&self, preference: AuthPreference) {
+        self.preference.store(Arc::new(preference));
     }
 
     /// Forgets all servers but these.

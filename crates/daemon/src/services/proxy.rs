@@ -8,6 +8,7 @@ use std::{
 
 use agent::Host;
 use anyhow::Context;
+use client::{Backoff, Client};
 use clock::Clock;
 use domain::{Error, role::SystemRole};
 use proxy::{Address, Identity, KeyPairFiles, Listeners, Ports, Proxy, WebCertificate};
@@ -18,6 +19,10 @@ use crate::config::{self, ProxyService as Section};
 
 /// What the ports are called when they are handed over.
 const PORTS: [&str; 3] = ["proxy", "proxy-ssh", "proxy-tunnel"];
+
+/// The waits between two dials of an auth service that does not answer.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How often readiness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -39,9 +44,12 @@ impl ProxyService {
         let addresses =
             [Some(&section.web_listen_addr), section.listen_addr.as_ref(), section.tunnel_listen_addr.as_ref()];
         let mut listeners = Vec::new();
-        for ((name, key), address) in PORTS.into_iter().zip(keys).zip(addresses) {
+        let mut opened = [None; PORTS.len()];
+        for (index, ((name, key), address)) in PORTS.into_iter().zip(keys).zip(addresses).enumerate() {
             let Some(address) = address else { continue };
-            listeners.push(shared.listen(name, &format!("proxy_service.{key}"), address).await?);
+            let listener = shared.listen(name, &format!("proxy_service.{key}"), address).await?;
+            opened[index] = Some(listener.local_addr()?);
+            listeners.push(listener);
         }
         let address = listeners[0].local_addr()?;
         let public = public_addresses(shared, address.port());
@@ -52,7 +60,7 @@ impl ProxyService {
         let run = Run {
             source,
             component,
-            config: settings(section, public, address),
+            config: settings(section, public, &opened),
             pairs,
             reload: section.https_keypairs_reload_interval,
             loaded,
@@ -88,7 +96,7 @@ struct Run {
 impl Run {
     async fn run(self, listeners: Listeners, stop: Stop) -> Result<(), Error> {
         let Some(host) = self.source.obtain(&self.component, &stop).await? else { return Ok(()) };
-        let client = host.client().await?;
+        let Some(client) = self.client(&host, &stop).await else { return Ok(()) };
         let web = match &self.loaded {
             Some(web) => Arc::clone(web),
             None => {
@@ -125,6 +133,26 @@ impl Run {
         Ok(())
     }
 
+    /// A client of the auth service, once it answers: a proxy that is started first, or in the middle of an outage, waits.
+    async fn client(&self, host: &Host, stop: &Stop) -> Option<Client> {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        loop {
+            let connected = tokio::select! {
+                connected = host.client() => connected,
+                () = stop.requested() => return None,
+            };
+            let error = match connected {
+                Ok(client) => return Some(client),
+                Err(error) => error,
+            };
+            tracing::warn!(%error, "the proxy cannot reach the auth service; trying again");
+            tokio::select! {
+                () = self.clock.sleep(backoff.wait(&self.random)) => {}
+                () = stop.requested() => return None,
+            }
+        }
+    }
+
     /// Hands renewed identities on.
     async fn follow(&self, host: &Host, proxy: &Proxy, web: &WebCertificate, stop: &Stop) {
         let mut changed = host.changed();
@@ -133,8 +161,9 @@ impl Run {
                 () = stop.requested() => return,
                 changed = changed.changed() => if changed.is_err() { return },
             }
+            let Some(client) = self.client(host, stop).await else { return };
             let replaced = async {
-                proxy.replace(identity(host)?, host.client().await?).map_err(unusable)?;
+                proxy.replace(identity(host)?, client).map_err(unusable)?;
                 if self.loaded.is_none() {
                     web.set(&[of_host(host)]).map_err(unusable)?;
                 }
@@ -201,7 +230,10 @@ fn unusable(error: crypto::tls::Error) -> Error {
 
 fn identity(host: &Host) -> Result<Identity, Error> {
     let own = host.identity();
-    Identity::new(own.tls().clone(), own.key().clone(), own.authorities().to_vec()).map_err(unusable)
+    let identity = Identity::new(own.tls().clone(), own.key().clone(), own.authorities().to_vec()).map_err(unusable)?;
+    let ssh = crypto::ssh::Certificate::from_line(&own.certificates().ssh);
+    let identity = ssh.and_then(|certificate| identity.with_ssh(certificate));
+    identity.map_err(|error| Error::internal(format!("the SSH certificate cannot be used: {error}")))
 }
 
 /// The host certificate, as a public one.
@@ -249,14 +281,18 @@ fn own_names(public: &[Address], auth: Option<&AuthService>) -> Vec<String> {
     names
 }
 
-fn settings(section: &Section, public_addresses: Vec<Address>, listens: SocketAddr) -> proxy::Config {
+/// `opened` are the ports in the order of [`PORTS`].
+fn settings(section: &Section, public_addresses: Vec<Address>, opened: &[Option<SocketAddr>; 3]) -> proxy::Config {
+    let at = |index: usize| opened[index].map(|at| Address::new(at.ip().to_string(), at.port()));
     let address = |address: &config::Address| Address::new(address.host.clone(), address.port);
     let addresses = |list: &[config::Address]| list.iter().map(address).collect();
     proxy::Config {
         cluster: String::new(),
         host_id: String::new(),
         public_addresses,
-        listen_address: Address::new(listens.ip().to_string(), listens.port()),
+        listen_address: at(0).unwrap_or_else(|| Address::new("0.0.0.0", section.web_listen_addr.port)),
+        ssh_listen_address: at(1),
+        tunnel_listen_address: at(2),
         auth_addresses: Vec::new(),
         ssh_public_addresses: addresses(&section.ssh_public_addr),
         tunnel_public_addresses: addresses(&section.tunnel_public_addr),

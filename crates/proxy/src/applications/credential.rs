@@ -4,10 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crypto::{SecretString, hash::sha256, x509::Certificate};
 use domain::{Error, identity::Identity};
+use http::HeaderMap;
 use rustls::ServerConnection;
 
+use super::Visit;
 use crate::{
     Proxy,
+    cookies::Cookies,
     sessions::{Holder, Live, SessionKey},
     view::Authorities,
 };
@@ -23,6 +26,53 @@ pub(crate) struct Shown {
     id: SecretString,
     /// The authorities by which it was found good, so that the signature is checked once and again when they change.
     trusted_by: Mutex<Option<Arc<Authorities>>>,
+}
+
+/// By what a client may use its session. Neither is taken in the other's place.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// The certificate of its connection.
+    Certificate(Arc<Shown>),
+    /// The cookies of its request.
+    Cookies(Arc<Cookies>),
+}
+
+impl Credential {
+    /// The live session with `app`; see [`Shown::session`].
+    pub(crate) async fn session(&self, proxy: &Proxy, app: &str) -> Result<Arc<Live>, Refused> {
+        match self {
+            Self::Certificate(shown) => shown.session(proxy, app).await,
+            Self::Cookies(cookies) => cookies.session(proxy, app).await,
+        }
+    }
+
+    /// The session's id, and what it is kept under.
+    pub(crate) fn id(&self) -> (&SessionKey, &SecretString) {
+        match self {
+            Self::Certificate(shown) => (&shown.key, &shown.id),
+            Self::Cookies(cookies) => cookies.id(),
+        }
+    }
+}
+
+/// The session of a request. A browser may show a certificate that has nothing to do with us, so cookies are looked at
+/// where a certificate leads nowhere.
+pub(crate) async fn session(
+    proxy: &Proxy,
+    visit: &Visit,
+    app: &str,
+    headers: &HeaderMap,
+) -> Result<(Credential, Arc<Live>), Refused> {
+    let refused = match &visit.shown {
+        None => Refused::NoCertificate,
+        Some(shown) => match shown.session(proxy, app).await {
+            Ok(live) => return Ok((Credential::Certificate(Arc::clone(shown)), live)),
+            Err(refused) => refused,
+        },
+    };
+    let cookies = Cookies::of(headers).ok_or(refused)?;
+    let live = cookies.session(proxy, app).await?;
+    Ok((Credential::Cookies(Arc::new(cookies)), live))
 }
 
 /// Why what a client has shown is not enough. The client is not told: it is led to the login page.
@@ -81,6 +131,11 @@ impl Shown {
             );
             Err(Refused::Mismatch)
         }
+    }
+
+    /// Whether our authorities have signed it, and it is valid now.
+    pub(crate) fn is_ours(&self, proxy: &Proxy) -> bool {
+        self.check_certificate(proxy).is_ok()
     }
 
     /// The application that the certificate leads to.

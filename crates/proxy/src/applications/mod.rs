@@ -10,7 +10,7 @@ mod upgrade;
 use std::{error::Error, sync::Arc};
 
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
     uri::PathAndQuery,
 };
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     agents::{NoWay, Purpose},
-    credential::{Refused, Shown},
+    credential::Shown,
     send::{Outgoing, send},
 };
 use crate::{
@@ -46,8 +46,21 @@ pub(crate) struct Visit {
     pub(crate) server_name: Option<String>,
     /// The certificate that the client has shown.
     pub(crate) shown: Option<Arc<Shown>>,
+    /// It is inside a connection upgrade.
+    pub(crate) is_upgraded: bool,
     /// Asks what the connection carries to come to its end.
     pub(crate) stop: CancellationToken,
+}
+
+impl Visit {
+    /// Where a request comes from, by the word of the balancer before us where that is believed.
+    pub(crate) fn source(&self, proxy: &Proxy, headers: &HeaderMap) -> Ends {
+        let client = match proxy.config.trust_x_forwarded_for {
+            true => hygiene::client_behind(headers, self.ends.client),
+            false => self.ends.client,
+        };
+        Ends { client, ..self.ends }
+    }
 }
 
 /// Answers a request to an application.
@@ -62,11 +75,7 @@ pub(crate) async fn answer(
     }
     let login = launch::redirect(proxy, &target.host, request.uri());
     let Some(app) = proxy.view.app_of(&target.host) else { return login };
-    let session = match &visit.shown {
-        None => Err(Refused::NoCertificate),
-        Some(shown) => shown.session(proxy, &app).await.map(|live| (shown, live)),
-    };
-    let (shown, live) = match session {
+    let (credential, live) = match credential::session(proxy, visit, &app, request.headers()).await {
         Ok(found) => found,
         Err(refused) => {
             tracing::debug!(app, client = %visit.ends.client, reason = &refused as &dyn Error, "led to the login page");
@@ -89,7 +98,7 @@ pub(crate) async fn answer(
     }
     match (answer.status(), client) {
         (StatusCode::SWITCHING_PROTOCOLS, Some(client)) => {
-            upgrade::carry(proxy, Arc::clone(shown), app, client, &mut answer);
+            upgrade::carry(proxy, credential, app, client, &mut answer);
             answer.map(|_| Body::empty())
         }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
@@ -112,18 +121,12 @@ fn outgoing(
     mut request: Request<Incoming>,
     id: &str,
 ) -> (Outgoing, Option<hyper::upgrade::OnUpgrade>) {
-    let protocol = hygiene::upgrade(request.headers())
-        .filter(|_| request.version() == Version::HTTP_11)
-        // Another HTTP or TLS beneath ours would be none of the checks' business.
-        .filter(|name| !name.as_bytes().eq_ignore_ascii_case(b"h2c") && !name.as_bytes().starts_with(b"TLS"));
+    let protocol = hygiene::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let client = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     let trailers = hygiene::reads_trailers(request.headers());
     let is_http2 = request.version() == Version::HTTP_2;
     let (mut parts, body) = request.into_parts();
-    let source = match proxy.config.trust_x_forwarded_for {
-        true => hygiene::client_behind(&parts.headers, visit.ends.client),
-        false => visit.ends.client,
-    };
+    let source = visit.source(proxy, &parts.headers).client;
     hygiene::to_agent(&mut parts.headers, trailers);
     if let Some(protocol) = protocol {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));

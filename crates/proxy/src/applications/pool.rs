@@ -18,6 +18,10 @@ const IDLE: Duration = Duration::from_secs(50);
 /// How often the pool is looked through.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a connection whose answer has been read may take until it can carry another request. One that takes longer
+/// still carries the client's side: an application may answer before it has heard all of an upload.
+pub(crate) const SETTLES: Duration = Duration::from_millis(100);
+
 /// How many wait for one session and agent. More are closed after use.
 const MOST_IDLE: usize = 128;
 
@@ -52,14 +56,14 @@ impl Pool {
 
     /// A connection that waits; none when there is none.
     pub(crate) fn take(self: &Arc<Self>, key: &Key) -> Option<Lease> {
+        let now = self.clock.monotonic();
         let mut pool = self.lock();
         let waiting = &mut pool.get_mut(key)?.http1;
-        while let Some((_, sender)) = waiting.pop() {
-            if !sender.is_closed() {
-                return Some(Lease { pool: Arc::clone(self), key: key.clone(), sender });
-            }
-        }
-        None
+        let can_carry = |(since, sender): &(Duration, http1::SendRequest<RequestBody>)| {
+            sender.is_ready() || !sender.is_closed() && now.saturating_sub(*since) < SETTLES
+        };
+        let (_, sender) = waiting.remove(waiting.iter().rposition(can_carry)?);
+        Some(Lease { pool: Arc::clone(self), key: key.clone(), sender })
     }
 
     /// A new connection, for its first request.

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::{
     agents::{NoWay, Purpose, candidates, connect},
-    pool::Lease,
+    pool::{Lease, SETTLES},
 };
 use crate::{
     Proxy,
@@ -158,7 +158,7 @@ impl Way {
         let limit = request.body().is_end_stream().then_some(proxy.config.limits.answer_deadline);
         match self {
             Self::Http1(mut lease) => {
-                if lease.sender.ready().await.is_err() {
+                if !matches!(within(proxy, Some(SETTLES), lease.sender.ready()).await, Some(Ok(()))) {
                     return Tried::Unsent(request);
                 }
                 let sent = lease.sender.try_send_request(request);

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     agents::{NoWay, Purpose, candidates, connect},
-    credential::Shown,
+    credential::{Credential, Shown},
     upgrade::carry_while_live,
 };
 use crate::{Proxy, transport::Ends};
@@ -27,7 +27,8 @@ pub(crate) async fn serve(
     for server in candidates(proxy, app) {
         match Box::pin(connect(proxy, &live, &server, Purpose::Tcp, ends.client)).await {
             Ok(agent) => {
-                carry_while_live(proxy, &shown, app, client, agent).await;
+                let app = app.to_owned();
+                carry_while_live(proxy, &Credential::Certificate(Arc::new(shown)), &app, client, agent).await;
                 return Ok(());
             }
             Err(error) => last = error,

@@ -7,7 +7,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
 
-use super::credential::Shown;
+use super::credential::Credential;
 use crate::{Proxy, body::Body, sessions::BELIEVED};
 
 /// Read at once, each way.
@@ -16,7 +16,7 @@ const BUFFER: usize = 32 * 1024;
 /// After both sides have agreed on another protocol: carries its bytes, in a task of its own.
 pub(crate) fn carry(
     proxy: &Arc<Proxy>,
-    shown: Arc<Shown>,
+    credential: Credential,
     app: String,
     client: OnUpgrade,
     answer: &mut Response<Body>,
@@ -26,7 +26,7 @@ pub(crate) fn carry(
     tasks.spawn(async move {
         match tokio::try_join!(client, agent) {
             Ok((client, agent)) => {
-                carry_while_live(&proxy, &shown, &app, TokioIo::new(client), TokioIo::new(agent)).await;
+                carry_while_live(&proxy, &credential, &app, TokioIo::new(client), TokioIo::new(agent)).await;
             }
             Err(error) => tracing::debug!(%error, "an upgraded connection broke before it began"),
         }
@@ -36,7 +36,7 @@ pub(crate) fn carry(
 /// Carries bytes both ways until one side has ended, or the session has.
 pub(crate) async fn carry_while_live(
     proxy: &Proxy,
-    shown: &Shown,
+    credential: &Credential,
     app: &str,
     mut client: impl AsyncRead + AsyncWrite + Unpin,
     mut agent: impl AsyncRead + AsyncWrite + Unpin,
@@ -47,15 +47,19 @@ pub(crate) async fn carry_while_live(
                 tracing::debug!(%error, app, "a stream broke");
             }
         }
-        () = ended(proxy, shown, app) => tracing::info!(app, "a stream was cut off: its session has ended"),
+        () = ended(proxy, credential, app) => tracing::info!(app, "a stream was cut off: its session has ended"),
     }
 }
 
 /// Waits until the client may use the session no more.
-async fn ended(proxy: &Proxy, shown: &Shown, app: &str) {
+async fn ended(proxy: &Proxy, credential: &Credential, app: &str) {
+    let mut forgotten = proxy.sessions.forgotten();
     loop {
-        proxy.ports.clock.sleep(BELIEVED).await;
-        if shown.session(proxy, app).await.is_err() {
+        tokio::select! {
+            () = proxy.ports.clock.sleep(BELIEVED) => {}
+            Ok(()) = forgotten.changed() => {}
+        }
+        if credential.session(proxy, app).await.is_err() {
             return;
         }
     }

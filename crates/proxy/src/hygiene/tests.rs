@@ -24,6 +24,7 @@ fn a_request_is_for_one_host_and_for_that_of_its_connection() {
         (h1, "/", &[("host", "app.example"), ("host", "app.example")], Some("app.example"), Err(S::BAD_REQUEST)),
         (h1, "/", &[("host", "app.example, other.example")], Some("app.example"), Err(S::BAD_REQUEST)),
         (h1, "/", &[("host", "app.example@other.example")], Some("app.example"), Err(S::BAD_REQUEST)),
+        (h1, "app.example", &[("host", "app.example")], Some("app.example"), Err(S::BAD_REQUEST)),
         (h1, "http://app.example/x", &[("host", "app.example")], Some("app.example"), Ok("app.example")),
         (h1, "http://other.example/x", &[("host", "app.example")], Some("app.example"), Err(S::BAD_REQUEST)),
         (h1, "http://app.example/x", &[("host", "other.example")], Some("app.example"), Err(S::BAD_REQUEST)),
@@ -61,6 +62,7 @@ fn what_a_client_may_not_say_does_not_go_on() {
         "cf_access_token",
         "x-forwarded-for",
         "x_forwarded_for",
+        "x.forwarded.for",
         "x-forwarded-host",
         "x-real-ip",
         "forwarded",
@@ -72,6 +74,7 @@ fn what_a_client_may_not_say_does_not_go_on() {
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "http2-settings",
         "expect",
     ] {
         assert!(sent(&[(name, "x")]).is_empty(), "{name} went on");
@@ -112,15 +115,59 @@ fn an_upgrade_is_asked_for_with_both_headers() {
     assert_eq!(upgrade(&headers), None);
     headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
     assert_eq!(upgrade(&headers), Some(HeaderValue::from_static("websocket")));
+    headers.append(UPGRADE, HeaderValue::from_static("h2c"));
+    assert_eq!(upgrade(&headers), None, "two");
+}
+
+#[test]
+fn no_protocol_that_carries_requests_is_begun() {
+    for (protocol, is_begun) in [
+        ("websocket", true),
+        ("WebSocket", true),
+        ("SPDY/3.1", true),
+        ("tcp", true),
+        ("h2c", false),
+        ("H2C", false),
+        ("websocket, h2c", false),
+        ("TLS/1.0", false),
+        ("tls/1.2", false),
+        ("HTTP/2.0", false),
+        ("", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static(protocol));
+        assert_eq!(upgrade(&headers).is_some(), is_begun, "{protocol}");
+    }
+}
+
+#[test]
+fn a_request_has_one_length() {
+    for (lines, expect) in [
+        (&[][..], true),
+        (&[("content-length", "5")], true),
+        (&[("transfer-encoding", "chunked")], true),
+        (&[("transfer-encoding", "Chunked")], true),
+        (&[("content-length", "5"), ("transfer-encoding", "chunked")], false),
+        (&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")], false),
+        (&[("transfer-encoding", "gzip, chunked")], false),
+        (&[("transfer-encoding", "identity")], false),
+    ] {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        assert_eq!(has_one_length(&headers), expect, "{lines:?}");
+    }
 }
 
 #[test]
 fn of_forwarded_addresses_the_last_one_is_the_balancers_own_word() {
     let balancer: SocketAddr = "10.0.0.1:5".parse().unwrap();
     for (values, expect) in [
-        (&["192.0.2.1"][..], "192.0.2.1:0"),
-        (&["6.6.6.6, 192.0.2.1"], "192.0.2.1:0"),
-        (&["6.6.6.6", "192.0.2.1"], "192.0.2.1:0"),
+        (&["192.0.2.1"][..], "192.0.2.1:5"),
+        (&["6.6.6.6, 192.0.2.1"], "192.0.2.1:5"),
+        (&["6.6.6.6", "192.0.2.1"], "192.0.2.1:5"),
         (&["192.0.2.1, nonsense"], "10.0.0.1:5"),
         (&[], "10.0.0.1:5"),
     ] {

@@ -93,7 +93,11 @@ async fn the_login_page_says_where_somebody_was_going_and_runs_nothing() {
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     let page = text(response).await;
-    assert!(page.contains("grafana.proxy.example") && page.contains("tsh login") && !page.contains("<script"));
+    assert!(page.contains("apps login grafana<"), "{page}");
+    assert!(page.contains("https://grafana.proxy.example") && !page.contains("<script"), "{page}");
+    let request = get(PROXY, "/web/login?application=evil.example");
+    let page = text(sender.send_request(request).await.unwrap()).await;
+    assert!(page.contains("evil.example") && !page.contains("https://evil"), "{page}");
     let request = get(PROXY, "/web/login?application=%3Cscript%3E");
     assert!(!text(sender.send_request(request).await.unwrap()).await.contains("script>"));
 }

@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +20,7 @@ use clock::{Clock, Timestamp};
 use crypto::{
     Algorithm, KeyPair, Random, SecretString,
     hash::sha256,
+    ssh::CertificateType,
     tls::{
         CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients, client_config,
         server_config,
@@ -35,7 +36,7 @@ use domain::{
         App, AppServer, CertAuthority,
         app::AppSpec,
         app_server::AppServerSpec,
-        cert_authority::{KeySet, TlsKeyPair},
+        cert_authority::{KeySet, SshKeyPair, TlsKeyPair},
     },
 };
 use http::{Request, Response, StatusCode, header};
@@ -55,7 +56,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tunnel::{
     Io, Open, Stream,
-    agent::{Agent, Dial},
+    agent::{Agent, Dial, Entry},
     link::Serve,
 };
 
@@ -135,11 +136,36 @@ impl Authority {
         (issue(&template, &self.signer, &self.store, &self.random).await.unwrap(), key)
     }
 
+    /// An SSH certificate, as `change` wants it.
+    pub(super) async fn ssh(
+        &self,
+        cert_type: CertificateType,
+        key: &KeyPair,
+        principals: &[&str],
+        change: impl FnOnce(&mut ca::ssh::Template),
+    ) -> crypto::ssh::Certificate {
+        let now = Clock::system().now();
+        let mut template = ca::ssh::Template {
+            cert_type,
+            public_key: key.public().clone(),
+            key_id: "alice".into(),
+            principals: principals.iter().map(|&name| name.into()).collect(),
+            valid_after: now - Duration::from_secs(60),
+            valid_before: now + Duration::from_secs(3600),
+            critical_options: Vec::new(),
+            extensions: Vec::new(),
+        };
+        change(&mut template);
+        ca::ssh::issue(&template, &self.signer.key, &self.store, &self.random).await.unwrap()
+    }
+
     fn document(&self, ca_type: CaType) -> CertAuthority {
         let mut document = CertAuthority::empty(ca_type, CLUSTER);
+        let line = self.signer.key.public.to_authorized_key().into_bytes();
+        let ssh = SshKeyPair { public_key: DocumentBytes(line), ..SshKeyPair::default() };
         let pair =
             TlsKeyPair { cert: DocumentBytes(self.certificate().to_pem().into_bytes()), ..TlsKeyPair::default() };
-        document.spec.active_keys = KeySet { tls: vec![pair], ..KeySet::default() };
+        document.spec.active_keys = KeySet { tls: vec![pair], ssh: vec![ssh], ..KeySet::default() };
         document
     }
 }
@@ -149,6 +175,8 @@ impl Authority {
 pub(super) struct FakeSessions {
     live: Mutex<HashMap<String, Session>>,
     pub(super) asked: AtomicUsize,
+    /// Questions are never answered.
+    pub(super) is_silent: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -164,12 +192,24 @@ impl FakeSessions {
     pub(super) fn end(&self, id: &str) {
         self.live.lock().unwrap().remove(id);
     }
+
+    /// The session is held by a browser from now on, with this token.
+    pub(super) fn give_to_browser(&self, id: &str, bearer: &str) {
+        self.live.lock().unwrap().get_mut(id).unwrap().holder = Holder::Bearer(sha256(bearer.as_bytes()));
+    }
+
+    pub(super) fn is_live(&self, id: &str) -> bool {
+        self.live.lock().unwrap().contains_key(id)
+    }
 }
 
 #[async_trait]
 impl Sessions for FakeSessions {
     async fn fetch(&self, id: &SecretString) -> Result<AppSession, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.is_silent.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let session = self.live.lock().unwrap().get(id.expose()).cloned();
         let session = session.ok_or_else(|| Error::not_found("no such session"))?;
         Ok(AppSession {
@@ -182,6 +222,11 @@ impl Sessions for FakeSessions {
             certificate: session.certificate,
         })
     }
+
+    async fn end(&self, id: &SecretString) -> Result<(), Error> {
+        let ended = self.live.lock().unwrap().remove(id.expose());
+        ended.map(drop).ok_or_else(|| Error::not_found("no such session"))
+    }
 }
 
 pub(super) struct World {
@@ -192,6 +237,7 @@ pub(super) struct World {
     /// Where connections for the auth service arrive.
     pub(super) auth: TcpListener,
     pub(super) stop: Stop,
+    pub(super) proxy: Arc<Proxy>,
     config: Config,
     directory: tempfile::TempDir,
 }
@@ -209,6 +255,8 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
         host_id: "f00d".into(),
         public_addresses: vec![Address::new(PROXY, 3080)],
         listen_address: Address::new("0.0.0.0", 3080),
+        ssh_listen_address: None,
+        tunnel_listen_address: None,
         auth_addresses: vec![auth.local_addr().unwrap().to_string()],
         ssh_public_addresses: Vec::new(),
         tunnel_public_addresses: Vec::new(),
@@ -219,8 +267,8 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     };
     change(&mut config);
     let sessions = Arc::new(FakeSessions::default());
-    let (address, stop, _) = start(&hosts, &users, config.clone(), &sessions, directory.path(), &[]).await;
-    World { hosts, users, address, sessions, auth, stop, config, directory }
+    let (address, stop, proxy) = start(&hosts, &users, config.clone(), &sessions, directory.path(), &[]).await;
+    World { hosts, users, address, sessions, auth, stop, proxy, config, directory }
 }
 
 /// Starts a proxy that knows the application, and that its agent is attached to `attached`.
@@ -233,7 +281,8 @@ async fn start(
     attached: &[&str],
 ) -> (SocketAddr, Stop, Arc<Proxy>) {
     let (certificate, key) = hosts.host(&config.host_id, "Proxy", &["proxy.teleport.cluster.local"]).await;
-    let identity = Identity::new(certificate, key, vec![hosts.certificate()]).unwrap();
+    let shown = hosts.ssh(CertificateType::Host, &key, &[PROXY, "127.0.0.1"], |_| {}).await;
+    let identity = Identity::new(certificate, key, vec![hosts.certificate()]).unwrap().with_ssh(shown).unwrap();
     let (web, web_key) = hosts.host("web", "Proxy", &[PROXY, "*.proxy.example", "127.0.0.1"]).await;
     let ports = Ports {
         client: silent_client(&directory.join(&config.host_id)).await,
@@ -297,7 +346,7 @@ impl World {
         let started = start(&self.hosts, &self.users, config, &self.sessions, directory, &["f00d"]);
         let (address, stop, proxy) = Box::pin(started).await;
         proxy.peers.set(HashMap::from([("f00d".to_owned(), self.address.to_string())]));
-        (self.address, self.stop) = (address, stop);
+        (self.address, self.stop, self.proxy) = (address, stop, proxy);
     }
 
     pub(super) async fn connect(
@@ -352,8 +401,9 @@ impl World {
         };
         let dial = client_config(options, &Clock::system()).unwrap();
         let (connected, mut seen) = watch::channel(Vec::new());
+        let (_, entry) = watch::channel(Entry::fixed(vec![self.address.to_string()]));
         let agent = Agent {
-            entry: vec![self.address.to_string()],
+            entry,
             dial: Arc::new(Tls(TlsConnector::from(dial))),
             serve: Arc::new(Behind(TlsAcceptor::from(tls))),
             connected,

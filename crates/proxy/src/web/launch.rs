@@ -6,14 +6,22 @@ use http::{HeaderValue, Response, StatusCode, Uri, header::LOCATION};
 
 use crate::{Proxy, body::Body, names, pages};
 
+/// The longest query, encoded, that is carried along: no client reads a header of any length.
+const LONGEST_QUERY: usize = 4 * 1024;
+
 /// Leads from an application's host to our own launch page.
 pub(crate) fn redirect(proxy: &Arc<Proxy>, host: &str, uri: &Uri) -> Response<Body> {
+    let (path, query) = (encoded(uri.path()), encoded(uri.query().unwrap_or_default()));
+    to_launch(proxy, host, &format!("path={path}&query={query}"))
+}
+
+/// The same, with a query that is encoded already.
+pub(crate) fn to_launch(proxy: &Arc<Proxy>, host: &str, query: &str) -> Response<Body> {
     let Some(own) = proxy.config.public_addresses.first() else {
         return pages::plain(StatusCode::FORBIDDEN, "a client certificate for this application is required\n");
     };
-    let (path, query) = (encoded(uri.path()), encoded(uri.query().unwrap_or_default()));
-    let location = format!("https://{}/web/launch/{}?path={path}&query={query}", own.authority(), encoded(host));
-    found(&location)
+    let query = if query.len() <= LONGEST_QUERY { query } else { "" };
+    found(&format!("https://{}/web/launch/{}?{query}", own.authority(), encoded(host)))
 }
 
 /// `/web/launch/<host>[/…]`: leads to the login page. The host is told there, and nothing is sent to it.

@@ -6,20 +6,28 @@ use crate::{Proxy, body::Body, names, pages};
 
 /// The page; `query` may name the application that somebody wanted.
 pub(crate) fn page(proxy: &Proxy, query: &str) -> Response<Body> {
-    let own = proxy.config.public_addresses.first().unwrap_or(&proxy.config.listen_address).to_string();
-    let (own, cluster) = (pages::escaped(&own), pages::escaped(&proxy.config.cluster));
+    let own = proxy.config.public_addresses.first().unwrap_or(&proxy.config.listen_address);
+    let cluster = pages::escaped(&proxy.config.cluster);
     let wanted = query.split('&').find_map(|pair| pair.strip_prefix("application=")).and_then(names::host);
+    // Read off the name, not off what there is: a stranger learns nothing here, and nobody is told to show a certificate
+    // to a host of somebody else.
+    let app = wanted.as_deref().and_then(|host| proxy.view.names().label(host)).unwrap_or("NAME");
+    let url = format!("https://{app}.{}/", own.authority());
+    let (own, app, url) = (pages::escaped(&own.to_string()), pages::escaped(app), pages::escaped(&url));
     let wanted = wanted.map_or_else(String::new, |host| {
         format!("<p>You were on your way to <b>{}</b>, which needs a certificate.</p>\n", pages::escaped(&host))
     });
     let content = format!(
         "<h1>Sign in to {cluster}</h1>\n{wanted}\
-         <h2>As a person</h2>\n<p>From a terminal:</p>\n<pre>tsh login --proxy={own}\ntsh apps login NAME</pre>\n\
-         <p class=\"soft\">Signing in with a password on this page is not supported yet.</p>\n\
+         <h2>As a person</h2>\n<p>From a terminal, with the identity file that an administrator has made for you:</p>\n\
+         <pre>tsh --proxy={own} -i FILE apps login {app}</pre>\n\
+         <p class=\"soft\">The administrator: <code>tctl auth sign --user=YOU --out=FILE</code>. Signing in with a password is \
+         not supported yet.</p>\n\
          <h2>As a machine</h2>\n<p>An administrator makes a bot, and the machine runs it:</p>\n\
-         <pre>tctl bots add NAME --roles=ROLE\ntbot start application --proxy-server={own} --app=NAME …</pre>\n\
-         <p>The bot writes <code>tlscert</code> and <code>key</code>; any program that shows them reaches the application:</p>\n\
-         <pre>curl --cert tlscert --key key https://NAME.{own}/</pre>"
+         <pre>tctl bots add BOT --roles=ROLE</pre>\n\
+         <pre>tbot start application --proxy-server={own} --token=TOKEN --app={app} --destination=DIR</pre>\n\
+         <p>Any program that shows the bot's <code>tlscert</code> and <code>key</code> reaches the application:</p>\n\
+         <pre>curl --cert DIR/tlscert --key DIR/key {url}</pre>"
     );
     pages::html(StatusCode::OK, &format!("Sign in to {}", proxy.config.cluster), &content)
 }

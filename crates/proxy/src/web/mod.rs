@@ -2,9 +2,11 @@
 
 mod export;
 mod find;
+mod join;
 pub(crate) mod launch;
 mod login;
-mod upgrade;
+pub(crate) mod upgrade;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -13,16 +15,12 @@ use hyper::body::Incoming;
 
 use crate::{Proxy, applications::Visit, body::Body, pages};
 
-/// For programs that join over HTTP.
-const NO_JOIN: &str =
-    "joining over HTTP is not supported yet; dial this address with ALPN teleport-auth@…, as tbot does\n";
-
 /// Answers a request to the proxy itself.
 pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with("/webapi/")).unwrap_or(&path);
-    if path == "/webapi/host/credentials" {
-        return pages::plain(StatusCode::NOT_IMPLEMENTED, NO_JOIN);
+    if path == "/webapi/host/credentials" && request.method() == Method::POST {
+        return join::answer(proxy, visit.source(proxy, request.headers()), request).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
@@ -34,7 +32,7 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<I
     match path {
         "/webapi/find" | "/webapi/ping" => find::find(proxy),
         path if path.starts_with("/webapi/ping/") => find::find(proxy),
-        "/webapi/motd" => find::motd(),
+        "/webapi/motd" => find::motd(proxy),
         "/webapi/auth/export" => export::export(&proxy.view, value(query, "type")),
         "/.well-known/jwks.json" => export::jwks(&proxy.view),
         "/readyz" => ready(proxy),
@@ -57,6 +55,6 @@ fn ready(proxy: &Proxy) -> Response<Body> {
 }
 
 /// A value of a query, as it stands.
-fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
 }

@@ -1,20 +1,21 @@
 //! `/webapi/connectionupgrade`: our port within a plain HTTPS connection, for clients behind a balancer that ends TLS and
 //! knows nothing of our protocols. What is inside is served like a connection of the port itself.
 //!
-//! Clients offer raw bytes (`alpn`), raw bytes in packets with pings between them (`alpn-ping`), or a WebSocket. The first
-//! two are served; a WebSocket is not yet.
+//! Clients offer a WebSocket, raw bytes (`alpn`), or raw bytes in packets with pings between them (`alpn-ping`). Balancers
+//! know WebSockets, so one is preferred where it is offered.
 
 use std::{io, sync::Arc, time::Duration};
 
 use clock::Clock;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
 };
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 
+use super::websocket;
 use crate::{Proxy, applications::Visit, body::Body, door, pages, transport::Transport};
 
 /// Balancers take `Upgrade` off; this one they leave.
@@ -30,8 +31,9 @@ const PACKET: usize = 16 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// What is spoken inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
+    WebSocket(websocket::Offer),
     Raw,
     Packets,
 }
@@ -42,14 +44,23 @@ impl Kind {
         let asked = [UPGRADE, TELEPORT_UPGRADE];
         let values = asked.iter().flat_map(|name| headers.get_all(name)).filter_map(|value| value.to_str().ok());
         let words: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
-        [Self::Packets, Self::Raw].into_iter().find(|kind| words.contains(&kind.as_str()))
+        if let Some(offer) = websocket::Offer::of(headers, &words) {
+            return Some(Self::WebSocket(offer));
+        }
+        let known = [("alpn-ping", Self::Packets), ("alpn", Self::Raw)];
+        known.into_iter().find(|(word, _)| words.contains(word)).map(|(_, kind)| kind)
     }
 
-    const fn as_str(self) -> &'static str {
-        match self {
+    /// What the answer says.
+    fn accept(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        let word = match self {
+            Self::WebSocket(offer) => return offer.accept(headers),
             Self::Raw => "alpn",
             Self::Packets => "alpn-ping",
-        }
+        };
+        headers.insert(UPGRADE, HeaderValue::from_static(word));
+        headers.insert(TELEPORT_UPGRADE, HeaderValue::from_static(word));
     }
 }
 
@@ -58,9 +69,14 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
     let Some(kind) = Kind::of(request.headers()) else {
         return pages::plain(
             StatusCode::BAD_REQUEST,
-            "upgrade to alpn or alpn-ping; WebSockets are not supported yet\n",
+            "upgrade to websocket (version 13, protocol alpn or alpn-ping), alpn or alpn-ping\n",
         );
     };
+    // One inside another, and another inside that, would cost us a connection each and the client one in all.
+    if visit.is_upgraded || request.version() != Version::HTTP_11 {
+        return pages::plain(StatusCode::BAD_REQUEST, "upgrade a connection of HTTP/1.1, and once only\n");
+    }
+    let accepted = kind.clone();
     let upgrade = hyper::upgrade::on(&mut request);
     let (proxy, ends, stop) = (Arc::clone(proxy), visit.ends, visit.stop.clone());
     let tasks = proxy.tasks.clone();
@@ -82,10 +98,7 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
     });
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(kind.as_str()));
-    headers.insert(TELEPORT_UPGRADE, HeaderValue::from_static(kind.as_str()));
+    accepted.accept(response.headers_mut());
     response
 }
 
@@ -95,8 +108,10 @@ async fn carry(
     mut inner: impl AsyncRead + AsyncWrite + Unpin,
     clock: &Clock,
 ) -> io::Result<()> {
-    if kind == Kind::Raw {
-        return copy_bidirectional(&mut outer, &mut inner).await.map(drop);
+    match kind {
+        Kind::WebSocket(_) => return websocket::carry(outer, inner, PING_EVERY, clock).await,
+        Kind::Raw => return copy_bidirectional(&mut outer, &mut inner).await.map(drop),
+        Kind::Packets => {}
     }
     let (mut outer_read, mut outer_write) = tokio::io::split(outer);
     let (mut inner_read, mut inner_write) = tokio::io::split(inner);
@@ -114,7 +129,7 @@ async fn carry(
 }
 
 /// Packets are four length bytes (big-endian) and that many bytes; one without bytes is a ping.
-async fn unpack(packets: &mut (impl AsyncRead + Unpin), bytes: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+pub(crate) async fn unpack(packets: &mut (impl AsyncRead + Unpin), bytes: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     loop {
         let length = match packets.read_u32().await {
             Ok(length) => u64::from(length),
@@ -152,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_preferred_and_a_websocket_alone_is_not_served() {
+    fn packets_are_preferred_to_raw_bytes_and_half_a_websocket_is_none() {
         let kind = |values: &[(HeaderName, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in values {

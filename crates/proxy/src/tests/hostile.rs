@@ -1,0 +1,164 @@
+//! Clients that take their time, and crowds of them.
+
+use std::{
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crypto::tls::{CertificateChain, ClientOptions, Trust, client_config};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::world::{APP, PROXY, SESSION, World, world, world_with};
+use crate::{Config, router::HTTP_1_1};
+
+/// Deadlines of a test.
+const SHORT: Duration = Duration::from_millis(400);
+
+/// Far beyond these, also where other tests run beside this one.
+const LONG: Duration = Duration::from_secs(8);
+
+fn hasty(config: &mut Config) {
+    config.limits.handshake_deadline = SHORT;
+    config.limits.header_deadline = SHORT;
+}
+
+/// How long the proxy lets a connection be that sends one byte now and then.
+async fn is_let_be(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, bytes: &[u8]) -> Duration {
+    let since = Instant::now();
+    for byte in bytes.iter().cycle() {
+        let _ = stream.write_all(&[*byte]).await;
+        match timeout(Duration::from_millis(50), stream.read(&mut [0; 64])).await {
+            Ok(Ok(0) | Err(_)) => break,
+            Ok(Ok(_)) | Err(_) if since.elapsed() > LONG => break,
+            _ => {}
+        }
+    }
+    since.elapsed()
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_beyond_the_deadline_however_often_he_says_something() {
+    let world = world_with(hasty).await;
+    let tcp = || TcpStream::connect(world.address);
+    // A record of 512 bytes with a ClientHello in it.
+    let hello = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], &[7; 400]].concat();
+    let half = {
+        let mut stream = tcp().await.unwrap();
+        stream.write_all(&hello[..200]).await.unwrap();
+        stream
+    };
+    let strange = world.strange().await;
+    let header = format!("GET / HTTP/1.1\r\nHost: {APP}\r\nX: ");
+    let mut in_header = Vec::new();
+    for who in [None, Some(strange)] {
+        let mut stream = world.connect(APP, who, &[HTTP_1_1]).await.unwrap();
+        stream.write_all(header.as_bytes()).await.unwrap();
+        in_header.push(stream);
+    }
+    let [no_one, self_made] = in_header.try_into().unwrap();
+    let (silent, hello, half, no_one, self_made) = tokio::join!(
+        is_let_be(tcp().await.unwrap(), b"P"),
+        is_let_be(tcp().await.unwrap(), &hello),
+        is_let_be(half, &[0]),
+        is_let_be(no_one, b"x"),
+        is_let_be(self_made, b"x"),
+    );
+    for (what, took) in [
+        ("half a PROXY header", silent),
+        ("a ClientHello in single bytes", hello),
+        ("half a handshake", half),
+        ("a header in single bytes", no_one),
+        ("the same, with a certificate of his own making", self_made),
+    ] {
+        assert!(took < LONG, "{what}: let be for {took:?}");
+    }
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut known = world.connect(APP, Some(certificate), &[HTTP_1_1]).await.unwrap();
+    known.write_all(header.as_bytes()).await.unwrap();
+    let closed = timeout(SHORT * 4, known.read(&mut [0; 64])).await;
+    assert!(closed.is_err(), "whom we know may think between requests: {closed:?}");
+}
+
+impl World {
+    /// A certificate that somebody has made himself, with our names in it.
+    async fn strange(&self) -> CertificateChain {
+        world().await.session("alice", "grafana", SESSION).await
+    }
+
+    async fn from(&self, source: [u8; 4], name: &str, alpn: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
+        let options = ClientOptions {
+            trust: Trust::Roots(vec![self.hosts.certificate()]),
+            certificate: None,
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+        };
+        let config = client_config(options, &clock::Clock::system()).unwrap();
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((source, 0)))?;
+        let tcp = socket.connect(self.address).await?;
+        TlsConnector::from(config).connect(name.to_owned().try_into().unwrap(), tcp).await
+    }
+
+    /// An ordinary request from this address; how long it took.
+    async fn served(&self, source: [u8; 4]) -> Duration {
+        let since = Instant::now();
+        let asked = async {
+            let mut stream = self.from(source, PROXY, &[HTTP_1_1]).await?;
+            let request = format!("GET /readyz HTTP/1.1\r\nHost: {PROXY}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            Ok::<_, io::Error>(answer)
+        };
+        let answer = timeout(LONG, asked).await.expect("an answer").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        since.elapsed()
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_from_one_address_makes_room_for_others_at_every_door() {
+    // Until the first byte, while hands are shaken, and while HTTP is spoken.
+    let world = world_with(|config| {
+        config.limits.waiting = 32;
+        config.limits.handshakes = 8;
+        config.limits.strangers = 8;
+    })
+    .await;
+    let mut crowd = Vec::new();
+    for _ in 0..64 {
+        crowd.push(TcpStream::connect(world.address).await.unwrap());
+    }
+    assert!(world.served([127, 0, 0, 2]).await < LONG, "past those who say nothing");
+    drop(crowd);
+
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        idle.push(world.from([127, 0, 0, 3], PROXY, &[b"h2"]).await.unwrap());
+    }
+    assert!(world.served([127, 0, 0, 2]).await < LONG, "past those who are silent over HTTP/2");
+    let mut ended = 0;
+    for stream in &mut idle {
+        let mut rest = Vec::new();
+        ended += usize::from(timeout(Duration::from_millis(100), stream.read_to_end(&mut rest)).await.is_ok());
+    }
+    assert!((1..8).contains(&ended), "one had to go, and not all of them: {ended}");
+}
+
+#[tokio::test]
+async fn who_holds_a_certificate_of_ours_is_no_stranger() {
+    let world = world_with(|config| config.limits.strangers = 1).await;
+    let _agent = world.agent().await;
+    let _stranger = world.from([127, 0, 0, 1], PROXY, &[b"h2"]).await.unwrap();
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    for _ in 0..3 {
+        let mut sender = world.http(APP, Some(certificate.clone())).await;
+        let answer = timeout(LONG, sender.send_request(super::world::get(APP, "/x"))).await.unwrap().unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+}
