@@ -84,6 +84,14 @@ pub async fn list(auth: &Auth, caller: &Caller) -> Result<Vec<Proxy>, Error> {
     all(auth).await
 }
 
+/// Where people and programs reach the cluster: the first address of a proxy that is there.
+///
+/// # Errors
+/// Whatever storage says.
+pub async fn public_address(auth: &Auth) -> Result<Option<String>, Error> {
+    Ok(all(auth).await?.into_iter().find_map(|proxy| proxy.public_addrs.into_iter().next()))
+}
+
 pub(crate) async fn all(auth: &Auth) -> Result<Vec<Proxy>, Error> {
     let page = auth.store.backend().range(&Prefix::kind(PROXY), None, MOST).await.map_err(storage_error)?;
     let read = |item: &storage::Item| {

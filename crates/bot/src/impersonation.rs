@@ -58,7 +58,16 @@ impl Impersonation {
         let seeing = hub.connect_as(&plain).await?;
         let app = lookup::find(&seeing, name).await?;
         let web = hub.web(&seeing).await?;
-        let public_name = lookup::public_name(&app, web.as_ref().map_or(plain.cluster(), Web::host));
+        // A name below anything else would lead nowhere, and the certificate would be for it.
+        let public_name = match &web {
+            Some(web) => lookup::public_name(&app, web.host()),
+            None if !app.spec.public_addr.is_empty() => lookup::public_name(&app, ""),
+            None => {
+                return Err(Error::unavailable(
+                    "the cluster names no proxy to reach applications through: start one, or set proxy_server",
+                ));
+            }
+        };
         let route = lookup::route(&app, &public_name, plain.cluster());
         let identity = self.issue(hub, Some(route)).await?;
         // The authority has the last word on the address.

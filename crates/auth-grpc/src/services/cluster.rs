@@ -16,10 +16,16 @@ pub(crate) fn rows() -> Vec<Row> {
         unary::<Ping, _, _>(Who::Anyone, Operation::Ping, |context, _| async move {
             let preference = context.auth.cache().snapshot().auth_preference();
             let suite = preference.map(|preference| preference.spec.signature_algorithm_suite).unwrap_or_default();
+            // Who shows no identity does not learn from us what there is, and costs no read of the store.
+            let proxy_public_addr = match context.caller.is_anonymous() {
+                true => String::new(),
+                false => auth::proxies::public_address(&context.auth).await?.unwrap_or_default(),
+            };
             Ok(PingResponse {
                 cluster_name: context.auth.cluster().to_owned(),
                 server_version: API_VERSION.to_owned(),
                 server_features: Some(features()),
+                proxy_public_addr,
                 remote_addr: context.peer.remote().to_owned(),
                 signature_algorithm_suite: suite.number(),
                 ..Default::default()

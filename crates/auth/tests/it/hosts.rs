@@ -253,6 +253,7 @@ async fn proxies_say_for_themselves_that_they_are_there() {
     let found = proxies::list(auth, &agent).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].public_addrs, ["proxy.example.com:3080"]);
+    assert_eq!(proxies::public_address(auth).await.unwrap().as_deref(), Some("proxy.example.com:3080"));
     let own = auth.host_name().split('.').next().unwrap().to_owned();
     proxies::upsert(auth, &cluster.admin(), word(&own)).await.unwrap();
     let inventory = auth::inventory::inventory(auth, &cluster.admin(), "18.0.0").await.unwrap();
@@ -262,6 +263,7 @@ async fn proxies_say_for_themselves_that_they_are_there() {
     assert_eq!(services, [(own.as_str(), &both[..]), (HOST, &both[1..])], "one process, two services");
     cluster.clock.advance(proxies::PRESENCE);
     assert!(proxies::list(auth, &agent).await.unwrap().is_empty());
+    assert_eq!(proxies::public_address(auth).await.unwrap(), None);
     assert_eq!(proxies::list(auth, &Caller::anonymous(FROM)).await.unwrap_err().kind(), Kind::Denied);
 }
 
