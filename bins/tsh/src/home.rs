@@ -74,11 +74,11 @@ impl AppFiles {
         Ok(())
     }
 
-    /// Whether there was anything to remove.
-    pub(crate) fn remove(&self) -> bool {
+    /// Removes certificate and key; what is not there needs no removal.
+    pub(crate) fn remove(&self) {
         // The certificate last: as long as it is there, there is something to remove.
         let _ = fs::remove_file(&self.key);
-        fs::remove_file(&self.certificate).is_ok()
+        let _ = fs::remove_file(&self.certificate);
     }
 }
 

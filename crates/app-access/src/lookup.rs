@@ -1,13 +1,14 @@
-//! Finds an application among those that the caller's roles let it see.
+//! Finds an application among those that the caller's roles let it see, and ends sessions with it.
 
 use api::{
     convert::Wire,
-    r#gen::proto::{ListResourcesRequest, PingRequest, RouteToApp, paginated_resource},
-    methods::proto::auth_service::{ListResources, Ping},
+    r#gen::proto::{DeleteAppSessionRequest, ListResourcesRequest, PingRequest, RouteToApp, paginated_resource},
+    methods::proto::auth_service::{DeleteAppSession, ListResources, Ping},
 };
 use client::{Client, Web};
 use domain::{
     Error, Resource,
+    error::Kind,
     resources::{App, AppServer},
 };
 
@@ -71,6 +72,17 @@ pub async fn list(client: &Client, expression: &str) -> Result<Vec<App>, Error> 
 pub async fn proxy_address(client: &Client) -> Result<Option<String>, Error> {
     let address = client.repeat::<Ping>(PingRequest {}).await?.proxy_public_addr;
     Ok((!address.is_empty()).then(|| Web::address_of(&address)))
+}
+
+/// Ends the session that a certificate leads into; one that has ended already is good, too.
+///
+/// # Errors
+/// What the server answers.
+pub async fn end(client: &Client, session_id: String) -> Result<(), Error> {
+    match client.repeat::<DeleteAppSession>(DeleteAppSessionRequest { session_id }).await {
+        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        other => other.map(|_| ()),
+    }
 }
 
 /// The name that an application is reached by: its own address, or its name below the proxy's.

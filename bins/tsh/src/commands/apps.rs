@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Get a certificate for an application.
     Login(Login),
-    /// Remove the certificate of an application, or of all.
+    /// End the session with an application, or with all, and remove its certificate.
     Logout(Logout),
     /// Show how a program uses the certificate.
     Config(Config),
@@ -131,7 +131,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
     match command {
         Command::Ls(args) => ls(args, globals).await,
         Command::Login(args) => login(args, globals).await,
-        Command::Logout(args) => logout(args, globals),
+        Command::Logout(args) => logout(args, globals).await,
         Command::Config(args) => config(args, globals),
         Command::Logins(_) => home(globals)?.logged_in().iter().try_for_each(|name| Output::stdout().line(name)),
     }
@@ -190,20 +190,35 @@ async fn login(args: Login, globals: &Globals) -> anyhow::Result<()> {
     Output::stdout().line(format_args!("Logged into app {name}. Example curl command:\n\n{}", way.curl))
 }
 
-fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
+async fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
     let home = home(globals)?;
-    let names = match &args.app {
-        Some(name) => vec![name.clone()],
+    let names = match args.app {
+        Some(name) => vec![name],
         None => home.logged_in(),
     };
     let mut out = Output::stdout();
-    for name in &names {
-        if !home.app(name).remove() {
-            return Err(Error::not_found(format!("not logged into app {name:?}; see tsh apps logins")).into());
-        }
-        out.line(format_args!("Logged out of app {name:?}"))?;
+    if names.is_empty() {
+        return out.line("Not logged into any app");
     }
-    if names.is_empty() { out.line("Not logged into any app") } else { Ok(()) }
+    let session = Session::open(globals).await;
+    for name in &names {
+        let files = home.app(name);
+        let says = identity(name, &files)?;
+        let ended = match &session {
+            Ok(session) => {
+                lookup::end(&session.client, says.route_to_app.session_id).await.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(format!("{error:#}")),
+        };
+        files.remove();
+        out.line(format_args!("Logged out of app {name:?}"))?;
+        if let Err(error) = ended {
+            cli::warn(format!(
+                "the session with app {name:?} is not ended, a copy of its certificate stays good: {error}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
@@ -240,12 +255,17 @@ fn home(globals: &Globals) -> anyhow::Result<Home> {
     Home::new(globals, &session::proxy(globals)?, &session::says(&session::credentials(globals)?)?)
 }
 
-/// Read from the certificate: it says where it leads.
-fn way(name: &str, files: &AppFiles, web: &Web) -> anyhow::Result<Way> {
+/// What the certificate for an application says.
+fn identity(name: &str, files: &AppFiles) -> anyhow::Result<Identity> {
     let text = std::fs::read_to_string(&files.certificate)
         .map_err(|_| Error::not_found(format!("not logged into app {name:?}: tsh apps login {name}")))?;
     let certificate = Certificate::from_pem(&text).map_err(|error| Error::invalid(error.to_string()))?;
-    let says = Identity::from_subject(certificate.subject()).map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Identity::from_subject(certificate.subject()).map_err(|error| Error::invalid(error.to_string()))?)
+}
+
+/// Read from the certificate: it says where it leads.
+fn way(name: &str, files: &AppFiles, web: &Web) -> anyhow::Result<Way> {
+    let says = identity(name, files)?;
     let port = match web.address().rsplit_once(':') {
         Some((_, port)) if port != "443" => format!(":{port}"),
         _ => String::new(),
