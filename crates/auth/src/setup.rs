@@ -63,6 +63,8 @@ pub struct Config {
     pub recording: Option<SessionRecordingConfig>,
     /// Where the newest audit checkpoint is kept outside the store.
     pub audit_head: Option<PathBuf>,
+    /// How long records of the audit log are kept; for ever when nothing is said.
+    pub audit_retention: Option<Duration>,
 }
 
 impl Auth {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use audit::chain::{Chainer, KeyStoreSigner, Setup};
 use auth::{
     Auth, Caller, Config, Issued, Ports, Presented,
     joining::{self, JoinRequest, Proof},
@@ -31,6 +32,9 @@ use storage::{
 use crate::keys::QuickKeys;
 
 pub(crate) const GRACE: Duration = Duration::from_secs(72 * 3600);
+
+/// How long the audit log is kept.
+pub(crate) const RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 pub(crate) struct Cluster {
     pub(crate) auth: Arc<Auth>,
@@ -125,6 +129,7 @@ impl Cluster {
             networking: None,
             recording: None,
             audit_head,
+            audit_retention: Some(RETENTION),
         };
         let (auth, driver) = Auth::open(ports, config).await.unwrap();
         let supervisor = Supervisor::new(clock.clock());
@@ -190,6 +195,23 @@ impl Cluster {
         {
             self.backend.batch(Batch::new().delete(key)).await.unwrap();
         }
+    }
+
+    /// Lays the audit chain as a process does that was just started.
+    pub(crate) async fn chainer(&self) -> Chainer {
+        let backend: Arc<dyn Backend> = Arc::clone(&self.backend) as _;
+        let signer = KeyStoreSigner::open(&*backend, Arc::new(QuickKeys::new())).await.unwrap();
+        let setup = Setup {
+            backend,
+            cluster: self.auth.cluster().to_owned(),
+            clock: self.clock.clock(),
+            random: Random::system(),
+            signer: Arc::new(signer),
+            sinks: Vec::new(),
+            head_file: None,
+            backlog: Arc::default(),
+        };
+        Chainer::open(setup).await.unwrap()
     }
 
     /// What was recorded since the start, as event types.
