@@ -13,6 +13,7 @@ use crate::{
     cluster::{Cluster, Machine},
     report::{Report, Times, against, figure, milliseconds},
     server::Site,
+    yardstick,
 };
 
 /// How many clients ask at once. Each has a connection and an identity of its own and waits for its answer.
@@ -77,7 +78,7 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
         ));
     }
     cluster.server.stop()?;
-    Ok(report(rounds))
+    Ok(report(rounds, yardstick::signatures()?))
 }
 
 fn times_len(rounds: &[Round]) -> usize {
@@ -107,7 +108,7 @@ async fn ask_for(clients: &[(Arc<Machine>, Client)], span: Duration) -> anyhow::
     Ok(all)
 }
 
-fn report(mut rounds: Vec<Round>) -> Report {
+fn report(mut rounds: Vec<Round>, signatures: f64) -> Report {
     let mut report = Report::default();
     let rows: Vec<Vec<String>> = rounds
         .iter_mut()
@@ -131,6 +132,7 @@ fn report(mut rounds: Vec<Round>) -> Report {
             goals.push([vec![what.to_owned()], against(cpu, other, " CPU-s")].concat());
         };
         row("goal: CPU for 1,000 pairs at 32 clients", GOAL_CPU);
+        row("the same goal, scaled", GOAL_CPU * yardstick::slower(signatures));
         PEERS.iter().for_each(|(peer, spent)| row(peer, *spent));
     }
     if let Some(round) = at(&rounds, 8).and_then(|index| rounds.get_mut(index)) {
@@ -138,5 +140,6 @@ fn report(mut rounds: Vec<Round>) -> Report {
         goals.push([vec!["goal: p99 at 8 clients".to_owned()], against(p99, GOAL_P99, " ms")].concat());
     }
     report.table(&["compared with", "measured", "theirs", "ratio"], &goals);
+    report.remark(&yardstick::remark(signatures));
     report
 }

@@ -19,6 +19,7 @@ mod server;
 mod sizes;
 mod starts;
 mod stock;
+mod yardstick;
 
 use std::{path::PathBuf, pin::Pin, process::ExitCode};
 
