@@ -131,6 +131,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ("teleport: {storage: {type: etcd}}\n", &["storage type \"etcd\" is not supported yet", "\"sqlite\""]),
         ("teleport: {storage: {type: sqlit}}\n", &["must be one of sqlite", "did you mean \"sqlite\"?"]),
         ("teleport: {storage: {audit_events_uri: 'dynamodb://t'}}\n", &["\"dynamodb://t\" is not supported yet"]),
+        ("teleport: {storage: {audit_retention_period: 90m}}\n", &["must be at least 24h, found 1h30m0s", "\"365d\""]),
         ("auth_service: {authentication: {type: oidc}}\n", &["authentication.type", "not supported yet"]),
         ("auth_service: {authentication: {require_session_mfa: yes}}\n", &["require_session_mfa: not supported yet"]),
         (
@@ -278,6 +279,7 @@ const DOCUMENTED: &[(&str, &str)] = &[
     ("teleport.storage.journal", "WAL"),
     ("teleport.storage.audit_events_uri", "['file:///var/lib/teleport/audit', 'stdout://']"),
     ("teleport.storage.audit_sessions_uri", "''"),
+    ("teleport.storage.audit_retention_period", "365d"),
     ("auth_service.enabled", "yes"),
     ("auth_service.cluster_name", "example.com"),
     ("auth_service.listen_addr", "0.0.0.0:3025"),
@@ -421,4 +423,20 @@ fn a_pin_may_stand_in_a_file() {
     let pin = format!("sha256:{}", "ab".repeat(32));
     std::fs::write(file.path(), format!("{pin}\n")).unwrap();
     assert_eq!(read(&format!("teleport: {{ca_pin: [{}]}}\n", file.path().display())).teleport.ca_pin, [pin]);
+}
+
+#[test]
+fn the_audit_log_is_kept_for_ever_unless_somebody_says_how_long() {
+    let kept = |storage: &str| {
+        let config = read(&format!("version: v3\nteleport:\n  storage: {{{storage}}}\n"));
+        config.teleport.storage.audit_retention_period.map(|kept| kept.as_secs() / 3600)
+    };
+    for (storage, hours) in [
+        ("type: sqlite", None),
+        ("audit_retention_period: never", None),
+        ("audit_retention_period: 24h", Some(24)),
+        ("audit_retention_period: 1y", Some(8760)),
+    ] {
+        assert_eq!(kept(storage), hours, "{storage}");
+    }
 }

@@ -195,6 +195,7 @@ fn auth_config(config: &Config, cluster_name: String, data_dir: &DataDir) -> aut
         networking: settings::networking(service),
         recording: settings::recording(service),
         audit_head: Some(data_dir.path().join("audit-head")),
+        audit_retention: config.teleport.storage.audit_retention_period,
     }
 }
 

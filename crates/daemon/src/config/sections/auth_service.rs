@@ -205,6 +205,6 @@ fn tokens(fields: &Fields<'_>) -> Vec<StaticToken> {
     tokens
 }
 
-fn optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     duration::go::serialize(&duration.unwrap_or_default(), serializer)
 }

@@ -1,9 +1,14 @@
 //! `teleport.storage`: where resources and the audit log are kept, and the keys that seal CA keys.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use domain::form::duration;
 use serde::{Serialize, Serializer};
 
+use super::auth_service::optional_duration;
 use crate::config::{fields::Fields, schema::Schema};
 
 /// Where resources and the audit log are kept.
@@ -18,7 +23,14 @@ pub struct Storage {
     pub sealing_keys: Vec<PathBuf>,
     /// Where audit events go besides the store.
     pub audit_events_uri: Vec<AuditSink>,
+    /// How long audit events are kept in the store; for ever unless said.
+    #[serde(serialize_with = "optional_duration", skip_serializing_if = "Option::is_none")]
+    pub audit_retention_period: Option<Duration>,
 }
+
+/// The shortest retention: a slip of a unit must not cost the log, and a copy elsewhere that does not work for a while must
+/// not miss anything.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// A storage adapter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -108,7 +120,6 @@ const OTHERS: &[(&str, Schema)] = &[
     ("write_min_capacity", Schema::Number),
     ("write_max_capacity", Schema::Number),
     ("write_target_value", Schema::Text),
-    ("audit_retention_period", Schema::Text),
     ("retention_period", Schema::Text),
     ("poll_stream_period", Schema::Duration),
     // Firestore
@@ -145,9 +156,23 @@ pub(super) fn read(fields: Fields<'_>, data_dir: &Path) -> Storage {
         path: fields.text("path").map_or_else(|| data_dir.join("backend"), PathBuf::from),
         sealing_keys: fields.texts("sealing_keys").unwrap_or_default().into_iter().map(PathBuf::from).collect(),
         audit_events_uri: sinks(&fields),
+        audit_retention_period: retention(&fields),
     };
     fields.finish();
     storage
+}
+
+fn retention(fields: &Fields<'_>) -> Option<Duration> {
+    let kept = fields.duration("audit_retention_period").filter(|kept| !kept.is_zero())?;
+    if kept < SHORTEST_RETENTION {
+        let found = duration::format(kept);
+        fields.refuse(
+            "audit_retention_period",
+            format!("must be at least 24h, found {found}"),
+            "write for example \"365d\"",
+        );
+    }
+    Some(kept)
 }
 
 fn sinks(fields: &Fields<'_>) -> Vec<AuditSink> {
