@@ -134,8 +134,13 @@ impl App {
             )));
         }
         if !self.spec.public_addr.is_empty() {
-            crate::names::DNS_NAME
-                .check("spec.public_addr", self.spec.public_addr.split(':').next().unwrap_or_default())?;
+            let (host, port) = self.spec.public_addr.split_once(':').unwrap_or((&self.spec.public_addr, "443"));
+            crate::names::DNS_NAME.check("spec.public_addr", host)?;
+            if !matches!(port.parse::<u16>(), Ok(1..)) || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(Error::invalid(
+                    "spec.public_addr: must be a name, or a name with a port, such as grafana.example.com:443",
+                ));
+            }
         }
         check_ports(scheme, &self.spec.tcp_ports)
     }

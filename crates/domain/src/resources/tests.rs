@@ -272,3 +272,20 @@ fn a_role_of_thousands_of_regular_expressions_is_compiled() {
     role.spec.deny.logins.truncate(63);
     role.validate().unwrap();
 }
+
+#[test]
+fn the_public_address_of_an_application_is_a_name_and_perhaps_a_port() {
+    let document = |address: &str| {
+        format!(
+            "{{kind: app, version: v3, metadata: {{name: a}}, spec: {{uri: 'http://localhost:1', public_addr: '{address}'}}}}"
+        )
+    };
+    for good in ["a.example.com", "a.example.com:443", "a.example.com:65535"] {
+        printed(&document(good));
+    }
+    for bad in
+        ["a.example.com:", "a.example.com:0", "a.example.com:65536", "a.example.com:+1", "a.example.com:1/x", "a:1:2"]
+    {
+        assert!(refused(&document(bad)).contains("spec.public_addr"), "{bad}");
+    }
+}
