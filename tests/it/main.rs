@@ -11,6 +11,7 @@
 )]
 
 mod application;
+mod applications;
 mod attack;
 mod audit_table;
 mod crowd;

@@ -32,7 +32,7 @@ const HOST: &str = "2d1e8f5c-0000-4000-8000-000000000001";
 const CLIENT: &str = "198.51.100.7:4000";
 
 /// A host that has joined.
-async fn host(cluster: &Cluster, admin: &Client, role: &str) -> Person {
+pub(crate) async fn host(cluster: &Cluster, admin: &Client, role: &str) -> Person {
     let name = format!("for-{role}");
     let token = document(json!({
         "kind": "token", "version": "v2", "metadata": {"name": name}, "spec": {"roles": [role], "join_method": "token"}

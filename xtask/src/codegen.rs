@@ -36,6 +36,7 @@ const SECRET: &[&str] = &[
     "tessera.v1.AppAssertionResponse",
     "tessera.v1.AppSession",
     "tessera.v1.AppSessionLiveRequest",
+    "tessera.v1.AppSessionReport",
     "tessera.v1.ExportedKey",
     "tessera.v1.FetchAppSessionRequest",
     "types.DeviceWebToken",

@@ -53,36 +53,6 @@ where
     }
 }
 
-/// Small tasks that nobody waits for; they run while the service does.
-pub(crate) struct Background {
-    tasks: Tasks,
-    made: tokio::sync::Mutex<mpsc::UnboundedReceiver<Task>>,
-}
-
-impl Default for Background {
-    fn default() -> Self {
-        let (tasks, made) = mpsc::unbounded_channel();
-        Self { tasks: Tasks(tasks), made: tokio::sync::Mutex::new(made) }
-    }
-}
-
-impl Background {
-    pub(crate) fn execute(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.execute(task);
-    }
-
-    /// Runs them in `running`, for ever.
-    pub(crate) async fn run(&self, running: &mut JoinSet<()>) {
-        let mut made = self.made.lock().await;
-        loop {
-            tokio::select! {
-                Some(task) = made.recv() => drop(running.spawn(task)),
-                Some(_) = running.join_next(), if !running.is_empty() => {}
-            }
-        }
-    }
-}
-
 /// Runs what is made with the tasks that it makes, until all of it is done or the session may not go on; then everything
 /// is dropped.
 pub(crate) async fn guarded<F: Future<Output = ()>>(guard: &Arc<Guard>, make: impl FnOnce(Tasks) -> F) {

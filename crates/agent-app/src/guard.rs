@@ -9,12 +9,13 @@ use std::{
 use clock::Clock;
 use crypto::SecretString;
 use domain::Error;
+use http::{Method, StatusCode};
 
 use crate::{
     Session,
     access::{self, Asked, Refusal},
     app::App,
-    ports::{DialDenied, Live},
+    ports::{DialDenied, Happened, Live},
     registry::Served,
     service::Shared,
 };
@@ -111,9 +112,10 @@ impl Guard {
             labels: &labels,
             cluster: &shared.me.cluster,
             host_id: &shared.me.host_id,
-            source: self.source.map(|source| source.ip()),
+            // The port 0 says that the proxy has somebody's word for the address, and just anybody's.
+            source: self.source.filter(|source| source.port() != 0).map(|source| source.ip()),
         };
-        access::decide(&shared.view.state(), &asked, now)?;
+        access::decide(&shared.view.state(), &asked, &shared.clock)?;
         *decided = Some(Decided { at, seen, served: Arc::clone(&served) });
         Ok(served)
     }
@@ -131,21 +133,38 @@ impl Guard {
         self.shared.assertions.of(&self.session, app.name()).await.map(|assertion| assertion.token)
     }
 
-    /// Writes to the audit log, without making the client wait.
+    /// Tells the audit log that the application was not dialled.
     pub(crate) fn report(&self, denied: DialDenied) {
-        let (journal, session) = (Arc::clone(&self.shared.ports.journal), self.session.clone());
-        self.shared.background.execute(async move { journal.dial_denied(&session, denied).await });
+        let DialDenied { app, target_host, target_port, blocked, .. } = &denied;
+        let (user, sid) = (self.session.user(), self.session.sid());
+        tracing::warn!(user, sid, app, target_host, target_port, %blocked, "an application was not dialled");
+        self.shared.recorder.happened(&self.session, self.source, Happened::DialDenied(denied));
+    }
+
+    /// Tells the audit log of a request that was answered.
+    pub(crate) fn note_request(&self, method: &Method, path: &str, status: StatusCode) {
+        self.shared.recorder.request(&self.session, self.source, (method, path, status));
+    }
+
+    /// Tells the audit log of a connection without requests.
+    pub(crate) fn note_connection(&self) {
+        self.shared.recorder.connected(&self.session, self.source);
     }
 
     /// Says why somebody was not let in.
     pub(crate) fn log_refusal(&self, refusal: &Refusal) {
         let (user, sid, app) = (self.session.user(), self.session.sid(), &self.session.route().name);
         tracing::info!(user, sid, app, %refusal, "refused");
+        self.shared.recorder.refused(&self.session, self.source, &refusal.to_string());
     }
 
     /// Says why a connection was ended.
     pub(crate) fn log_cut(&self, refusal: &Refusal) {
         let (user, sid, app) = (self.session.user(), self.session.sid(), &self.session.route().name);
         tracing::info!(user, sid, app, %refusal, "ended a running connection");
+        // The end of the session itself is in the log already: auth knew it first.
+        if *refusal != Refusal::Ended {
+            self.shared.recorder.happened(&self.session, self.source, Happened::Cut(refusal.to_string()));
+        }
     }
 }

@@ -13,11 +13,14 @@ mod assertion;
 mod config;
 mod connection;
 mod dial;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod hosts;
 mod labels;
 mod liveness;
 pub mod ports;
+mod recorder;
 mod registry;
 mod selector;
 mod serve;

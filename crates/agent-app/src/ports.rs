@@ -3,7 +3,10 @@
 mod changes;
 pub mod grpc;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use clock::Timestamp;
@@ -88,11 +91,53 @@ pub struct DialDenied {
     pub blocked: Blocked,
 }
 
+/// Something that the audit log is told.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// In which session.
+    pub session: Session,
+    /// Where its client is.
+    pub source: Option<SocketAddr>,
+    /// What.
+    pub what: Happened,
+}
+
+/// See [`Report`].
+#[derive(Debug, Clone)]
+pub enum Happened {
+    /// It was not let in: why.
+    Refused(String),
+    /// A stretch of requests began, with this id.
+    Chunk(String),
+    /// The requests of the stretch with this id.
+    Requests(String, Vec<Requests>),
+    /// A running connection was ended: why.
+    Cut(String),
+    /// The application was not dialled.
+    DialDenied(DialDenied),
+}
+
+/// Like requests of a stretch; without method and path those that were too many to be told apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requests {
+    /// The method.
+    pub method: String,
+    /// The path, without the query, which may hold secrets.
+    pub path: String,
+    /// The status of the answers.
+    pub status: u16,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// The audit log.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    /// `app.session.target.dial.denied`
-    async fn dial_denied(&self, session: &Session, denied: DialDenied);
+    /// Records what happened.
+    ///
+    /// # Errors
+    /// Unavailable when it may be tried again.
+    async fn report(&self, reports: &[Report]) -> Result<(), Error>;
 }
 
 /// All of them.

@@ -13,11 +13,10 @@ use domain::{
 };
 use rustls::ServerConfig;
 use service::Stop;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 
 use crate::{
-    Config, Ports, SERVICE, View, assertion, connection::Background, labels, liveness::Liveness, registry::Registry,
-    serve,
+    Config, Ports, SERVICE, View, assertion, labels, liveness::Liveness, recorder::Recorder, registry::Registry, serve,
 };
 
 /// How long an announcement lives: several heartbeats, so that one that is lost hides nothing.
@@ -54,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) liveness: Liveness,
     pub(crate) assertions: assertion::Kept,
     pub(crate) ports: Ports,
-    pub(crate) background: Background,
+    pub(crate) recorder: Recorder,
 }
 
 impl AppService {
@@ -87,7 +86,7 @@ impl AppService {
             registry: Arc::new(Registry::new(config, &clock)?),
             liveness: Liveness::new(Arc::clone(&ports.sessions), clock.clone()),
             assertions: assertion::Kept::new(Arc::clone(&ports.assertions), clock.clone()),
-            background: Background::default(),
+            recorder: Recorder::new(Arc::clone(&ports.journal), clock.clone(), me.random.clone()),
             me,
             clock,
             view,
@@ -176,14 +175,16 @@ impl agent::Service for AppService {
     }
 
     async fn run(&self, stop: Stop) {
-        let mut background = JoinSet::new();
         tokio::select! {
             () = stop.requested() => {}
             () = self.follow() => {}
             () = self.react() => {}
             () = labels::run(&self.shared.registry, &self.shared.clock, stop.clone()) => {}
-            () = self.shared.background.run(&mut background) => {}
+            () = self.shared.recorder.run() => {}
         }
-        while background.join_next().await.is_some() {}
+    }
+
+    async fn finish(&self) {
+        self.shared.recorder.farewell().await;
     }
 }

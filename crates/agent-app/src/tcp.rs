@@ -32,6 +32,7 @@ pub(crate) async fn serve(mut io: impl Io, guard: &Arc<Guard>) {
             return;
         }
     };
+    guard.note_connection();
     connection::guarded(guard, |tasks| async move {
         tasks.execute(async move {
             if let Err(error) = copy_bidirectional_with_sizes(&mut io, &mut application, BUFFER, BUFFER).await {

@@ -4,5 +4,6 @@ mod application;
 mod changes;
 mod http;
 pub(crate) mod kit;
+mod recorder;
 mod tcp;
 mod trust;

@@ -4,10 +4,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use api::convert::watch::Event;
-use clock::Timestamp;
 use crypto::{tls::TrustedClients, x509::Certificate};
 use domain::{
     AnyResource, Error, Kind, Resource as _,
@@ -34,7 +34,7 @@ pub(crate) struct State {
     apps: BTreeMap<String, App>,
     user_authorities: Vec<Certificate>,
     locking_mode: LockingMode,
-    as_of: Option<Timestamp>,
+    as_of: Option<Duration>,
 }
 
 impl View {
@@ -53,8 +53,8 @@ impl View {
         })
     }
 
-    /// Everything anew, as of this moment.
-    pub fn replace(&self, resources: Vec<AnyResource>, as_of: Timestamp) {
+    /// Everything anew, as of this moment on the clock that nobody sets back.
+    pub fn replace(&self, resources: Vec<AnyResource>, as_of: Duration) {
         self.change(|state| {
             *state = State { as_of: Some(as_of), ..State::default() };
             for resource in resources {
@@ -82,8 +82,8 @@ impl View {
         }
     }
 
-    /// Nothing was missed up to this moment.
-    pub fn mark(&self, as_of: Timestamp) {
+    /// Nothing was missed up to this moment on the clock that nobody sets back.
+    pub fn mark(&self, as_of: Duration) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut state).as_of = Some(as_of);
     }
@@ -145,7 +145,7 @@ impl State {
     }
 
     /// Up to when nothing was missed; none: nothing is known yet.
-    pub(crate) fn as_of(&self) -> Option<Timestamp> {
+    pub(crate) fn as_of(&self) -> Option<Duration> {
         self.as_of
     }
 

@@ -12,7 +12,8 @@ use domain::role::SystemRole;
 pub struct Config {
     /// `host:port` of auth servers, or of proxies that lead to one; tried in order.
     pub auth_servers: Vec<String>,
-    /// `host:port` of the proxies, or of a balancer before them, that links are made to.
+    /// `host:port` of the proxies, or of a balancer before them, that links are made to. Empty: those that the auth
+    /// service knows.
     pub entry: Vec<String>,
     /// What makes us believe the server that we join; later the authorities of our identity do.
     pub trust: Trust,

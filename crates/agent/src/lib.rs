@@ -8,6 +8,7 @@
 
 mod config;
 mod dial;
+mod entry;
 mod exchange;
 mod heartbeat;
 mod host;

@@ -6,19 +6,23 @@ use async_trait::async_trait;
 use domain::Error;
 use service::{Component, Stop};
 use tokio::{sync::watch, task::JoinSet};
-use tunnel::{Open, Stream, link::Serve};
+use tunnel::{
+    Open, Stream,
+    agent::{Agent, Entry},
+    link::Serve,
+};
 
-use crate::{Host, Service, dial::Dialler, heartbeat};
+use crate::{Host, Service, dial::Dialler, entry, heartbeat};
 
 /// Keeps the identity of `host`, holds links to the proxies, and lets `services` answer the streams, until `stop`; then
 /// what was announced is taken back and the streams that run come to their end. `component` is ready while there is a
 /// link.
 ///
 /// # Errors
-/// There is nothing to serve, or nowhere to dial.
+/// There is nothing to serve.
 pub async fn run(host: Host, services: Vec<Arc<dyn Service>>, component: Component, stop: Stop) -> Result<(), Error> {
-    if services.is_empty() || host.config().entry.is_empty() {
-        return Err(Error::invalid("an agent needs something to serve and the address of a proxy"));
+    if services.is_empty() {
+        return Err(Error::invalid("an agent needs something to serve"));
     }
     let connected = watch::Sender::new(Vec::new());
     let mut tasks = JoinSet::new();
@@ -32,10 +36,13 @@ pub async fn run(host: Host, services: Vec<Arc<dyn Service>>, component: Compone
         let (service, stop) = (Arc::clone(service), stop.clone());
         tasks.spawn(async move { service.run(stop).await });
     }
-    let agent = tunnel::agent::Agent {
-        entry: host.config().entry.clone(),
+    let (entry, to_dial) = watch::channel(Entry::fixed(host.config().entry.clone()));
+    tasks.spawn(entry::run(host.clone(), entry, connected.subscribe(), stop.clone()));
+    let by_name = services.iter().map(|service| (service.name(), Arc::clone(service))).collect();
+    let agent = Agent {
+        entry: to_dial,
         dial: Arc::new(Dialler(host.clone())),
-        serve: Arc::new(ByName(services.into_iter().map(|service| (service.name(), service)).collect())),
+        serve: Arc::new(ByName(by_name)),
         connected,
         clock: host.config().clock.clone(),
         random: host.config().random.clone(),
@@ -47,6 +54,9 @@ pub async fn run(host: Host, services: Vec<Arc<dyn Service>>, component: Compone
         {
             tracing::error!(%error, "a task of the agent panicked");
         }
+    }
+    for service in services {
+        service.finish().await;
     }
     Ok(())
 }

@@ -26,4 +26,7 @@ pub trait Service: tunnel::link::Serve {
 
     /// What the protocol does beside serving streams, until `stop`.
     async fn run(&self, stop: Stop);
+
+    /// What is left to do when the last stream has ended.
+    async fn finish(&self) {}
 }

@@ -101,6 +101,8 @@ fn config(entry: &str, data_dir: Option<&Path>) -> Config {
 struct Proxy {
     address: String,
     switchboard: Switchboard,
+    /// The certificates that those who attached have shown.
+    shown: Arc<Mutex<Vec<Vec<u8>>>>,
     /// A proxy that learns of no peers any more is about to stop.
     _peers: watch::Sender<Vec<tunnel::Peer>>,
     _tasks: JoinSet<()>,
@@ -118,16 +120,19 @@ async fn proxy(authority: &Authority, name: &str, alpn: &'static [u8]) -> Proxy 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (mut tasks, board) = (JoinSet::new(), switchboard.clone());
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&shown);
     tasks.spawn(async move {
         let (acceptor, mut links) = (TlsAcceptor::from(config), JoinSet::new());
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
-            assert!(stream.get_ref().1.peer_certificates().is_some(), "the agent shows who it is");
+            let certificates = stream.get_ref().1.peer_certificates().expect("the agent shows who it is");
+            seen.lock().unwrap().push(certificates[0].to_vec());
             let board = board.clone();
             links.spawn(async move { drop(board.attach(HOST, stream, CancellationToken::new()).await) });
         }
     });
-    Proxy { address, switchboard, _peers: peers_known, _tasks: tasks }
+    Proxy { address, switchboard, shown, _peers: peers_known, _tasks: tasks }
 }
 
 /// A service that answers with what it reads, and writes down what it was told to announce.
@@ -221,6 +226,42 @@ async fn an_agent_links_announces_serves_and_takes_its_word_back() {
 
     stop.soft();
     until(|| *echo.withdrawn.borrow() == 1).await;
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_renewed_host_links_anew_and_what_runs_goes_on() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let echo = Arc::new(Echo {
+        announced: Mutex::default(),
+        withdrawn: watch::Sender::new(0),
+        changed: watch::Sender::new(0),
+    });
+    let (readiness, stop) = (Readiness::new(), Stop::new());
+    let component = readiness.register("agent");
+    let mut running = JoinSet::new();
+    let (of_agent, stopping) = (host.clone(), stop.clone());
+    running.spawn(async move { run(of_agent, vec![echo as Arc<dyn Service>], component, stopping).await.unwrap() });
+    readiness.ready().await;
+    let mut stream = proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap();
+    let renewed = authority.identity("App", "app.teleport.cluster.local").await;
+    let certificate = renewed.tls().der().to_vec();
+    host.replace(renewed).unwrap();
+    until(|| proxy.shown.lock().unwrap().last() == Some(&certificate)).await;
+    assert_eq!(proxy.shown.lock().unwrap().len(), 2, "one link each");
+    let mut answer = [0; 5];
+    stream.write_all(b"hello").await.unwrap();
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"hello", "a stream of the old link");
+    let mut next = proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap();
+    next.write_all(b"again").await.unwrap();
+    next.read_exact(&mut answer).await.unwrap();
+    for mut stream in [stream, next] {
+        stream.shutdown().await.unwrap();
+    }
+    stop.soft();
     running.join_next().await.unwrap().unwrap();
 }
 

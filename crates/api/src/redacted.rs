@@ -35,6 +35,7 @@ redacted! {
     tessera::v1::AppAssertionResponse { expires }
     tessera::v1::AppSession { sid, user, app_name, public_addr, not_after }
     tessera::v1::AppSessionLiveRequest {}
+    tessera::v1::AppSessionReport { client_addr }
     tessera::v1::ExportedKey { r#use }
     tessera::v1::FetchAppSessionRequest {}
     types::DeviceWebToken { id }

@@ -9,6 +9,7 @@ pub mod end;
 pub mod fetch;
 pub mod list;
 pub mod live;
+pub mod report;
 
 mod record;
 
@@ -16,6 +17,7 @@ use crypto::x509;
 use domain::{Error, Kind, error::Kind as ErrorKind, identity::Identity, role::SystemRole};
 use rbac::{RuleContext, Verb};
 
+pub(crate) use end::expired;
 pub(crate) use record::Record;
 pub use record::{Holder, SessionId, Shown};
 

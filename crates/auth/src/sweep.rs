@@ -1,6 +1,7 @@
 //! What has expired is removed, some time later: nothing depends on it, so it may wait whenever the clock is in doubt.
 
 pub(crate) mod machine;
+mod retention;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,16 +13,18 @@ use domain::Error;
 use storage::{Backend, Batch, Condition, Item, Key, Write};
 
 use crate::{
-    Auth,
+    Auth, app_sessions,
     failure::{internal, storage_error},
 };
 use machine::{Machine, Verdict};
+use retention::Retention;
 
 /// How often the sweeper looks.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// How many items one commit removes: a condition and a write each, within the bounds of a batch.
-const PER_COMMIT: usize = storage::MAX_BATCH_OPERATIONS / 2;
+/// How many items one commit removes: a condition, a write and perhaps an entry of the journal each, within the bounds of
+/// a batch.
+const PER_COMMIT: usize = storage::MAX_BATCH_OPERATIONS / 3;
 
 /// How many commits one look makes at most, so that a great many expired items do not crowd out everybody else's commits.
 const COMMITS: usize = 64;
@@ -51,7 +54,7 @@ impl Auth {
     pub(crate) async fn sweep(self: Arc<Self>, stop: service::Stop) -> Result<(), Error> {
         let backend = self.store.backend();
         let mut mark = self.mark().await?;
-        let mut machine = Machine::new(mark);
+        let (mut machine, mut retention) = (Machine::new(mark), Retention::default());
         loop {
             let now = self.clock.now();
             match machine.look(now, self.clock.boot()) {
@@ -64,6 +67,7 @@ impl Auth {
                     if let Err(error) = self.sweep_once().await {
                         tracing::warn!(%error, "expired items could not be removed; the next look tries again");
                     }
+                    retention.look(&self, now).await;
                 }
                 Verdict::Wait { reason } => self.sweeper.set(reason),
             }
@@ -96,7 +100,7 @@ impl Auth {
         for _ in 0..COMMITS {
             let expired = backend.expired(PER_COMMIT).await.map_err(storage_error)?;
             let found = expired.len();
-            let now_removed = match backend.batch(removal(&expired)).await {
+            let now_removed = match backend.batch(self.removal(&expired)).await {
                 Ok(_) => found,
                 // One of them was written anew in this moment: each by itself then.
                 Err(storage::Error::Condition { .. }) => self.one_by_one(&expired).await?,
@@ -116,13 +120,22 @@ impl Auth {
     async fn one_by_one(&self, expired: &[Item]) -> Result<usize, Error> {
         let mut removed = 0;
         for item in expired {
-            match self.store.backend().batch(removal(std::slice::from_ref(item))).await {
+            match self.store.backend().batch(self.removal(std::slice::from_ref(item))).await {
                 Ok(_) => removed += 1,
                 Err(storage::Error::Condition { .. }) => {}
                 Err(error) => return Err(storage_error(error)),
             }
         }
         Ok(removed)
+    }
+
+    /// Removes each of them if it is still the one that was found, and still expired. The end of a session is recorded.
+    fn removal(&self, expired: &[Item]) -> Batch {
+        Batch {
+            conditions: expired.iter().map(|item| Condition::Expired(item.key.clone(), item.revision)).collect(),
+            writes: expired.iter().map(|item| Write::Delete { key: item.key.clone() }).collect(),
+            journal: app_sessions::expired(self, expired),
+        }
     }
 }
 
@@ -133,13 +146,4 @@ fn mark_key() -> Key {
 async fn put_mark(backend: &dyn Backend, at: Timestamp) -> Result<(), Error> {
     let batch = Batch::new().put(mark_key(), at.to_string(), None);
     backend.batch(batch).await.map(|_| ()).map_err(storage_error)
-}
-
-/// Removes each of them if it is still the one that was found, and still expired.
-fn removal(expired: &[Item]) -> Batch {
-    Batch {
-        conditions: expired.iter().map(|item| Condition::Expired(item.key.clone(), item.revision)).collect(),
-        writes: expired.iter().map(|item| Write::Delete { key: item.key.clone() }).collect(),
-        journal: Vec::new(),
-    }
 }

@@ -34,10 +34,27 @@ pub trait Dial: Send + Sync + 'static {
     async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>>;
 }
 
+/// What is dialled, and as whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Addresses of proxies, or of a balancer before them.
+    pub addresses: Vec<String>,
+    /// Counts the certificates that are shown in dials. When it moves, links are made anew: a proxy ends each when the
+    /// certificate that it was made with does.
+    pub generation: u64,
+}
+
+impl Entry {
+    /// These addresses, with the first certificate.
+    pub fn fixed(addresses: Vec<String>) -> Self {
+        Self { addresses, generation: 0 }
+    }
+}
+
 /// An agent's links to all proxies.
 pub struct Agent {
-    /// Addresses of proxies, or of a balancer before them.
-    pub entry: Vec<String>,
+    /// Where proxies are looked for; followed.
+    pub entry: watch::Receiver<Entry>,
     /// How to reach them.
     pub dial: Arc<dyn Dial>,
     /// Who takes the streams that proxies open.
@@ -58,7 +75,9 @@ struct Task {
 impl Agent {
     /// Holds links until `stop`; then lets the streams that run come to their end. Whoever is tired of waiting drops it.
     pub async fn run(self, stop: CancellationToken) {
-        let mut machine = Machine::new(self.entry.clone());
+        let mut news = self.entry.clone();
+        let mut entry = news.borrow_and_update().clone();
+        let mut machine = Machine::new(entry.addresses.clone());
         let (events, mut happened) = mpsc::channel(64);
         let mut links: BTreeMap<LinkId, Task> = BTreeMap::new();
         let mut tasks = JoinSet::new();
@@ -82,6 +101,11 @@ impl Agent {
             event = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(happened) = happened.recv() => happened,
+                Ok(()) = news.changed() => {
+                    let before = std::mem::replace(&mut entry, news.borrow_and_update().clone());
+                    let is_renewed = entry.generation != before.generation;
+                    Event::Entry { addresses: entry.addresses.clone(), is_renewed }
+                }
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => Event::Tick,
                 () = self.clock.sleep(wake.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)) => Event::Tick,
             };

@@ -72,7 +72,11 @@ impl Open {
         Self { service: name.to_owned(), ..Self::default() }
     }
 
-    fn request(&self) -> Result<Request<()>, OpenError> {
+    /// The request that opens the stream.
+    ///
+    /// # Errors
+    /// A name that no header can hold.
+    pub fn to_request(&self) -> Result<Request<()>, OpenError> {
         let value = |text: &str| {
             HeaderValue::from_str(text)
                 .map_err(|_| OpenError::Refused(format!("{text:?} is no name of a service or host")))
@@ -90,7 +94,8 @@ impl Open {
         Ok(request)
     }
 
-    fn from_headers(headers: &HeaderMap) -> Option<Self> {
+    /// What a request's headers say; none without a service.
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         Some(Self {
             service: text(SERVICE)?.to_owned(),
@@ -170,7 +175,7 @@ impl Opener {
     /// # Errors
     /// See [`OpenError`]; except for `Refused`, nothing was served, and another way may be tried.
     pub async fn open(&self, open: &Open, clock: &Clock) -> Result<Stream, OpenError> {
-        let request = open.request()?;
+        let request = open.to_request()?;
         let lost = |_| OpenError::Lost(self.host.to_string());
         let attempt = async {
             let mut send = self.send.clone().ready().await.map_err(lost)?;

@@ -45,6 +45,13 @@ pub enum Event {
     Draining(LinkId),
     /// A dial failed or a link ended.
     Down(LinkId),
+    /// Proxies are to be looked for here from now on.
+    Entry {
+        /// Addresses of proxies, or of a balancer before them.
+        addresses: Vec<String>,
+        /// The agent has another certificate: links that were made with the old one are to be replaced.
+        is_renewed: bool,
+    },
 }
 
 /// What is to be done.
@@ -75,7 +82,7 @@ struct Link {
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Dialling,
-    Up { proxy: String, incarnation: String, since: Duration },
+    Up { proxy: String, incarnation: String, since: Duration, is_old: bool },
     Leaving,
 }
 
@@ -107,6 +114,12 @@ impl Machine {
             Event::Peers(link, peers) => self.heard(link, peers),
             Event::Draining(link) => self.draining(now, link, jitter),
             Event::Down(link) => self.down(now, link, jitter),
+            Event::Entry { addresses, is_renewed } => {
+                self.entry = addresses;
+                if is_renewed {
+                    self.renewed(now, jitter);
+                }
+            }
         }
         self.dial(now, &mut effects);
         effects
@@ -137,8 +150,8 @@ impl Machine {
         let Some(link) = self.links.get(&id).filter(|link| link.state == State::Dialling) else { return };
         let address = link.address.clone();
         let known = self.links.iter().find_map(|(other, link)| match &link.state {
-            State::Up { proxy, incarnation, .. } if *proxy == hello.proxy => {
-                Some((*other, *incarnation == hello.incarnation))
+            State::Up { proxy, incarnation, is_old, .. } if *proxy == hello.proxy => {
+                Some((*other, *incarnation == hello.incarnation && !is_old))
             }
             _ => None,
         });
@@ -150,7 +163,7 @@ impl Machine {
                 effects.push(Effect::Close(id));
                 return self.know(hello.proxy, hello.peers);
             }
-            // It was restarted, and we have not noticed yet that the old link leads nowhere.
+            // It was restarted, and we have not noticed yet that the old link leads nowhere; or we have renewed.
             Some((old, false)) => {
                 self.leave(old);
                 effects.push(Effect::Close(old));
@@ -158,7 +171,8 @@ impl Machine {
             None => {}
         }
         if let Some(link) = self.links.get_mut(&id) {
-            link.state = State::Up { proxy: hello.proxy.clone(), incarnation: hello.incarnation, since: now };
+            link.state =
+                State::Up { proxy: hello.proxy.clone(), incarnation: hello.incarnation, since: now, is_old: false };
         }
         self.know(hello.proxy, hello.peers);
     }
@@ -198,6 +212,19 @@ impl Machine {
         }
     }
 
+    /// Each link is good until another one leads to its proxy. All agents of a start renew at about the same time: what
+    /// they do then is spread, too.
+    fn renewed(&mut self, now: Duration, jitter: f64) {
+        for link in self.links.values_mut() {
+            if let State::Up { is_old, .. } = &mut link.state {
+                *is_old = true;
+            }
+        }
+        for address in self.missing() {
+            self.spread(now, &address, jitter);
+        }
+    }
+
     /// Counts no longer as a link to its proxy, though its streams may still run.
     fn leave(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
@@ -232,10 +259,10 @@ impl Machine {
 
     /// Where the proxies may be found that there is no link to.
     fn missing(&self) -> BTreeSet<String> {
-        let connected = self.connected();
+        let (connected, fresh) = (self.connected(), self.fresh());
         let mut addresses = BTreeSet::new();
         for (proxy, address) in &self.wanted {
-            if !connected.contains(proxy.as_str()) {
+            if !fresh.contains(proxy.as_str()) {
                 match address {
                     Some(address) => drop(addresses.insert(address.clone())),
                     None => addresses.extend(self.entry.iter().cloned()),
@@ -247,6 +274,15 @@ impl Machine {
             addresses.extend(self.entry.iter().cloned());
         }
         addresses
+    }
+
+    /// The proxies that there is a link to which shows our present certificate.
+    fn fresh(&self) -> BTreeSet<&str> {
+        let fresh = self.links.values().filter_map(|link| match &link.state {
+            State::Up { proxy, is_old: false, .. } => Some(proxy.as_str()),
+            _ => None,
+        });
+        fresh.collect()
     }
 
     fn is_dialling(&self, address: &str) -> bool {

@@ -416,6 +416,7 @@ fn sessions(stage: &Stage) -> Vec<Call> {
             Nobody::Denied,
             tessera::AppAssertionRequest { session_id: id(), app_name: "kept".into() },
         ),
+        read::<own::app_sessions::Report>(Nobody::Denied, tessera::AppSessionReportRequest::default()),
     ]
 }
 
@@ -500,8 +501,8 @@ fn authorities_of(stage: &Stage) -> Vec<Call> {
 fn audit_log() -> Vec<Call> {
     let now = || Some(people::in_seconds(0));
     let event = json!({
-        "event": "app.session.chunk", "code": "T2008I", "ei": 0, "uid": "", "time": "2026-01-01T00:00:00Z",
-        "session_chunk_id": "1", "app_name": "kept"
+        "event": "user.login", "code": "T1000I", "ei": 0, "uid": "", "time": "2026-01-01T00:00:00Z",
+        "user": "kept", "method": "local", "success": true
     });
     let Value::Object(event) = event else { unreachable!() };
     vec![
@@ -521,7 +522,7 @@ fn audit_log() -> Vec<Call> {
         ),
         read::<own::audit_service::Verify>(Nobody::Denied, tessera::VerifyRequest::default()),
         read::<own::audit_service::ExportChain>(Nobody::Denied, tessera::ExportChainRequest::default()),
-        change::<auth::EmitAuditEvent>("app.session.chunk", audit_event::to_one_of(&event).expect("a known event")),
+        change::<auth::EmitAuditEvent>("user.login", audit_event::to_one_of(&event).expect("a known event")),
     ]
 }
 

@@ -44,10 +44,10 @@ impl Grpc {
         let clock = &self.host().config().clock;
         let kinds = [Kind::Role, Kind::User, Kind::Lock, Kind::CertAuthority, Kind::AuthPreference, Kind::App];
         let mut changes = client.watch(kinds.map(|kind| WatchKind::all(kind.as_str())).into()).await?;
-        let as_of = clock.now();
+        let as_of = clock.monotonic();
         view.replace(everything(&client).await?, as_of);
         loop {
-            let asked = clock.now();
+            let asked = clock.monotonic();
             let answer = async {
                 clock.sleep(ASK_EVERY).await;
                 let ping = client.call::<Ping>(proto::PingRequest {});

@@ -7,11 +7,14 @@ use api::{
     convert::Wire as _,
     r#gen::{
         proto,
-        tessera::v1::{AppAssertionRequest, AppSessionLiveRequest},
+        tessera::v1::{
+            AppAssertionRequest, AppSessionDialDenied, AppSessionLiveRequest, AppSessionReport,
+            AppSessionReportRequest, AppSessionRequestCount, AppSessionRequests, app_session_report::Seen,
+        },
     },
     methods::{
         proto::auth_service::{DeleteApplicationServer, UpsertApplicationServer},
-        tessera::v1::app_sessions::{Assertion as AskAssertion, Live as AskLive},
+        tessera::v1::app_sessions::{Assertion as AskAssertion, Live as AskLive, Report as TakeReports},
     },
 };
 use async_trait::async_trait;
@@ -19,8 +22,7 @@ use clock::Timestamp;
 use crypto::SecretString;
 use domain::{Error, resources::app_server::AppServer};
 
-use super::{Assertion, Assertions, DialDenied, Journal, Live, Ports, Presence, Sessions};
-use crate::Session;
+use super::{Assertion, Assertions, Happened, Journal, Live, Ports, Presence, Report, Requests, Sessions};
 
 /// Asks auth, as this host.
 pub struct Grpc(Host);
@@ -91,22 +93,43 @@ impl Presence for Grpc {
     }
 }
 
-/// The API has no event for this yet; until then the log of the agent tells it, with the same fields.
 #[async_trait]
 impl Journal for Grpc {
-    async fn dial_denied(&self, session: &Session, denied: DialDenied) {
-        tracing::warn!(
-            event = "app.session.target.dial.denied",
-            user = session.user(),
-            sid = session.sid(),
-            app_name = denied.app,
-            target_host = denied.target_host,
-            target_port = denied.target_port,
-            resolved_ips = ?denied.resolved,
-            blocked_ip = %denied.blocked.address,
-            blocked_prefix = denied.blocked.prefix,
-            policy = denied.blocked.policy,
-            "an application is at an address that this agent may not dial"
-        );
+    async fn report(&self, reports: &[Report]) -> Result<(), Error> {
+        let request = AppSessionReportRequest { reports: reports.iter().map(to_wire).collect() };
+        self.0.client().await?.call::<TakeReports>(request).await.map(|_| ())
+    }
+}
+
+fn to_wire(report: &Report) -> AppSessionReport {
+    let seen = match &report.what {
+        Happened::Refused(reason) => Seen::Refused(reason.clone()),
+        Happened::Chunk(id) => Seen::Chunk(id.clone()),
+        Happened::Cut(reason) => Seen::Cut(reason.clone()),
+        Happened::Requests(chunk, requests) => {
+            let count = |like: &Requests| AppSessionRequestCount {
+                method: like.method.clone(),
+                path: like.path.clone(),
+                status_code: like.status.into(),
+                count: like.count,
+            };
+            Seen::Requests(AppSessionRequests {
+                chunk_id: chunk.clone(),
+                requests: requests.iter().map(count).collect(),
+            })
+        }
+        Happened::DialDenied(denied) => Seen::DialDenied(AppSessionDialDenied {
+            target_host: denied.target_host.clone(),
+            target_port: denied.target_port.into(),
+            resolved_ips: denied.resolved.iter().map(ToString::to_string).collect(),
+            blocked_ip: denied.blocked.address.to_string(),
+            blocked_prefix: denied.blocked.prefix.clone(),
+            policy: denied.blocked.policy.to_owned(),
+        }),
+    };
+    AppSessionReport {
+        certificate: report.session.certificate().der().to_vec(),
+        client_addr: report.source.map(|source| source.to_string()).unwrap_or_default(),
+        seen: Some(seen),
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::kit::{Kit, Shown, app};
-use crate::{Config, Hosts};
+use crate::{Config, Hosts, ports::Happened};
 
 /// A proxy's connection: one request after another.
 pub(super) struct Line {
@@ -197,7 +197,11 @@ async fn addresses_that_are_denied_are_not_dialled_and_that_is_told() {
     let (status, body) = Line::to(&kit, &shown).await.get("/").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(body.contains("denied_hosts") && !body.contains("127.0.0.1"), "{body}");
-    let denied = kit.until(|| kit.auth.denied.lock().unwrap().first().cloned()).await;
+    let pick = |what: &Happened| match what {
+        Happened::DialDenied(denied) => Some(denied.clone()),
+        _ => None,
+    };
+    let denied = kit.until(|| kit.auth.reported(pick)).await;
     assert_eq!((denied.blocked.prefix.as_str(), denied.blocked.policy), ("127.0.0.0/8", "denied_hosts"));
     assert_eq!(format!("{}:{}", denied.target_host, denied.target_port), address);
 }

@@ -34,7 +34,7 @@ use tunnel::{Open, Stream, link};
 
 use crate::{
     AppService, Config, Me, Ports, Session, View,
-    ports::{Assertion, Assertions, Changes, DialDenied, Journal, Live, Presence, Sessions},
+    ports::{Assertion, Assertions, Changes, Happened, Journal, Live, Presence, Report, Sessions},
 };
 
 pub(crate) const CLUSTER: &str = "example.test";
@@ -138,12 +138,17 @@ pub(crate) struct FakeAuth {
     pub(crate) signed: AtomicUsize,
     pub(crate) port: AtomicUsize,
     pub(crate) announced: Mutex<HashMap<String, AppServer>>,
-    pub(crate) denied: Mutex<Vec<DialDenied>>,
+    pub(crate) reports: Mutex<Vec<Report>>,
 }
 
 impl FakeAuth {
     fn answer(&self) -> Result<(), Error> {
         if self.is_down.load(Ordering::Relaxed) { Err(Error::unavailable("down")) } else { Ok(()) }
+    }
+
+    /// The first report of its kind.
+    pub(crate) fn reported<T>(&self, pick: impl Fn(&Happened) -> Option<T>) -> Option<T> {
+        self.reports.lock().unwrap().iter().find_map(|report| pick(&report.what))
     }
 
     pub(crate) fn ports(self: &Arc<Self>) -> Ports {
@@ -203,8 +208,10 @@ impl Changes for FakeAuth {
 
 #[async_trait]
 impl Journal for FakeAuth {
-    async fn dial_denied(&self, _: &Session, denied: DialDenied) {
-        self.denied.lock().unwrap().push(denied);
+    async fn report(&self, reports: &[Report]) -> Result<(), Error> {
+        self.answer()?;
+        self.reports.lock().unwrap().extend_from_slice(reports);
+        Ok(())
     }
 }
 
@@ -240,7 +247,7 @@ impl Kit {
         };
         let view = Arc::new(View::new(CLUSTER).unwrap());
         let known = vec![role("reach", "*", "*"), AnyResource::CertAuthority(cluster.user.clone())];
-        view.replace(known, clock.now());
+        view.replace(known, clock.monotonic());
         let auth = Arc::new(FakeAuth::default());
         let service = AppService::new(config, me, Arc::clone(&view), auth.ports()).unwrap();
         let (near, far) = tokio::io::duplex(256 * 1024);

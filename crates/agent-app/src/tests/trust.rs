@@ -111,6 +111,6 @@ async fn an_agent_that_knows_nothing_yet_lets_nobody_in() {
         host_id: super::kit::HOST_ID,
         source: None,
     };
-    let refusal = crate::access::decide(&state, &asked, clock::Clock::system().now());
+    let refusal = crate::access::decide(&state, &asked, &clock::Clock::system());
     assert!(matches!(refusal, Err(Refusal::Unavailable(_))), "{refusal:?}");
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, COOKIE, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// The header with the assertion.
@@ -49,9 +49,10 @@ impl Via {
     }
 }
 
-/// Whether only we may set this header. Some servers do not tell `_` from `-`, so neither do we.
+/// Whether only we may set this header. Some servers do not tell `_` from `-`, others no sign from another, so neither do
+/// we.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
+    let name = name.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
     name.starts_with("x-forwarded-")
         || name.starts_with("x-teleport-")
         || [ASSERTION.as_str(), "cf-access-token", FORWARDED.as_str(), REAL_IP.as_str()].contains(&name.as_str())
@@ -91,12 +92,16 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
         .collect();
-    let upgrade = named.contains(&UPGRADE).then(|| headers.get(UPGRADE).cloned()).flatten();
+    let upgrade = named.contains(&UPGRADE).then(|| foreign_protocol(headers)).flatten();
     let wants_trailers = headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
     for name in named {
         headers.remove(name);
     }
-    for name in ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization"] {
+    // What came in chunks has no length, whatever else was said (RFC 9112 §6.3).
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    for name in HOP_BY_HOP {
         headers.remove(name);
     }
     for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
@@ -106,6 +111,21 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     upgrade
+}
+
+/// What of one connection has no name of its own in the library.
+const HOP_BY_HOP: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "http2-settings"];
+
+/// The one protocol that is to be spoken from here on, unless it carries requests: those would reach the application with
+/// headers that nobody has looked at.
+fn foreign_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let (only, second) = (protocols.next()?, protocols.next());
+    let name = only.as_bytes().to_ascii_lowercase();
+    let is_one = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'));
+    let carries_requests = ["h2", "h3", "http", "tls"].iter().any(|ours| name.starts_with(ours.as_bytes()));
+    (second.is_none() && is_one && !name.is_empty() && !carries_requests).then(|| only.clone())
 }
 
 /// Says where the request comes from.
@@ -149,6 +169,7 @@ mod tests {
             "x-forwarded-for",
             "x-forwarded-user",
             "x_forwarded_for",
+            "x.forwarded.for",
             "x-teleport-anything",
             "x_teleport-hop",
             "teleport-jwt-assertion",
@@ -195,6 +216,27 @@ mod tests {
         let mut headers = map(&[("upgrade", "h2c"), ("te", "gzip")]);
         assert_eq!(strip_hop_by_hop(&mut headers), None);
         assert!(headers.is_empty());
+        let mut headers = map(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
+        strip_hop_by_hop(&mut headers);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn no_protocol_that_carries_requests_is_begun() {
+        for (protocol, is_begun) in [
+            ("websocket", true),
+            ("SPDY/3.1", true),
+            ("tcp", true),
+            ("h2c", false),
+            ("H2C", false),
+            ("websocket, h2c", false),
+            ("tls/1.2", false),
+            ("HTTP/2.0", false),
+        ] {
+            let mut headers = map(&[("connection", "upgrade, http2-settings"), ("upgrade", protocol), ("http2-settings", "A")]);
+            assert_eq!(strip_hop_by_hop(&mut headers).is_some(), is_begun, "{protocol}");
+            assert!(headers.is_empty(), "{protocol}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use http::{
 };
 use http_body_util::BodyExt as _;
 use hyper::{
-    body::{Body as _, Incoming},
+    body::{Body as _, Bytes, Frame, Incoming},
     upgrade::OnUpgrade,
 };
 
@@ -19,7 +19,7 @@ use super::{
 use crate::{connection::Tasks, guard::Guard, ports::DialDenied, registry::Served, target::Scheme};
 
 /// Answers a request of a session. What goes wrong is an answer, too.
-pub(crate) async fn handle(mut request: Request<Incoming>, guard: &Guard, tasks: &Tasks) -> Response<Body> {
+pub(crate) async fn handle(request: Request<Incoming>, guard: &Guard, tasks: &Tasks) -> Response<Body> {
     let via = Via::read(request.headers(), request.uri().authority().map(|host| host.as_str()), guard.source());
     let served = match guard.check().await {
         Ok((served, _)) => served,
@@ -28,28 +28,41 @@ pub(crate) async fn handle(mut request: Request<Incoming>, guard: &Guard, tasks:
             return answer::refused(&refusal, &via);
         }
     };
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = answer_of(request, &via, guard, &served, tasks).await;
+    guard.note_request(&method, uri.path(), response.status());
+    response
+}
+
+async fn answer_of(
+    mut request: Request<Incoming>,
+    via: &Via,
+    guard: &Guard,
+    served: &Served,
+    tasks: &Tasks,
+) -> Response<Body> {
     let app = &served.app;
     if request.method() == Method::CONNECT || app.is_tcp() {
-        return answer::failure(StatusCode::BAD_REQUEST, "agent", "the application does not speak HTTP", &via);
+        return answer::failure(StatusCode::BAD_REQUEST, "agent", "the application does not speak HTTP", via);
     }
     if cors::is_preflight(&request) {
         let refuse =
-            || answer::failure(StatusCode::FORBIDDEN, "agent", "the application has no rules for other origins", &via);
+            || answer::failure(StatusCode::FORBIDDEN, "agent", "the application has no rules for other origins", via);
         return app.cors().map_or_else(refuse, |cors| cors.preflight(request.headers()));
     }
     if let Some(landing) = &app.target().landing
         && request.uri().path_and_query().is_none_or(|path| path.as_str() == "/")
         && matches!(*request.method(), Method::GET | Method::HEAD)
     {
-        return answer::landing(landing, &via);
+        return answer::landing(landing, via);
     }
     let asked = request.headers().clone();
     let client = hyper::upgrade::on(&mut request);
-    let prepared = match prepare(request, &via, guard, &served).await {
+    let prepared = match prepare(request, via, guard, served).await {
         Ok(prepared) => prepared,
         Err(answer) => return *answer,
     };
-    let mut response = match prepared.send(&served, guard, &via, client, tasks).await {
+    let mut response = match prepared.send(served, guard, via, client, tasks).await {
         Ok(response) => response,
         Err(answer) => return *answer,
     };
@@ -113,7 +126,7 @@ async fn prepare(request: Request<Incoming>, via: &Via, guard: &Guard, served: &
     parts.version = if is_grpc { Version::HTTP_2 } else { Version::HTTP_11 };
     parts.extensions = http::Extensions::new();
     let is_repeatable = parts.method.is_safe() && body.is_end_stream() && !is_upgrade;
-    let body = body.map_err(Into::into).boxed_unsync();
+    let body = body.map_frame(without_reserved).map_err(Into::into).boxed_unsync();
     Ok(Prepared { request: Request::from_parts(parts, body), is_grpc, is_upgrade, is_repeatable })
 }
 
@@ -152,6 +165,15 @@ impl Prepared {
         response.headers_mut().insert(UPGRADE, protocol);
         Ok(upgrade::bridge(client, response, tasks))
     }
+}
+
+/// What a client may not say before a body, it may not say after it either.
+fn without_reserved(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::strip_hop_by_hop(trailers);
+        headers::strip_reserved(trailers);
+    }
+    frame
 }
 
 fn copy(request: &Request<Body>) -> Request<Body> {

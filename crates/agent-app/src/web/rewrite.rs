@@ -49,7 +49,15 @@ impl Rewrites {
         if self.headers.is_empty() {
             return None;
         }
-        let mut traits = session.identity().traits.clone();
+        self.apply_traits(headers, session.identity().traits.clone(), jwt)
+    }
+
+    pub(crate) fn apply_traits(
+        &self,
+        headers: &mut HeaderMap,
+        mut traits: BTreeMap<String, Vec<String>>,
+        jwt: &str,
+    ) -> Option<HeaderValue> {
         traits.insert("jwt".to_owned(), vec![jwt.to_owned()]);
         let values = Traits(traits);
         for (name, _) in &self.headers {

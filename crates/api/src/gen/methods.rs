@@ -1413,6 +1413,18 @@ pub mod tessera {
                 const PATH: &'static str = "/tessera.v1.AppSessions/Assertion";
                 const STREAMING: Streaming = Streaming::Unary;
             }
+
+            /// `/tessera.v1.AppSessions/Report`
+            #[derive(Clone, Copy, Debug)]
+            pub enum Report {}
+            impl Method for Report {
+                type Request = crate::r#gen::tessera::v1::AppSessionReportRequest;
+                type Response = crate::r#gen::tessera::v1::AppSessionReportResponse;
+                const SERVICE: &'static str = "tessera.v1.AppSessions";
+                const NAME: &'static str = "Report";
+                const PATH: &'static str = "/tessera.v1.AppSessions/Report";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
         }
 
         /// Calls under `audit_service`.
@@ -1653,6 +1665,7 @@ pub const ALL: &[Description] = &[
     Description::of::<tessera::v1::app_sessions::Fetch>(),
     Description::of::<tessera::v1::app_sessions::Live>(),
     Description::of::<tessera::v1::app_sessions::Assertion>(),
+    Description::of::<tessera::v1::app_sessions::Report>(),
     Description::of::<tessera::v1::audit_service::Verify>(),
     Description::of::<tessera::v1::audit_service::ExportChain>(),
     Description::of::<tessera::v1::cluster_service::Status>(),

@@ -125,6 +125,75 @@ pub struct AppAssertionResponse {
     #[prost(message, optional, tag = "2")]
     pub expires: ::core::option::Option<::prost_types::Timestamp>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AppSessionReportRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub reports: ::prost::alloc::vec::Vec<AppSessionReport>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AppSessionReportResponse {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct AppSessionReport {
+    #[prost(bytes = "vec", tag = "1")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub client_addr: ::prost::alloc::string::String,
+    #[prost(oneof = "app_session_report::Seen", tags = "3, 4, 5, 6, 7, 8")]
+    pub seen: ::core::option::Option<app_session_report::Seen>,
+}
+/// Nested message and enum types in `AppSessionReport`.
+pub mod app_session_report {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    #[prost(skip_debug)]
+    pub enum Seen {
+        #[prost(string, tag = "3")]
+        Refused(::prost::alloc::string::String),
+        #[prost(string, tag = "4")]
+        Chunk(::prost::alloc::string::String),
+        #[prost(message, tag = "5")]
+        Requests(super::AppSessionRequests),
+        #[prost(string, tag = "6")]
+        Cut(::prost::alloc::string::String),
+        #[prost(message, tag = "7")]
+        DialDenied(super::AppSessionDialDenied),
+        #[prost(string, tag = "8")]
+        Mismatch(::prost::alloc::string::String),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AppSessionRequests {
+    #[prost(string, tag = "1")]
+    pub chunk_id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub requests: ::prost::alloc::vec::Vec<AppSessionRequestCount>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AppSessionRequestCount {
+    #[prost(string, tag = "1")]
+    pub method: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub status_code: u32,
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AppSessionDialDenied {
+    #[prost(string, tag = "1")]
+    pub target_host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub target_port: u32,
+    #[prost(string, repeated, tag = "3")]
+    pub resolved_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub blocked_ip: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub blocked_prefix: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub policy: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct VerifyRequest {
     #[prost(bytes = "vec", tag = "1")]

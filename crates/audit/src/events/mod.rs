@@ -68,6 +68,7 @@ macro_rules! catalogue {
 
 catalogue! {
     app::AppCreate, app::AppUpdate, app::AppDelete, app::AppSessionStart, app::AppSessionEnd,
+    app::AppSessionChunk, app::AppSessionRequest, app::AppSessionDialDenied,
     audit::Checkpointed, audit::RetentionDropped, audit::RestoreDetected,
     auth::AuthAttempt, auth::AccessDenied,
     bot::BotCreate, bot::BotUpdate, bot::BotDelete, bot::BotInstanceDelete,

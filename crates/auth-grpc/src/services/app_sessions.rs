@@ -7,7 +7,10 @@ use api::{
             CreateAppSessionRequest, CreateAppSessionResponse, GenerateAppTokenResponse, GetAppSessionResponse,
             ListAppSessionsResponse,
         },
-        tessera::v1::{AppAssertionResponse, AppSession, AppSessionLiveResponse, app_session},
+        tessera::v1::{
+            AppAssertionResponse, AppSession, AppSessionLiveResponse, AppSessionReport, AppSessionReportResponse,
+            app_session, app_session_report as seen,
+        },
         types::{Metadata, WebSessionSpecV2, WebSessionV2},
     },
     methods::{
@@ -15,7 +18,7 @@ use api::{
             CreateAppSession, DeleteAllAppSessions, DeleteAppSession, DeleteUserAppSessions, GenerateAppToken,
             GetAppSession, ListAppSessions,
         },
-        tessera::v1::app_sessions::{Assertion, Fetch, Live},
+        tessera::v1::app_sessions::{Assertion, Fetch, Live, Report},
     },
 };
 use auth::{
@@ -28,6 +31,7 @@ use auth::{
         fetch::{Session, fetch},
         list::list,
         live::live,
+        report::{self, DialDenied, Requests, Seen, report},
     },
 };
 use clock::Timestamp;
@@ -104,7 +108,40 @@ fn own_rows() -> Vec<Row> {
             let found = assertion(&context.auth, &context.caller, &id, &request.app_name).await?;
             Ok(AppAssertionResponse { token: found.token, expires: Some(timestamp(found.expires)) })
         }),
+        unary::<Report, _, _>(Who::Authenticated, Operation::EmitEvent, |context, request| async move {
+            let reports = request.reports.into_iter().filter_map(read_report).collect();
+            report(&context.auth, &context.caller, reports).await.map(|()| AppSessionReportResponse {})
+        }),
     ]
+}
+
+/// None for what a newer agent reports, and for a certificate that is none.
+fn read_report(wire: AppSessionReport) -> Option<report::Report> {
+    let certificate = crypto::x509::Certificate::from_der(&wire.certificate).ok()?;
+    let seen = match wire.seen? {
+        seen::Seen::Refused(reason) => Seen::Refused(reason),
+        seen::Seen::Chunk(id) => Seen::Chunk(id),
+        seen::Seen::Cut(reason) => Seen::Cut(reason),
+        seen::Seen::Mismatch(reason) => Seen::Mismatch(reason),
+        seen::Seen::Requests(chunk) => {
+            let like = chunk.requests.into_iter();
+            let like = like.map(|wire| Requests {
+                method: wire.method,
+                path: wire.path,
+                status: wire.status_code,
+                count: wire.count,
+            });
+            Seen::Requests(chunk.chunk_id, like.collect())
+        }
+        seen::Seen::DialDenied(wire) => Seen::DialDenied(DialDenied {
+            target: (wire.target_host, wire.target_port),
+            resolved: wire.resolved_ips,
+            blocked: wire.blocked_ip,
+            prefix: wire.blocked_prefix,
+            policy: wire.policy,
+        }),
+    };
+    Some(report::Report { certificate, client: wire.client_addr, seen })
 }
 
 fn whole(session: Session, cluster: &str) -> AppSession {

@@ -3,6 +3,7 @@
 use audit::{AppMetadata, UserMetadata, events::app::AppSessionEnd};
 use domain::{Error, Kind, error::Kind as ErrorKind, role::SystemRole};
 use rbac::{RuleContext, Verb};
+use storage::{Item, JournalEntry};
 use store::settle;
 
 use super::{Record, SessionId, gone, record};
@@ -76,26 +77,38 @@ async fn remove(auth: &Auth, caller: &Caller, hash: &str) -> Result<(), Error> {
     settle(|| async {
         let mut change = auth.store.change();
         let found = record::read_for(&mut change, hash).await?.ok_or_else(gone)?;
-        record::delete(change, &found).event(&event(auth, caller, &found)).commit().await.map(|_| ())
+        record::delete(change, &found).event(&event_by(auth, caller, &found)).commit().await.map(|_| ())
     })
     .await
 }
 
-fn event(auth: &Auth, caller: &Caller, record: &Record) -> AppSessionEnd {
+/// The journal entries of sessions among items that are removed because their time is over.
+pub(crate) fn expired(auth: &Auth, items: &[Item]) -> Vec<JournalEntry> {
+    let records = items.iter().filter_map(record::of_item);
+    let event = |record: Record| {
+        let event = event(auth, &record);
+        auth.store.recorder().entry(&AppSessionEnd { reason: "expired".to_owned(), ..event })
+    };
+    records.map(event).collect()
+}
+
+fn event_by(auth: &Auth, caller: &Caller, record: &Record) -> AppSessionEnd {
+    AppSessionEnd { connection: caller.connection(), ended_by: caller.name().to_owned(), ..event(auth, record) }
+}
+
+fn event(auth: &Auth, record: &Record) -> AppSessionEnd {
     AppSessionEnd {
         user: UserMetadata {
             user: record.user.clone(),
             user_cluster_name: auth.cluster().to_owned(),
             ..UserMetadata::default()
         },
-        connection: caller.connection(),
         app: AppMetadata {
             app_name: record.app.clone(),
             app_public_addr: record.public_addr.clone(),
             ..AppMetadata::default()
         },
         sid: record.sid(),
-        ended_by: caller.name().to_owned(),
         ..AppSessionEnd::default()
     }
 }

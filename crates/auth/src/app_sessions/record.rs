@@ -211,6 +211,11 @@ pub(super) async fn page(
     Ok((records, next))
 }
 
+/// The session that is stored in an item, if it is one.
+pub(super) fn of_item(item: &Item) -> Option<Record> {
+    (item.key.kind() == SESSION).then(|| decode(item).ok()).flatten()
+}
+
 fn decode(item: &Item) -> Result<Record, Error> {
     let mut record: Record =
         serde_json::from_slice(&item.value).map_err(|error| internal("a stored session cannot be read", error))?;

@@ -12,6 +12,7 @@ use auth::{
         fetch::fetch,
         list::list,
         live::live,
+        report::{Report, Requests, Seen, report},
     },
     apps::servers,
     authorities,
@@ -29,7 +30,7 @@ use storage::{Backend as _, Batch, Key, Write};
 
 use crate::{
     harness::{Cluster, Machine},
-    hosts::{HOST, OTHER, host},
+    hosts::{HOST, OTHER, host, host_token, join_as, names},
     locks::lock,
     people::{role, user},
 };
@@ -364,4 +365,94 @@ async fn an_assertion_says_what_the_session_says_to_the_one_application() {
         let claims = ca::jwt::verify(&token, "JWT", &trusted).unwrap();
         assert_eq!((claims.get("roles").is_some(), claims.get("traits").is_some()), (roles, traits), "{wanted}");
     }
+}
+
+#[tokio::test]
+async fn a_session_whose_time_is_over_leaves_its_end() {
+    let cluster = Cluster::start().await;
+    furnish(&cluster).await;
+    let alice = cluster.again("alice").await;
+    let issued = certificate(&cluster, &alice, "grafana", &Machine::new()).await.unwrap();
+    let until = issued.tls.as_ref().unwrap().not_after();
+    cluster.clock.advance(until.duration_since(cluster.auth.clock().now()).unsigned_abs() + Duration::from_secs(1));
+    // The sweeper believes a clock that has stood still for a quarter of an hour.
+    for _ in 0..20 {
+        cluster.clock.advance(Duration::from_secs(60));
+        cluster.settle().await;
+    }
+    let ends = cluster.records("app.session.end").await;
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    assert_eq!((&ends[0]["reason"], &ends[0]["sid"]), (&"expired".into(), &id_of(&issued).shown().into()));
+    assert_eq!((&ends[0]["user"], &ends[0]["app_name"]), (&"alice".into(), &"grafana".into()));
+}
+
+#[tokio::test]
+async fn agents_and_proxies_tell_of_the_sessions_that_they_were_shown_and_forge_nothing() {
+    let cluster = Cluster::start().await;
+    let agent = furnish(&cluster).await;
+    let auth = &*cluster.auth;
+    let proxy = host(&cluster, SystemRole::Proxy, OTHER).await;
+    let alice = cluster.again("alice").await;
+    let issued = certificate(&cluster, &alice, "grafana", &Machine::new()).await.unwrap();
+    let shown = issued.tls.clone().unwrap();
+    let report_of = |certificate: &crypto::x509::Certificate, seen| Report {
+        certificate: certificate.clone(),
+        client: "192.0.2.9:1\n".into(),
+        seen,
+    };
+    let requests = |path: &str| Requests { method: "GET".into(), path: path.into(), status: 200, count: 7 };
+    let reports = vec![
+        report_of(&shown, Seen::Chunk("chunk-1".into())),
+        report_of(&shown, Seen::Requests("chunk-1".into(), vec![requests("/a"), requests(&"x".repeat(5000))])),
+        report_of(&shown, Seen::Refused("the roles do not allow it".into())),
+        report_of(&shown, Seen::Cut("lock".into())),
+        report_of(&shown, Seen::Mismatch("for proxies only".into())),
+    ];
+    report(auth, &agent, reports).await.unwrap();
+    let one = async |name: &str| cluster.records(name).await.pop().unwrap_or_else(|| panic!("no {name}"));
+    for (name, code, key, value) in [
+        ("app.session.chunk", "T2008I", "session_chunk_id", "chunk-1"),
+        ("app.session.start", "T2007E", "error", "the roles do not allow it"),
+        ("app.session.end", "T2011I", "reason", "lock"),
+    ] {
+        let record = one(name).await;
+        assert_eq!((&record["code"], &record[key], &record["user"]), (&code.into(), &value.into(), &"alice".into()));
+        assert_eq!((&record["server_id"], &record["sid"]), (&HOST.into(), &id_of(&issued).shown().into()));
+        assert_eq!(record["app_uri"], "http://127.0.0.1:8080/grafana", "what this host announces");
+        assert_eq!(record["addr.remote"], "192.0.2.9:1");
+    }
+    let told = cluster.records("app.session.request").await;
+    assert_eq!((told.len(), &told[0]["count"], &told[0]["path"]), (2, &7.into(), &"/a".into()));
+    assert!(told[1]["path"].as_str().unwrap().len() <= 256);
+    assert!(cluster.records("auth").await.is_empty(), "an agent sees no mismatch");
+
+    // A certificate of anybody else: passed over. A person, and a host that is none of these: denied.
+    let others = Cluster::start().await;
+    furnish(&others).await;
+    let foreign = certificate(&others, &others.again("alice").await, "grafana", &Machine::new()).await.unwrap();
+    let third = "2d1e8f5c-0000-4000-8000-000000000003";
+    host_token(&cluster, "third", &[SystemRole::App]).await;
+    let of_host = join_as(auth, "third", SystemRole::App, names(third)).await.unwrap();
+    let key = Some(Machine::new().tls.public().clone());
+    let without = issue(auth, &alice, UserCertificates { tls_key: key, ..UserCertificates::default() }).await.unwrap();
+    let before = cluster.events().await.len();
+    for wrong in [foreign.tls, of_host.tls, without.tls].map(Option::unwrap) {
+        report(auth, &agent, vec![report_of(&wrong, Seen::Chunk("x".into()))]).await.unwrap();
+    }
+    report(auth, &proxy, vec![report_of(&shown, Seen::Cut("x".into()))]).await.unwrap();
+    assert_eq!(cluster.events().await.len(), before);
+    let node = host(&cluster, SystemRole::Node, "3d1e8f5c-0000-4000-8000-000000000001").await;
+    for caller in [&alice, &node, &Caller::anonymous(FROM)] {
+        assert_eq!(report(auth, caller, Vec::new()).await.unwrap_err().kind(), Kind::Denied);
+    }
+    let many = (0..=auth::app_sessions::report::MOST).map(|_| report_of(&shown, Seen::Cut(String::new()))).collect();
+    assert_eq!(report(auth, &agent, many).await.unwrap_err().kind(), Kind::Limit);
+    let many = (0..100).map(|_| report_of(&shown, Seen::Cut("many".into()))).collect();
+    report(auth, &agent, many).await.unwrap();
+    assert_eq!(cluster.records("app.session.end").await.len(), 101);
+
+    report(auth, &proxy, vec![report_of(&shown, Seen::Mismatch("another key".into()))]).await.unwrap();
+    let record = one("auth").await;
+    assert_eq!((&record["code"], &record["user"]), (&"T3007W".into(), &"alice".into()));
+    assert!(record["error"].as_str().unwrap().contains("another key"), "{record}");
 }

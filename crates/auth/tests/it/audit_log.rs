@@ -70,14 +70,14 @@ async fn an_agent_reports_but_forges_nothing() {
     let (auth, admin) = (&cluster.auth, cluster.admin());
     let event =
         |name: &str| json!({"event": name, "code": "X", "time": "1999-01-01T00:00:00Z"}).as_object().unwrap().clone();
-    emit(auth, &admin, event("app.session.chunk")).await.unwrap();
-    let record = &cluster.records("app.session.chunk").await[0];
+    emit(auth, &admin, event("session.data")).await.unwrap();
+    let record = &cluster.records("session.data").await[0];
     assert_eq!(record["cluster_name"], auth.cluster());
     assert!(record["time"].as_str().unwrap() > "2026", "the time is ours");
     assert_eq!(emit(auth, &admin, event("role.created")).await.unwrap_err().kind(), ErrorKind::Denied);
     let person = cluster.person("alice", vec![Rule::new(["event"], ["create"])]).await;
-    assert_eq!(emit(auth, &person, event("app.session.chunk")).await.unwrap_err().kind(), ErrorKind::Denied);
-    let mut large = event("app.session.chunk");
+    assert_eq!(emit(auth, &person, event("session.data")).await.unwrap_err().kind(), ErrorKind::Denied);
+    let mut large = event("session.data");
     large.insert("path".into(), "x".repeat(100_000).into());
     assert_eq!(emit(auth, &admin, large).await.unwrap_err().kind(), ErrorKind::Limit);
 }
@@ -132,7 +132,7 @@ async fn chainer(cluster: &Cluster) -> Chainer {
 async fn links_are_lost_between_the_pages_of_an_export() {
     let cluster = Cluster::start().await;
     let (auth, admin) = (&cluster.auth, cluster.admin());
-    let event = json!({"event": "app.session.chunk", "code": "X"}).as_object().unwrap().clone();
+    let event = json!({"event": "session.data", "code": "X"}).as_object().unwrap().clone();
     // Three processes, one after the other, whose parts end within pages and reach over them.
     for records in [700, 900, 1100] {
         let mut chainer = chainer(&cluster).await;

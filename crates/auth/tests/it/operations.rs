@@ -122,7 +122,7 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
         Operation::CreateAppSession => app_sessions::cookie(cluster).await.map(drop),
         Operation::DeleteAppSession => auth::app_sessions::end::end_all(auth, admin).await,
         Operation::EmitEvent => {
-            let event = serde_json::json!({"event": "app.session.chunk", "code": "T2008I"});
+            let event = serde_json::json!({"event": "session.data", "code": "T2006I"});
             emit(auth, admin, event.as_object().unwrap().clone()).await
         }
         other => panic!("{other:?} leaves an event, so this test must know how to do it"),

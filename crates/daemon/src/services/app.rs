@@ -31,7 +31,7 @@ impl AppService {
         let common = &shared.config.teleport;
         let entry = match proxy {
             Some(proxy) => vec![dialled(proxy.address()).to_string()],
-            None => common.proxy_server.iter().chain(&common.auth_servers).map(ToString::to_string).collect(),
+            None => common.proxy_server.iter().map(ToString::to_string).collect(),
         };
         let source = Source::new(shared, auth, SystemRole::App, Vec::new(), entry)?;
         let settings = settings(&shared.config.app_service, common.nodename.clone())?;

@@ -79,6 +79,29 @@ fn a_draining_proxy_is_replaced_while_its_link_still_lives() {
 }
 
 #[test]
+fn a_renewed_agent_links_anew_before_it_lets_the_old_link_go() {
+    let mut machine = machine();
+    let hello = || hello("a", "1", &[("a", None)]);
+    let (first, _) = dialled(&machine.on(SECOND, Event::Tick, 0.5))[0];
+    drop(machine.on(SECOND, Event::Up(first, hello()), 0.5));
+    let renewed = |is_renewed| Event::Entry { addresses: vec!["entry:1".to_owned()], is_renewed };
+    assert_eq!(machine.on(20 * SECOND, renewed(false), 0.5), [], "the same certificate");
+    assert_eq!(machine.on(20 * SECOND, renewed(true), 0.5), [], "not at once: others renew at the same time");
+    assert_eq!(machine.connected(), BTreeSet::from(["a"]), "it still leads there");
+    let (second, _) = dialled(&machine.on(20 * SECOND + SPREAD, Event::Tick, 0.5))[0];
+    assert_eq!(machine.on(20 * SECOND + SPREAD, Event::Up(second, hello()), 0.5), [Effect::Close(first)]);
+    assert_eq!(machine.connected(), BTreeSet::from(["a"]));
+    assert!(machine.is_complete());
+    drop(machine.on(30 * SECOND, Event::Down(first), 0.5));
+    assert_eq!(machine.wake(), None, "one link is enough");
+    let moved = Event::Entry { addresses: vec!["other:1".to_owned()], is_renewed: false };
+    drop(machine.on(31 * SECOND, moved, 0.5));
+    let effects = machine.on(50 * SECOND, Event::Down(second), 0.0);
+    assert_eq!(dialled(&effects).len(), 1);
+    assert_eq!(dialled(&effects)[0].1, "other:1");
+}
+
+#[test]
 fn a_proxy_that_accepts_and_drops_is_dialled_ever_more_seldom() {
     let mut machine = machine();
     let mut now = SECOND;

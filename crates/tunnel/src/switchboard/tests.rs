@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::{
-    agent::{Agent, Dial},
+    agent::{Agent, Dial, Entry},
     link::{self, Serve},
 };
 
@@ -65,8 +65,9 @@ fn port() -> (Arc<Port>, watch::Sender<Vec<Peer>>) {
 
 fn agent(port: &Arc<Port>, stop: &CancellationToken) -> watch::Receiver<Vec<String>> {
     let (connected, seen) = watch::channel(Vec::new());
+    let (_, entry) = watch::channel(Entry::fixed(vec!["entry".into()]));
     let agent = Agent {
-        entry: vec!["entry".into()],
+        entry,
         dial: Arc::clone(port) as _,
         serve: Arc::new(Echo),
         connected,

@@ -1,0 +1,246 @@
+//! What happens in sessions, on its way to the audit log: merged, bounded, and never waited for by a client.
+//!
+//! The requests of a session are told in stretches (*chunks*): that one begins at once, and at its end its requests, like
+//! ones counted together.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use clock::Clock;
+use crypto::Random;
+use domain::error::Kind;
+use http::{Method, StatusCode};
+use tokio::sync::Notify;
+
+use crate::{
+    Session,
+    ports::{Happened, Journal, Report, Requests},
+};
+
+/// How long a stretch is.
+const CHUNK: Duration = Duration::from_secs(300);
+
+/// Kinds of requests that are told apart in a stretch. A client that asks for ever new paths fills neither this agent nor
+/// the log.
+const KINDS: usize = 100;
+
+/// How much of a path is kept.
+const LONGEST_PATH: usize = 200;
+
+/// Stretches that are kept at a time; a session beyond is not told of request by request.
+const CHUNKS: usize = 16 * 1024;
+
+/// Reports that wait while auth cannot be reached. More are counted and lost.
+const WAITING: usize = 4096;
+
+/// Reports in one call.
+const PER_CALL: usize = 128;
+
+/// How long reports gather before they are sent.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// How often is looked for stretches that are over, and how long a failed call is let be.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the same refusal of the same session is not told again.
+const SAME_REFUSAL: Duration = Duration::from_secs(60);
+
+/// How long the last reports may take when the agent stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// See the module.
+pub(crate) struct Recorder {
+    journal: Arc<dyn Journal>,
+    clock: Clock,
+    random: Random,
+    state: Mutex<State>,
+    is_due: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    chunks: HashMap<String, Chunk>,
+    refused: HashMap<(String, String), Duration>,
+    waiting: Vec<Report>,
+    lost: u64,
+}
+
+struct Chunk {
+    id: String,
+    begun: Duration,
+    session: Session,
+    source: Option<SocketAddr>,
+    requests: HashMap<Like, u64>,
+    others: u64,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Like {
+    method: Method,
+    path: String,
+    status: StatusCode,
+}
+
+impl Recorder {
+    pub(crate) fn new(journal: Arc<dyn Journal>, clock: Clock, random: Random) -> Self {
+        Self { journal, clock, random, state: Mutex::default(), is_due: Notify::new() }
+    }
+
+    /// A connection that is not told of request by request.
+    pub(crate) fn connected(&self, session: &Session, source: Option<SocketAddr>) {
+        drop(self.chunk(session, source));
+    }
+
+    /// A request that was answered.
+    pub(crate) fn request(
+        &self,
+        session: &Session,
+        source: Option<SocketAddr>,
+        (method, path, status): (&Method, &str, StatusCode),
+    ) {
+        let mut state = self.chunk(session, source);
+        let Some(chunk) = state.chunks.get_mut(session.sid()) else { return };
+        let path = path.chars().take(LONGEST_PATH).collect();
+        let like = Like { method: method.clone(), path, status };
+        if let Some(count) = chunk.requests.get_mut(&like) {
+            *count += 1;
+        } else if chunk.requests.len() < KINDS {
+            chunk.requests.insert(like, 1);
+        } else {
+            chunk.others += 1;
+        }
+    }
+
+    /// A session that was not let in.
+    pub(crate) fn refused(&self, session: &Session, source: Option<SocketAddr>, reason: &str) {
+        let (mut state, now) = (self.lock(), self.clock.monotonic());
+        let last = state.refused.insert((session.sid().to_owned(), reason.to_owned()), now);
+        if last.is_none_or(|last| now.saturating_sub(last) >= SAME_REFUSAL) {
+            self.push(&mut state, session, source, Happened::Refused(reason.to_owned()));
+        }
+    }
+
+    /// Anything else.
+    pub(crate) fn happened(&self, session: &Session, source: Option<SocketAddr>, what: Happened) {
+        self.push(&mut self.lock(), session, source, what);
+    }
+
+    /// Sends what there is, for ever.
+    pub(crate) async fn run(&self) {
+        loop {
+            tokio::select! {
+                () = self.is_due.notified() => self.clock.sleep(GATHER).await,
+                () = self.clock.sleep(LOOK_EVERY) => {}
+            }
+            self.finish(false);
+            self.send().await;
+        }
+    }
+
+    /// Sends the rest: nothing is served any more.
+    pub(crate) async fn farewell(&self) {
+        self.finish(true);
+        if self.clock.timeout(FAREWELL, self.send()).await.is_err() {
+            tracing::warn!("the last reports for the audit log could not be sent");
+        }
+    }
+
+    /// The state, in which the session has a stretch that runs, unless there are too many.
+    fn chunk(&self, session: &Session, source: Option<SocketAddr>) -> MutexGuard<'_, State> {
+        let (mut state, now) = (self.lock(), self.clock.monotonic());
+        let is_running =
+            |chunk: &Chunk| now.saturating_sub(chunk.begun) < CHUNK && chunk.session.not_after() > self.clock.now();
+        if state.chunks.get(session.sid()).is_some_and(is_running) {
+            return state;
+        }
+        if let Some(over) = state.chunks.remove(session.sid()) {
+            self.close(&mut state, over);
+        }
+        if state.chunks.len() < CHUNKS {
+            let id = self.random.uuid().to_string();
+            let chunk = Chunk {
+                id: id.clone(),
+                begun: now,
+                session: session.clone(),
+                source,
+                requests: HashMap::new(),
+                others: 0,
+            };
+            state.chunks.insert(session.sid().to_owned(), chunk);
+            self.push(&mut state, session, source, Happened::Chunk(id));
+        }
+        state
+    }
+
+    /// Puts the requests of stretches that are over among the reports.
+    fn finish(&self, all: bool) {
+        let (mut state, now, wall) = (self.lock(), self.clock.monotonic(), self.clock.now());
+        let is_over =
+            |chunk: &Chunk| all || now.saturating_sub(chunk.begun) >= CHUNK || chunk.session.not_after() <= wall;
+        let over: Vec<Chunk> = state.chunks.extract_if(|_, chunk| is_over(chunk)).map(|(_, chunk)| chunk).collect();
+        for chunk in over {
+            self.close(&mut state, chunk);
+        }
+        state.refused.retain(|_, last| now.saturating_sub(*last) < SAME_REFUSAL);
+    }
+
+    fn close(&self, state: &mut State, chunk: Chunk) {
+        let Chunk { id, session, source, requests, others, .. } = chunk;
+        let mut requests: Vec<Requests> = requests
+            .into_iter()
+            .map(|(like, count)| Requests {
+                method: like.method.to_string(),
+                path: like.path,
+                status: like.status.as_u16(),
+                count,
+            })
+            .collect();
+        if others > 0 {
+            requests.push(Requests { method: String::new(), path: String::new(), status: 0, count: others });
+        }
+        if !requests.is_empty() {
+            self.push(state, &session, source, Happened::Requests(id, requests));
+        }
+    }
+
+    fn push(&self, state: &mut State, session: &Session, source: Option<SocketAddr>, what: Happened) {
+        if state.waiting.len() >= WAITING {
+            state.lost += 1;
+            return;
+        }
+        state.waiting.push(Report { session: session.clone(), source, what });
+        self.is_due.notify_one();
+    }
+
+    async fn send(&self) {
+        loop {
+            // They stay until auth has them: a call that is broken off is made again.
+            let (reports, lost) = {
+                let mut state = self.lock();
+                let reports: Vec<Report> = state.waiting.iter().take(PER_CALL).cloned().collect();
+                (reports, std::mem::take(&mut state.lost))
+            };
+            if lost > 0 {
+                tracing::warn!(lost, "reports for the audit log were lost: the auth service was away for too long");
+            }
+            if reports.is_empty() {
+                return;
+            }
+            if let Err(error) = self.journal.report(&reports).await {
+                if error.kind == Kind::Unavailable {
+                    return tracing::debug!(%error, "reports for the audit log wait");
+                }
+                tracing::error!(%error, reports = reports.len(), "the auth service does not take our reports");
+            }
+            self.lock().waiting.drain(..reports.len());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,122 @@
+//! What the audit log is told.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use ::http::{Method, StatusCode};
+use clock::{Clock, ManualClock};
+use crypto::Random;
+use domain::ca::CaType;
+
+use super::{
+    http::{Line, serving},
+    kit::{Cluster, FakeAuth, identity, lock},
+};
+use crate::{
+    Session,
+    ports::{Happened, Requests},
+    recorder::Recorder,
+};
+
+const GET: Method = Method::GET;
+const OK: StatusCode = StatusCode::OK;
+
+async fn session(id: &str) -> Session {
+    let shown = Cluster::new().await.issue(CaType::User, &identity(id, "app"), Duration::from_secs(86_400)).await;
+    Session::read(shown.certificate, super::kit::CLUSTER).unwrap()
+}
+
+fn told(auth: &FakeAuth) -> Vec<Happened> {
+    auth.reports.lock().unwrap().drain(..).map(|report| report.what).collect()
+}
+
+#[tokio::test]
+async fn like_requests_of_a_stretch_are_counted_together_and_others_bounded() {
+    let (manual, auth) = (ManualClock::new(Clock::system().now()), Arc::new(FakeAuth::default()));
+    let recorder = Recorder::new(auth.clone(), manual.clock(), Random::system());
+    let session = session("one").await;
+    for _ in 0..3 {
+        recorder.request(&session, None, (&GET, "/api", OK));
+    }
+    recorder.request(&session, None, (&GET, "/api", StatusCode::NOT_FOUND));
+    recorder.farewell().await;
+    let (first, second) = match told(&auth).as_slice() {
+        [Happened::Chunk(begun), Happened::Requests(chunk, requests)] if begun == chunk => {
+            assert_eq!(requests.iter().map(|like| like.count).sum::<u64>(), 4);
+            let api = Requests { method: "GET".into(), path: "/api".into(), status: 200, count: 3 };
+            assert!(requests.contains(&api) && requests.len() == 2, "{requests:?}");
+            (begun.clone(), chunk.clone())
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(first, second);
+
+    for count in 0..5000 {
+        recorder.request(&session, None, (&GET, &format!("/{count}"), OK));
+    }
+    recorder.request(&session, None, (&GET, &"x".repeat(10_000), OK));
+    manual.advance(Duration::from_secs(301));
+    recorder.request(&session, None, (&GET, "/later", OK));
+    recorder.farewell().await;
+    let told = told(&auth);
+    let [Happened::Chunk(_), Happened::Requests(one, many), Happened::Chunk(next), Happened::Requests(last, few)] =
+        told.as_slice()
+    else {
+        panic!("{told:?}")
+    };
+    assert!(one != next && next == last && few.len() == 1, "five minutes are one stretch");
+    assert!(many.len() <= 101 && many.iter().map(|like| like.count).sum::<u64>() == 5001, "{}", many.len());
+    assert!(many.iter().all(|like| like.path.len() <= 200));
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_now_is_told_later_and_refusals_once_a_minute() {
+    let (manual, auth) = (ManualClock::new(Clock::system().now()), Arc::new(FakeAuth::default()));
+    let recorder = Recorder::new(auth.clone(), manual.clock(), Random::system());
+    let session = session("one").await;
+    auth.is_down.store(true, Ordering::Relaxed);
+    for _ in 0..100 {
+        recorder.refused(&session, None, "locked");
+    }
+    recorder.farewell().await;
+    assert!(told(&auth).is_empty());
+    auth.is_down.store(false, Ordering::Relaxed);
+    recorder.farewell().await;
+    assert!(matches!(told(&auth).as_slice(), [Happened::Refused(reason)] if reason == "locked"));
+    manual.advance(Duration::from_secs(61));
+    recorder.refused(&session, None, "locked");
+    recorder.refused(&session, None, "something else");
+    recorder.farewell().await;
+    assert_eq!(told(&auth).len(), 2);
+    for _ in 0..10_000 {
+        recorder.happened(&session, None, Happened::Cut(String::new()));
+    }
+    recorder.farewell().await;
+    assert_eq!(told(&auth).len(), 4096, "what waits is bounded");
+}
+
+#[tokio::test]
+async fn a_cut_a_refusal_and_a_stretch_are_told_by_the_agent() {
+    let (kit, shown) = serving(|_| {}).await;
+    let mut line = Line::to(&kit, &shown).await;
+    assert_eq!(line.get("/a?secret=1").await.0, OK);
+    kit.until(|| kit.auth.reported(|what| matches!(what, Happened::Chunk(_)).then_some(()))).await;
+    kit.put(lock("alice"));
+    let cut = kit.until(|| {
+        kit.auth.reported(|what| match what {
+            Happened::Cut(reason) => Some(reason.clone()),
+            _ => None,
+        })
+    });
+    assert!(cut.await.contains("go away"));
+    assert_eq!(Line::to(&kit, &shown).await.get("/b").await.0, StatusCode::FORBIDDEN);
+    kit.until(|| kit.auth.reported(|what| matches!(what, Happened::Refused(_)).then_some(()))).await;
+    agent::Service::finish(&*kit.service).await;
+    let requests = kit.auth.reported(|what| match what {
+        Happened::Requests(_, requests) => Some(requests.clone()),
+        _ => None,
+    });
+    assert_eq!(requests, Some(vec![Requests { method: "GET".into(), path: "/a".into(), status: 200, count: 1 }]));
+}
