@@ -203,25 +203,29 @@ impl Reader {
         let limit = limit.clamp(1, MAX_PAGE_ITEMS);
         let after = after.map_or(0, |JournalPosition(after)| i64::try_from(after).unwrap_or(i64::MAX));
         let wanted = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-        let mut records = self.records(JOURNAL, params![after, wanted])?;
-        let more = records.len() > limit;
+        let JournalPage { mut records, more } = self.records(JOURNAL, params![after, wanted])?;
+        let more = more || records.len() > limit;
         records.truncate(limit);
         Ok(JournalPage { records, more })
     }
 
-    pub(crate) fn records(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<JournalRecord>> {
+    fn records(&self, sql: &str, params: impl rusqlite::Params) -> Result<JournalPage> {
         let failed = |error| refused(&error);
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let mut found = statement.query(params).map_err(failed)?;
-        let mut records = Vec::new();
+        let (mut records, mut bytes) = (Vec::new(), 0);
         while let Some(row) = found.next().map_err(failed)? {
+            if bytes > MAX_PAGE_BYTES {
+                return Ok(JournalPage { records, more: true });
+            }
             let position = JournalPosition(row.get::<_, i64>(0).map_err(failed)?.cast_unsigned());
             let id = row.get::<_, [u8; 16]>(1).map_err(failed)?;
             let time = rows::time(row.get(2).map_err(failed)?)?;
             let value = Bytes::from(row.get::<_, Vec<u8>>(3).map_err(failed)?);
+            bytes += value.len();
             records.push(JournalRecord { position, entry: JournalEntry { id: Uuid::from_bytes(id), time, value } });
         }
-        Ok(records)
+        Ok(JournalPage { records, more: false })
     }
 
     fn items(&self, sql: &str, params: impl rusqlite::Params, bytes: usize) -> Result<Found> {

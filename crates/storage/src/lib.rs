@@ -59,7 +59,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Items past their expiry that are still stored, oldest expiry first, for the sweeper.
     async fn expired(&self, limit: usize) -> Result<Vec<Item>>;
 
-    /// Journal entries after a position (from the oldest one that was not trimmed, without one), in commit order.
+    /// Journal entries after a position (from the oldest one that was not trimmed, without one), in commit order; as many
+    /// as [`Backend::range`] gives items.
     async fn journal_read(&self, after: Option<JournalPosition>, limit: usize) -> Result<JournalPage>;
 
     /// Forgets the journal up to and including `to`: readers no longer see it, and it is deleted, in chunks.

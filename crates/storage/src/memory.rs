@@ -203,7 +203,14 @@ impl Backend for Memory {
         let state = self.state();
         let from = after.map_or(0, |after| state.journal.partition_point(|record| record.position <= after));
         let limit = limit.clamp(1, MAX_PAGE_ITEMS);
-        let records: Vec<_> = state.journal.iter().skip(from).take(limit).cloned().collect();
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for record in state.journal.iter().skip(from).take(limit) {
+            if bytes > MAX_PAGE_BYTES {
+                break;
+            }
+            bytes += record.entry.value.len();
+            records.push(record.clone());
+        }
         let more = from + records.len() < state.journal.len();
         Ok(JournalPage { records, more })
     }

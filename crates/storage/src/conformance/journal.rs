@@ -8,12 +8,13 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{Fixture, key};
-use crate::{Batch, Condition, JournalEntry, JournalPosition, JournalRecord};
+use crate::{Batch, Condition, JournalEntry, JournalPosition, JournalRecord, MAX_PAGE_BYTES};
 
 pub(super) async fn run(fixture: &impl Fn(u64) -> Fixture) {
     entries_follow_their_batch(&fixture(60)).await;
     readers_go_on_where_they_were(&Arc::new(fixture(61))).await;
     trimmed_entries_are_gone(&fixture(62)).await;
+    a_piece_has_a_bounded_size(&fixture(63)).await;
 }
 
 impl Fixture {
@@ -91,4 +92,25 @@ async fn trimmed_entries_are_gone(fixture: &Fixture) {
     fixture.batch(Batch::new().journal(fixture.entry("new"))).await.expect("stored");
     let records = fixture.read(None, 10).await;
     assert!(matches!(records.as_slice(), [record] if record.position > last), "{records:?}");
+}
+
+async fn a_piece_has_a_bounded_size(fixture: &Fixture) {
+    const ENTRY: usize = 400 * 1024;
+    const ENTRIES: usize = 2 * MAX_PAGE_BYTES / ENTRY;
+    for _ in 0..ENTRIES {
+        let entry = JournalEntry { value: vec![7; ENTRY].into(), ..fixture.entry("") };
+        fixture.batch(Batch::new().journal(entry)).await.expect("stored");
+    }
+    let (mut seen, mut after) = (0, None);
+    loop {
+        let page = fixture.backend.journal_read(after, ENTRIES).await.expect("the journal");
+        let bytes: usize = page.records.iter().map(|record| record.entry.value.len()).sum();
+        assert!((1..=MAX_PAGE_BYTES + ENTRY).contains(&bytes), "{bytes} bytes in one piece");
+        seen += page.records.len();
+        after = page.records.last().map(|record| record.position);
+        assert_eq!(page.more, seen < ENTRIES, "after {seen} of {ENTRIES}");
+        if !page.more {
+            break;
+        }
+    }
 }
