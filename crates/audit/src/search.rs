@@ -21,6 +21,11 @@ const SCAN: usize = 20_000;
 const SCAN_AT_MOST: usize = 100_000;
 /// The most records of one answer.
 pub const MAX_LIMIT: usize = 1_000;
+/// The most bytes of the records of one answer; a single larger record is still an answer of its own.
+///
+/// Official clients take no message over 4 MiB, and one that cannot be taken ends the search for good. Agents report what
+/// others have chosen, paths and headers; half leaves room for what a message adds.
+const MAX_BYTES: usize = 2 << 20;
 
 /// Which way a search goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -239,6 +244,7 @@ struct Matches<'a> {
     limit: usize,
     text: Option<String>,
     last: u64,
+    bytes: usize,
     found: Found,
 }
 
@@ -246,13 +252,13 @@ impl<'a> Matches<'a> {
     fn new(query: &'a Query) -> Self {
         let limit = if query.limit == 0 { MAX_LIMIT } else { query.limit.min(MAX_LIMIT) };
         let text = query.text.as_deref().filter(|text| !text.is_empty()).map(str::to_lowercase);
-        Self { query, limit, text, last: 0, found: Found::default() }
+        Self { query, limit, text, last: 0, bytes: 0, found: Found::default() }
     }
 
     /// Takes a record if it matches; whether the answer is full now.
     fn take(&mut self, record: &JournalRecord) -> Result<bool, ReadError> {
         let JournalRecord { position, entry } = record;
-        self.last = position.0;
+        let before = std::mem::replace(&mut self.last, position.0);
         if entry.time < self.query.from || entry.time > self.query.to {
             return Ok(false);
         }
@@ -264,6 +270,11 @@ impl<'a> Matches<'a> {
         let read = Entry::read(entry.value.clone())?;
         if !self.query.types.is_empty() && !self.query.types.contains(&read.event) {
             return Ok(false);
+        }
+        self.bytes += entry.value.len();
+        if self.bytes > MAX_BYTES && !self.found.entries.is_empty() {
+            self.last = before;
+            return Ok(true);
         }
         self.found.entries.push(read);
         Ok(self.found.entries.len() >= self.limit)

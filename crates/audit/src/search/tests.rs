@@ -89,6 +89,36 @@ async fn types_and_text_filter() {
     assert!(matches!(store.search(&asked).await, Err(SearchError::Cursor)));
 }
 
+#[tokio::test]
+async fn an_answer_fits_a_message_however_large_the_records_are() {
+    let (start, store, backend) = log(3).await;
+    let (random, time) = (Random::seeded(6), start + Duration::from_secs(600));
+    for number in 3..40 {
+        let id = random.uuid_v7(time);
+        let value = serde_json::json!({
+            "event": "session.data", "uid": id, "time": time.to_string(), "name": number.to_string(),
+            "path": "x".repeat(400_000),
+        });
+        let entry = storage::JournalEntry { id, time, value: value.to_string().into() };
+        backend.batch(Batch::new().journal(entry)).await.unwrap();
+    }
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut asked = Query { order, limit: 0, ..query(start, 0, 5000) };
+        let mut names = Vec::new();
+        loop {
+            let found = store.search(&asked).await.unwrap();
+            let bytes: usize = found.entries.iter().map(|entry| entry.json.len()).sum();
+            assert!(bytes <= MAX_BYTES, "{bytes} bytes in one answer");
+            let name = |entry: &Entry| entry.value().unwrap()["name"].as_str().unwrap().parse::<u32>().unwrap();
+            names.extend(found.entries.iter().map(name));
+            let Some(next) = found.next else { break };
+            asked.cursor = Some(next);
+        }
+        names.sort_unstable();
+        assert!(names.iter().copied().eq(0..40), "{order:?}: {names:?}");
+    }
+}
+
 /// On the way down from such a place the windows would grow until one held the whole log.
 #[tokio::test]
 async fn a_cursor_beyond_the_end_is_no_way_to_the_whole_log() {
