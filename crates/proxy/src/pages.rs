@@ -23,6 +23,7 @@ h1{font-size:1.35rem;line-height:1.25;margin:0 0 .75rem}h2{font-size:1rem;margin
 .soft{color:var(--soft);font-size:.9rem}b{color:var(--mark)}\
 pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.75rem;margin:.5rem 0;border:1px solid var(--line);border-radius:.5rem;background:var(--paper);\
 font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}\
+pre span{display:inline-block;max-width:100%}\
 dl{display:grid;grid-template-columns:auto 1fr;gap:.25rem 1rem;margin:1rem 0 0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}";
 
 /// Nothing is loaded, nothing runs, nobody frames it, and no form leads anywhere.
@@ -48,6 +49,12 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     safe
+}
+
+/// A command line, which breaks between its words only: a flag in two pieces would be another flag.
+pub(crate) fn command(line: &str) -> String {
+    let words = line.split(' ').map(|word| format!("<span>{}</span>", escaped(word)));
+    format!("<pre>{}</pre>\n", words.collect::<Vec<_>>().join(" "))
 }
 
 /// A page. `content` is HTML.

@@ -93,7 +93,7 @@ async fn the_login_page_says_where_somebody_was_going_and_runs_nothing() {
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
     let page = text(response).await;
-    assert!(page.contains("apps login grafana<"), "{page}");
+    assert!(page.contains("<span>login</span> <span>grafana</span>"), "{page}");
     assert!(page.contains("https://grafana.proxy.example") && !page.contains("<script"), "{page}");
     let request = get(PROXY, "/web/login?application=evil.example");
     let page = text(sender.send_request(request).await.unwrap()).await;

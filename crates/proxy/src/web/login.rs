@@ -13,21 +13,21 @@ pub(crate) fn page(proxy: &Proxy, query: &str) -> Response<Body> {
     // to a host of somebody else.
     let app = wanted.as_deref().and_then(|host| proxy.view.names().label(host)).unwrap_or("NAME");
     let url = format!("https://{app}.{}/", own.authority());
-    let (own, app, url) = (pages::escaped(&own.to_string()), pages::escaped(app), pages::escaped(&url));
+    let person = pages::command(&format!("tsh --proxy={own} -i FILE apps login {app}"));
+    let sign = pages::command("tctl auth sign --user=YOU --out=FILE");
+    let bot = pages::command("tctl bots add BOT --roles=ROLE");
+    let start = format!("tbot start application --proxy-server={own} --token=TOKEN --app={app} --destination=DIR");
+    let start = pages::command(&start);
+    let curl = pages::command(&format!("curl --cert DIR/tlscert --key DIR/key {url}"));
     let wanted = wanted.map_or_else(String::new, |host| {
         format!("<p>You were on your way to <b>{}</b>, which needs a certificate.</p>\n", pages::escaped(&host))
     });
     let content = format!(
         "<h1>Sign in to {cluster}</h1>\n{wanted}\
-         <h2>As a person</h2>\n<p>From a terminal, with the identity file that an administrator has made for you:</p>\n\
-         <pre>tsh --proxy={own} -i FILE apps login {app}</pre>\n\
-         <p class=\"soft\">The administrator: <code>tctl auth sign --user=YOU --out=FILE</code>. Signing in with a password is \
-         not supported yet.</p>\n\
-         <h2>As a machine</h2>\n<p>An administrator makes a bot, and the machine runs it:</p>\n\
-         <pre>tctl bots add BOT --roles=ROLE</pre>\n\
-         <pre>tbot start application --proxy-server={own} --token=TOKEN --app={app} --destination=DIR</pre>\n\
-         <p>Any program that shows the bot's <code>tlscert</code> and <code>key</code> reaches the application:</p>\n\
-         <pre>curl --cert DIR/tlscert --key DIR/key {url}</pre>"
+         <h2>As a person</h2>\n<p>An administrator makes an identity file for you, and you use it from a terminal:</p>\n\
+         {sign}{person}<p class=\"soft\">Signing in with a password is not supported yet.</p>\n\
+         <h2>As a machine</h2>\n<p>An administrator makes a bot, and the machine runs it:</p>\n{bot}{start}\
+         <p>Any program that shows the bot's <code>tlscert</code> and <code>key</code> reaches the application:</p>\n{curl}"
     );
     pages::html(StatusCode::OK, &format!("Sign in to {}", proxy.config.cluster), &content)
 }
