@@ -53,7 +53,9 @@ impl Exchange {
             ));
         }
         let app = lookup::find(&self.client, app).await?;
-        let public_name = lookup::public_name(&app, self.web.host());
+        let authorities = self.client.config().credentials.authorities();
+        let host = lookup::public_host(&self.web, authorities, &self.client).await;
+        let public_name = lookup::public_name(&app, &host);
         let mut route = lookup::route(&app, &public_name, &says.teleport_cluster);
         route.target_port = self.target_port.into();
         let key = KeyPair::generate(Algorithm::EcdsaP256).map_err(|error| Error::internal(error.to_string()))?;

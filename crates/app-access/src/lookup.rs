@@ -5,7 +5,8 @@ use api::{
     r#gen::proto::{DeleteAppSessionRequest, ListResourcesRequest, PingRequest, RouteToApp, paginated_resource},
     methods::proto::auth_service::{DeleteAppSession, ListResources, Ping},
 };
-use client::{Client, Web};
+use client::{Client, Web, credentials::system_authorities};
+use crypto::{tls, x509::Certificate};
 use domain::{
     Error, Resource,
     error::Kind,
@@ -83,6 +84,22 @@ pub async fn end(client: &Client, session_id: String) -> Result<(), Error> {
         Err(error) if error.kind == Kind::NotFound => Ok(()),
         other => other.map(|_| ()),
     }
+}
+
+/// The host below which applications are named: what the proxy calls itself, which may be dialled by another name; else
+/// what the auth service says; else as it is dialled. `authorities` are the cluster's; this system's count, too.
+pub async fn public_host(web: &Web, authorities: &[Certificate], client: &Client) -> String {
+    let mut roots = system_authorities();
+    roots.extend(authorities.iter().cloned());
+    let said = match web.find(tls::Trust::Roots(roots)).await {
+        Ok(found) => found.public_address,
+        Err(error) => {
+            tracing::debug!(%error, "the proxy does not say how it is called");
+            proxy_address(client).await.unwrap_or_default()
+        }
+    };
+    let host = said.as_deref().map(|address| address.rsplit_once(':').map_or(address, |(host, _)| host));
+    host.unwrap_or_else(|| web.host()).to_owned()
 }
 
 /// The name that an application is reached by: its own address, or its name below the proxy's.

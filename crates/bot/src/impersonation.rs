@@ -60,7 +60,10 @@ impl Impersonation {
         let web = hub.web(&seeing).await?;
         // A name below anything else would lead nowhere, and the certificate would be for it.
         let public_name = match &web {
-            Some(web) => lookup::public_name(&app, web.host()),
+            Some(web) => {
+                let host = lookup::public_host(web, plain.authorities(), &seeing).await;
+                lookup::public_name(&app, &host)
+            }
             None if !app.spec.public_addr.is_empty() => lookup::public_name(&app, ""),
             None => {
                 return Err(Error::unavailable(
