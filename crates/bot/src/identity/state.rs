@@ -100,6 +100,11 @@ impl State {
         Ok(Self { sink, _lock: lock })
     }
 
+    /// Where it lies.
+    pub(crate) fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
     /// Finds out whether the storage can be written, before anything is asked whose answer it must hold.
     ///
     /// # Errors
@@ -124,9 +129,8 @@ impl State {
     /// # Errors
     /// When the storage cannot be read, or holds no identity but something else.
     pub fn load(&self) -> Result<Option<BotIdentity>, StateError> {
-        if let Some(Stored { key, question, answer: Some(answer) }) = self.stored()? {
-            let key = read_key(&key)?;
-            self.unpack(&Pending { key, question }, &answer)?;
+        if let Some((pending, Some(answer))) = self.stored()? {
+            return self.taken(&pending, answer).map(Some);
         }
         let (Some(key), Some(tls), Some(ssh)) =
             (self.text(KEY)?, self.text(TLS_CERTIFICATE)?, self.text(SSH_CERTIFICATE)?)
@@ -148,16 +152,23 @@ impl State {
     /// # Errors
     /// When the storage cannot be read.
     pub fn joined_with(&self) -> Result<Option<String>, StateError> {
+        if let Some((Pending { question: Question::Join { token_hash }, .. }, Some(_))) = self.stored()? {
+            return Ok(Some(token_hash));
+        }
         Ok(self.text(TOKEN_HASH)?.map(|hash| hash.trim().to_owned()))
     }
 
-    /// The question that waits for its answer.
+    /// The question that waits for its answer. An answer that could not be unpacked when it came is unpacked now: the next
+    /// question takes its place, and a bot that asks with the identity before it looks like a copy.
     ///
     /// # Errors
-    /// When the storage cannot be read.
+    /// When the storage cannot be read, or such an answer cannot be unpacked still.
     pub(crate) fn pending(&self) -> Result<Option<Pending>, StateError> {
-        let Some(stored) = self.stored()?.filter(|stored| stored.answer.is_none()) else { return Ok(None) };
-        Ok(Some(Pending { key: read_key(&stored.key)?, question: stored.question }))
+        match self.stored()? {
+            Some((pending, Some(answer))) => self.unpack(&pending, &answer).map(|()| None),
+            Some((pending, None)) => Ok(Some(pending)),
+            None => Ok(None),
+        }
     }
 
     /// Makes a question durable. Only when this has returned may it be asked.
@@ -176,8 +187,19 @@ impl State {
         let damaged = |source| StateError::Damaged { place: "the server's answer".into(), source };
         let identity = BotIdentity::new(pending.key.clone(), answer).map_err(damaged)?;
         self.put(pending, Some(identity.certificates().clone()))?;
-        self.unpack(pending, identity.certificates())?;
-        Ok(identity)
+        self.taken(pending, identity.certificates().clone())
+    }
+
+    /// The identity of a durable answer, in force whether the single files can be written now or not.
+    fn taken(&self, pending: &Pending, answer: Certificates) -> Result<BotIdentity, StateError> {
+        if let Err(error) = self.unpack(pending, &answer) {
+            tracing::error!(
+                error = crate::renewal::driver::chain(&error),
+                "the new identity is kept in the file \"pending\" only; nothing can be asked until this works"
+            );
+        }
+        let damaged = |source| StateError::Damaged { place: self.describe(), source };
+        BotIdentity::new(pending.key.clone(), answer).map_err(damaged)
     }
 
     /// Keeps other authorities for the identity that is there.
@@ -237,10 +259,11 @@ impl State {
         Ok(self.sink.write(TLS_AUTHORITIES, answer.tls_authorities.concat().as_bytes())?)
     }
 
-    fn stored(&self) -> Result<Option<Stored>, StateError> {
+    /// The question that was asked last, and its answer if it came and is not unpacked.
+    fn stored(&self) -> Result<Option<(Pending, Option<Certificates>)>, StateError> {
         let Some(text) = self.text(PENDING)? else { return Ok(None) };
-        match serde_json::from_str(&text) {
-            Ok(stored) => Ok(Some(stored)),
+        match serde_json::from_str::<Stored>(&text) {
+            Ok(Stored { key, question, answer }) => Ok(Some((Pending { key: read_key(&key)?, question }, answer))),
             Err(error) => {
                 // Written whole or not at all, so this is a stranger's file: nothing was asked with it.
                 tracing::warn!(%error, place = self.describe(), "ignoring a pending question that cannot be read");

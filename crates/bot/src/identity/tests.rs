@@ -1,7 +1,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use clock::{Clock, ManualClock, Timestamp};
-use crypto::{Algorithm, KeyPair, Random};
+use crypto::{Algorithm, KeyPair, Random, x509::Certificate};
 use domain::{ca::CaType, identity::Identity, suite::Suite};
 use keystore::{SealingKey, SoftwareKeyStore};
 
@@ -96,6 +96,32 @@ async fn a_question_survives_with_its_keys_and_an_answer_survives_a_crash_at_any
         assert_eq!(state.joined_with().expect("readable").as_deref(), Some("h"));
         assert_eq!(state.load().expect("again").expect("still there").certificates().tls, answer.tls);
     }
+}
+
+/// Asking again with the old identity and other keys would look like a copy of the bot, and lock it.
+#[tokio::test]
+async fn an_answer_that_cannot_be_unpacked_is_in_force_and_is_never_written_over() {
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().canonicalize().expect("there");
+    let state = open(&path);
+    let pending = Pending { key: key(), question: join("h") };
+    state.ask(&pending).expect("durable");
+    // Stands for a disk that is full after the answer itself was written.
+    std::fs::create_dir(path.join("key.pub")).expect("in the way");
+    let answer = issue(&pending.key, 2, Duration::from_secs(3600)).await;
+    let identity = state.answered(&pending, answer).expect("the answer is durable");
+    assert_eq!(identity.says().generation, 2);
+    assert!(state.pending().is_err(), "nothing new is asked as long as the answer lies in its place");
+    drop(state);
+
+    let state = open(&path);
+    let identity = state.load().expect("still not unpacked").expect("and in force after a restart");
+    assert_eq!(identity.says().generation, 2);
+    assert_eq!(state.joined_with().expect("readable").as_deref(), Some("h"));
+    std::fs::remove_dir(path.join("key.pub")).expect("out of the way");
+    assert!(state.pending().expect("unpacked").is_none());
+    assert_eq!(state.load().expect("readable").expect("an identity").says().generation, 2);
+    assert!(!path.join("pending").exists());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use join::Asked;
 use super::machine::{Failure, Machine, Now, Validity, Way};
 use crate::{
     BotError,
-    identity::{BotIdentity, Exchange, Pending, Question, State, key_algorithm, token_hash},
+    identity::{BotIdentity, Exchange, Pending, Question, State, StateError, key_algorithm, token_hash},
 };
 
 /// The identity's life: state on disk, machine, and the conversations.
@@ -35,7 +35,8 @@ impl Driver {
         let hash = token.as_ref().ok().map(|token| token_hash(token.expose()));
         let mut identity = match state.load() {
             Ok(identity) => identity,
-            Err(error) if hash.is_some() => {
+            // Whatever is there is no identity. A place that cannot be read now may well hold one: that ends the process.
+            Err(error @ (StateError::Damaged { .. } | StateError::Key(_))) if hash.is_some() => {
                 tracing::error!(error = %chain(&error), "the stored identity cannot be used; joining anew");
                 None
             }
