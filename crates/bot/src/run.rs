@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, watch};
 use crate::{
     BotError, Config,
     authorities::Authorities,
+    destination::Sink,
     identity::{BotIdentity, Exchange, State},
     metrics::Metrics,
     outputs::Output,
@@ -262,6 +263,8 @@ pub async fn run(bot: Bot) -> Result<(), BotError> {
     }
     let config = Arc::new(bot.config);
     let outputs = open_outputs(&config)?;
+    let places = outputs.iter().map(|output| (output.name.as_str(), output.sink()));
+    Sink::check_apart(std::iter::once(("storage", state.sink())).chain(places))?;
     let services = Listening::of(&config);
     if let Some((server, proxy)) = config.server().and_then(|to| Some((to.clone(), bot.proxies.describe(&to)?))) {
         tracing::info!(server, "the auth service is reached through {proxy}");

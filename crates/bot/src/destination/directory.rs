@@ -65,6 +65,12 @@ impl DirectorySink {
         &self.path
     }
 
+    /// What the directory is, whatever path led to it.
+    pub(super) fn place(&self) -> Result<(u64, u64), DestinationError> {
+        let found = fs::fstat(&self.handle).map_err(|error| DestinationError::io("look at", &self.path, error))?;
+        Ok((found.st_dev, found.st_ino))
+    }
+
     /// Says so when others than the owner may list or change what is here; the files themselves are 0600 anyway.
     pub(crate) fn warn_if_open_to_others(&self) {
         let Ok(found) = fs::fstat(&self.handle) else { return };

@@ -171,6 +171,27 @@ impl Sink {
         matches!(self, Self::Directory(_))
     }
 
+    /// Refuses two names for one directory: what is written there under the one would destroy what is there under the other.
+    ///
+    /// # Errors
+    /// Invalid, naming both.
+    pub(crate) fn check_apart<'a>(
+        named: impl IntoIterator<Item = (&'a str, &'a Self)>,
+    ) -> Result<(), DestinationError> {
+        let mut seen: Vec<(&str, (u64, u64))> = Vec::new();
+        for (name, sink) in named {
+            let Self::Directory(directory) = sink else { continue };
+            let place = directory.place()?;
+            if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == place) {
+                let message =
+                    format!("{name} and {other} share a destination ({}); give each its own", sink.describe());
+                return Err(DestinationError::Invalid(message));
+            }
+            seen.push((name, place));
+        }
+        Ok(())
+    }
+
     /// How it is called in messages.
     pub fn describe(&self) -> String {
         match self {

@@ -203,3 +203,21 @@ fn init_gives_away_no_file_that_has_another_name() {
     assert!(matches!(&refused, DestinationError::Invalid(text) if text.contains("hard link")), "{refused}");
     assert_eq!(fs::metadata(&theirs).expect("there").permissions().mode() & 0o777, 0o644, "nothing was changed");
 }
+
+#[test]
+fn one_directory_under_two_names_is_refused() {
+    let (_home, path) = home();
+    fs::create_dir(path.join("a")).expect("made");
+    symlink(path.join("a"), path.join("link")).expect("linked");
+    let open = |path: PathBuf| {
+        let config = Directory { symlinks: Symlinks::Insecure, ..directory(path) };
+        Sink::open(&Destination::Directory(config)).expect("open")
+    };
+    let (memory, first, other) = (Sink::Memory(Mutex::default()), open(path.join("a")), open(path.join("b")));
+    Sink::check_apart([("storage", &first), ("one", &other), ("two", &memory), ("three", &memory)]).expect("apart");
+    for again in ["a/", "b/../a", "link"] {
+        let again = open(path.join(again));
+        let refused = Sink::check_apart([("storage", &first), ("one", &other), ("two", &again)]).expect_err("the same");
+        assert!(refused.to_string().starts_with("two and storage share a destination"), "{refused}");
+    }
+}

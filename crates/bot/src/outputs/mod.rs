@@ -54,6 +54,11 @@ impl Output {
         })
     }
 
+    /// Where it is written to.
+    pub(crate) fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
     /// Gets new certificates and writes the artifacts. Returns when they are to be written again.
     pub(crate) async fn write(&self, hub: &Hub) -> Result<Duration, BotError> {
         let issued = match self.kind {
