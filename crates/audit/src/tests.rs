@@ -25,6 +25,15 @@ fn alice() -> UserMetadata {
 }
 
 #[test]
+fn a_serial_number_is_read_as_text_and_as_the_number_that_it_was() {
+    for written in [r#"{"ssh_serial_number":"18446744073709551615"}"#, r#"{"ssh_serial_number":18446744073709551615}"#] {
+        let event: cert::CertificateCreate = serde_json::from_str(written).unwrap();
+        assert_eq!(event.ssh_serial_number, Some(u64::MAX), "{written}");
+    }
+    assert_eq!(serde_json::from_str::<cert::CertificateCreate>("{}").unwrap().ssh_serial_number, None);
+}
+
+#[test]
 fn records_look_as_their_readers_expect() {
     let remote = || ConnectionMetadata::from_remote("10.0.0.1:4242");
     insta::assert_snapshot!(
@@ -68,9 +77,10 @@ fn records_look_as_their_readers_expect() {
                 ..Default::default()
             },
             generation: Some(2),
+            ssh_serial_number: Some(u64::MAX),
             ..Default::default()
         }),
-        @r#"{"ei":0,"event":"cert.create","uid":"…","code":"TC000I","time":"2026-03-04T05:06:07.089Z","cluster_name":"example.com","cert_type":"user","identity":{"user":"bot-ci","roles":["bot-ci"],"expires":"2026-03-04T06:06:07.000Z","prev_identity_expires":"0001-01-01T00:00:00Z","bot_name":"ci"},"generation":2}"#
+        @r#"{"ei":0,"event":"cert.create","uid":"…","code":"TC000I","time":"2026-03-04T05:06:07.089Z","cluster_name":"example.com","cert_type":"user","identity":{"user":"bot-ci","roles":["bot-ci"],"expires":"2026-03-04T06:06:07.000Z","prev_identity_expires":"0001-01-01T00:00:00Z","bot_name":"ci"},"ssh_serial_number":"18446744073709551615","generation":2}"#
     );
     insta::assert_snapshot!(
         json(&AccessDenied {

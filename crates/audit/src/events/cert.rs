@@ -7,6 +7,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::events;
 
+/// A number of 64 bits as text: whoever reads JSON may round numbers above 2^53, and the API carries events so. Records
+/// that have it as a number are read, too.
+mod serial {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(serial: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match serial {
+            Some(serial) => serializer.collect_str(serial),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        match Option::deserialize(deserializer)? {
+            None => Ok(None),
+            Some(Written::Number(serial)) => Ok(Some(serial)),
+            Some(Written::Text(text)) => text.parse().map(Some).map_err(D::Error::custom),
+        }
+    }
+}
+
 events! {
     /// A certificate (an X.509 and SSH pair, usually) was issued to a user or a bot.
     CertificateCreate = "cert.create" ["TC000I"] (client) {
@@ -18,8 +46,8 @@ events! {
         /// The X.509 certificate's serial number in hexadecimal.
         #[serde(skip_serializing_if = "String::is_empty")]
         serial_number: String,
-        /// The SSH certificate's serial number.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        /// The SSH certificate's serial number, in decimal as `ssh-keygen -L` shows it.
+        #[serde(default, with = "serial", skip_serializing_if = "Option::is_none")]
         ssh_serial_number: Option<u64>,
         /// Who asked for it, when that is not the identity's own user; with `addr.remote` of the request.
         #[serde(rename = "addr.remote", skip_serializing_if = "String::is_empty")]
