@@ -1,10 +1,8 @@
 //! The audit log as it is searched, exported, reported to and proved.
 
-use std::sync::Arc;
-
 use audit::{
     Order, Query,
-    chain::{BLOCKS, Block, Chainer, KeyStoreSigner, Setup},
+    chain::{BLOCKS, Block},
 };
 use auth::{
     audit_log::{
@@ -21,7 +19,7 @@ use domain::{error::Kind as ErrorKind, resources::role::Rule};
 use serde_json::json;
 use storage::{Backend, Prefix};
 
-use crate::{harness::Cluster, keys::QuickKeys, people::role};
+use crate::{harness::Cluster, people::role};
 
 fn all(order: Order, limit: usize, cursor: Option<String>) -> Query {
     Query { from: Timestamp::MIN, to: Timestamp::MAX, types: Vec::new(), text: None, order, limit, cursor }
@@ -111,23 +109,6 @@ async fn an_export_goes_on_when_its_reader_may_read_no_more() {
     assert_eq!(chain.next(auth, &now).await.unwrap_err().kind(), ErrorKind::Denied);
 }
 
-/// Lays the chain as a process does that was just started.
-async fn chainer(cluster: &Cluster) -> Chainer {
-    let backend: Arc<dyn Backend> = Arc::clone(&cluster.backend) as _;
-    let signer = KeyStoreSigner::open(&*backend, Arc::new(QuickKeys::new())).await.unwrap();
-    let setup = Setup {
-        backend,
-        cluster: cluster.auth.cluster().to_owned(),
-        clock: cluster.clock.clock(),
-        random: crypto::Random::system(),
-        signer: Arc::new(signer),
-        sinks: Vec::new(),
-        head_file: None,
-        backlog: Arc::default(),
-    };
-    Chainer::open(setup).await.unwrap()
-}
-
 #[tokio::test]
 async fn links_are_lost_between_the_pages_of_an_export() {
     let cluster = Cluster::start().await;
@@ -135,7 +116,7 @@ async fn links_are_lost_between_the_pages_of_an_export() {
     let event = json!({"event": "session.data", "code": "X"}).as_object().unwrap().clone();
     // Three processes, one after the other, whose parts end within pages and reach over them.
     for records in [700, 900, 1100] {
-        let mut chainer = chainer(&cluster).await;
+        let mut chainer = cluster.chainer().await;
         for number in 0..records {
             emit(auth, &admin, event.clone()).await.unwrap();
             if number % 333 == 0 {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use auth::audit_log::verify::verify;
 use clock::Timestamp;
 use storage::{Backend as _, Batch, Key};
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, RETENTION};
 
 const DAY: u64 = 24 * 3600;
 
@@ -59,4 +60,26 @@ async fn a_restart_shortens_the_doubt_about_a_clock() {
     // Nobody put it right for a day: then it is believed.
     pass(&cluster, 24 * 60).await;
     assert!(cluster.backend.expired(10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn old_records_go_whole_and_what_is_left_can_be_proved() {
+    let cluster = Cluster::start().await;
+    let at_start = cluster.all_events().await.len();
+    let mut chainer = cluster.chainer().await;
+    chainer.checkpoint().await.unwrap();
+    // A day at a time: a clock that runs on for weeks between two looks is doubted.
+    let days = RETENTION.as_secs() / DAY;
+    for day in 0..=days {
+        let left = cluster.all_events().await.len();
+        assert!(left >= at_start, "dropped on day {day}, {left} of {at_start} are left");
+        cluster.clock.advance(Duration::from_secs(DAY));
+        cluster.settle().await;
+    }
+    pass(&cluster, 61).await;
+    assert_eq!(cluster.all_events().await, ["tessera.audit.retention"], "all are too old but the note of it");
+    chainer.link(false).await.unwrap();
+    chainer.checkpoint().await.unwrap();
+    let report = verify(&cluster.auth, &cluster.admin(), b"").await.unwrap();
+    assert!(report.is_intact && report.records == 1, "{report:?}");
 }
