@@ -132,6 +132,11 @@ impl Caller {
             .map_or_else(|_| self.remote.clone(), |address| address.ip().to_canonical().to_string())
     }
 
+    /// Whether the address is more than what just anybody can have told a proxy.
+    pub(crate) fn has_certain_address(&self) -> bool {
+        self.remote.parse().is_ok_and(|address| is_certain(&address))
+    }
+
     /// Whether nobody is known.
     pub fn is_anonymous(&self) -> bool {
         self.who == Who::Anonymous
@@ -314,10 +319,15 @@ pub(crate) fn useless() -> Error {
     Error::denied("access denied: the presented certificate is of no use here").because(Reason::WrongCertificate)
 }
 
+/// A proxy says with the port 0 that it has somebody's word for the address, and just anybody's.
+fn is_certain(address: &SocketAddr) -> bool {
+    address.port() != 0
+}
+
 fn same_address(pinned: &str, remote: &str) -> bool {
     // An IPv4 peer of a socket that listens on IPv6 shows as ::ffff:a.b.c.d.
     let pinned = pinned.parse::<IpAddr>().map(|address| address.to_canonical());
-    remote.parse::<SocketAddr>().is_ok_and(|address| pinned == Ok(address.ip().to_canonical()))
+    remote.parse().is_ok_and(|address| is_certain(&address) && pinned == Ok(address.ip().to_canonical()))
 }
 
 #[cfg(test)]
@@ -332,7 +342,13 @@ mod tests {
             }
         }
         assert!(same_address("2001:db8:0::7", "[2001:db8::7]:1"));
-        for (pinned, remote) in [("192.0.2.8", "192.0.2.7:1"), ("x", "x"), ("192.0.2.7", "local"), ("", "[::]:1")] {
+        for (pinned, remote) in [
+            ("192.0.2.8", "192.0.2.7:1"),
+            ("x", "x"),
+            ("192.0.2.7", "local"),
+            ("", "[::]:1"),
+            ("192.0.2.7", "192.0.2.7:0"),
+        ] {
             assert!(!same_address(pinned, remote), "{pinned} {remote}");
         }
     }

@@ -341,6 +341,12 @@ fn pinned(caller: &Caller, base: &Identity, options: &rbac::MergedOptions) -> Re
     }
     match (options.pin_source_ip && base.pinned_ip.is_empty()).then(|| caller.remote_ip()) {
         None => Ok(base.pinned_ip.clone()),
+        Some(address) if address.parse::<std::net::IpAddr>().is_ok() && !caller.has_certain_address() => {
+            Err(Error::denied(
+                "a role of this identity has pin_source_ip, and the proxy knows your address by a header that anybody can write; \
+             set proxy_service.proxy_protocol to on or off",
+            ))
+        }
         Some(address) if address.parse::<std::net::IpAddr>().is_ok() => Ok(address),
         Some(_) => Err(Error::invalid(
             "a role of this identity has pin_source_ip: ask from the machine that is to use the certificate, not on the auth \
