@@ -35,11 +35,12 @@ pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// Streams at a time over one link. More wait for their turn in the opener.
 const MAX_STREAMS: u32 = 1024;
 
-/// Unread bytes of one stream. Enough for 80 MB/s at 10 ms; a stream nobody reads holds no more than this.
-const STREAM_WINDOW: u32 = 1024 * 1024;
+/// Unread bytes of one stream. Enough for 40 MB/s at 10 ms; a stream nobody reads holds no more than this.
+const STREAM_WINDOW: u32 = 512 * 1024;
 
-/// Unread bytes of all streams of a link: what one agent can make a proxy hold, and the other way round.
-const LINK_WINDOW: u32 = 4 * 1024 * 1024;
+/// Unread bytes of all streams of a link. As much as all of them together may hold: with less, a few clients that do not
+/// read their answers, or a few applications that do not read what is sent to them, would stop everybody else's streams.
+const LINK_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 
 /// Written and not sent yet, for each stream.
 const SEND_BUFFER: usize = 256 * 1024;
