@@ -17,6 +17,8 @@ mod audit_table;
 mod crowd;
 mod full_disk;
 mod hostile;
+mod hostile_requests;
+mod hostile_streams;
 mod kill_points;
 mod live;
 mod memory;

@@ -1,5 +1,6 @@
 //! What all flows use: raw connections, people with certificates, one valid request for each call.
 
+pub(crate) mod applications;
 pub(crate) mod people;
 pub(crate) mod raw;
 pub(crate) mod requests;
