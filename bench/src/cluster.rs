@@ -65,6 +65,17 @@ impl Cluster {
         Ok(Self { server, admin, authorities })
     }
 
+    /// Authorities of hosts.
+    pub(crate) fn authorities(&self) -> &[Certificate] {
+        &self.authorities
+    }
+
+    /// A connection without a certificate.
+    pub(crate) async fn stranger(&self) -> anyhow::Result<Client> {
+        let trust = Trust::Authorities(self.authorities.clone());
+        Ok(Client::connect(config([self.server.address()], Credentials::none()).with_trust(trust)).await?)
+    }
+
     /// Makes the role that bots take on. It may read roles and applications, so that it can watch them.
     pub(crate) async fn make_role(&self) -> anyhow::Result<()> {
         let allow = RoleConditions {
@@ -88,8 +99,16 @@ impl Cluster {
 
     /// Makes a token that joins a machine to a bot.
     pub(crate) async fn make_token(&self, bot: &str) -> anyhow::Result<String> {
+        self.store_token(TokenSpec { roles: vec![SystemRole::Bot], bot_name: bot.to_owned(), ..TokenSpec::default() }).await
+    }
+
+    /// Makes a token that joins hosts.
+    pub(crate) async fn make_host_token(&self, roles: impl Into<Vec<SystemRole>>) -> anyhow::Result<String> {
+        self.store_token(TokenSpec { roles: roles.into(), ..TokenSpec::default() }).await
+    }
+
+    async fn store_token(&self, spec: TokenSpec) -> anyhow::Result<String> {
         let name = Random::system().hex(16);
-        let spec = TokenSpec { roles: vec![SystemRole::Bot], bot_name: bot.to_owned(), ..TokenSpec::default() };
         let mut token = Token::new(name.clone(), spec);
         token.metadata.expires = Some(Timestamp::now().checked_add(TTL)?);
         token.set_defaults();
@@ -108,9 +127,7 @@ impl Cluster {
             expires: Some(wire_time(TTL)),
             ..RegisterUsingTokenRequest::default()
         };
-        let trust = Trust::Authorities(self.authorities.clone());
-        let client = Client::connect(config([self.server.address()], Credentials::none()).with_trust(trust)).await?;
-        let certs = client.call::<RegisterUsingToken>(request).await?;
+        let certs = self.stranger().await?.call::<RegisterUsingToken>(request).await?;
         let credentials = self.credentials(&certs.tls, &keys.0)?;
         Ok(Machine { user: Bot::resource_name(bot), credentials, keys })
     }
@@ -136,6 +153,14 @@ impl Cluster {
     /// The credentials of the role that a machine takes on.
     pub(crate) async fn taken_on(&self, machine: &Machine) -> anyhow::Result<Credentials> {
         let certs = machine.ask(&self.connect(&machine.credentials).await?).await?;
+        self.credentials(&certs.tls, &machine.keys.0)
+    }
+
+    /// The credentials that lead to an application, for the role that a machine takes on.
+    pub(crate) async fn led_to(&self, machine: &Machine, route: proto::RouteToApp) -> anyhow::Result<Credentials> {
+        let client = self.connect(&machine.credentials).await?;
+        let request = proto::UserCertsRequest { route_to_app: Some(route), ..machine.request() };
+        let certs = client.call::<GenerateUserCerts>(request).await?;
         self.credentials(&certs.tls, &machine.keys.0)
     }
 

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "this program measures real time of other processes")]
 #![allow(clippy::large_futures, reason = "its futures are few and live once")]
 
+mod agents;
 mod bots;
 mod certificates;
 mod cluster;
@@ -14,6 +15,7 @@ mod connections;
 mod items;
 mod joins;
 mod process;
+mod proxy;
 mod report;
 mod server;
 mod sizes;
@@ -39,7 +41,7 @@ type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Report>> + 'a>>;
 type Measurement = for<'a> fn(&'a Binaries) -> Running<'a>;
 
 /// Every measurement by its name, in the order of `docs/performance.md`.
-const MEASUREMENTS: [(&str, Measurement); 7] = [
+const MEASUREMENTS: [(&str, Measurement); 9] = [
     ("certificates", |binaries| Box::pin(certificates::run(binaries))),
     ("joins", |binaries| Box::pin(joins::run(binaries))),
     ("connections", |binaries| Box::pin(connections::run(binaries))),
@@ -47,6 +49,8 @@ const MEASUREMENTS: [(&str, Measurement); 7] = [
     ("sizes", |binaries| Box::pin(sizes::run(binaries))),
     ("bots", |binaries| Box::pin(bots::run(binaries))),
     ("items", |binaries| Box::pin(items::run(binaries))),
+    ("proxy", |binaries| Box::pin(proxy::run(binaries))),
+    ("agents", |binaries| Box::pin(agents::run(binaries))),
 ];
 
 fn main() -> ExitCode {

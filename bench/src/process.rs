@@ -15,6 +15,18 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second())?)
 }
 
+/// The same of a process and its children together.
+pub(crate) fn cpu_of_family(pid: u32) -> anyhow::Result<Duration> {
+    let mut sum = cpu(pid)?;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let children = fs::read_to_string(task?.path().join("children"))?;
+        for child in children.split_whitespace() {
+            sum += cpu(child.parse()?)?;
+        }
+    }
+    Ok(sum)
+}
+
 /// Resident memory in bytes.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -60,20 +60,31 @@ impl Site {
     /// Starts the server and waits until it says that it is ready.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
         let address = free_address()?;
-        let config = self.path().join("tessera.yaml");
-        let text = format!(
-            "version: v3\nteleport:\n  nodename: bench\n  data_dir: {data}\n  log: {{output: {log}, severity: INFO}}\n\
-             auth_service:\n  enabled: yes\n  cluster_name: {CLUSTER}\n  listen_addr: {address}\n\
+        let services = format!(
+            "auth_service:\n  enabled: yes\n  cluster_name: {CLUSTER}\n  listen_addr: {address}\n\
              proxy_service: {{enabled: no}}\nssh_service: {{enabled: no}}\n",
-            data = self.data().display(),
-            log = self.path().join("log").display(),
+        );
+        self.start_services("bench", &address, &services)
+    }
+
+    /// Starts a process with these sections of the configuration, in a directory named like its node, and waits until it
+    /// says that it is ready.
+    pub(crate) fn start_services(&self, node: &str, address: &str, sections: &str) -> anyhow::Result<Server> {
+        let directory = if node == "bench" { self.path().to_owned() } else { self.path().join(node) };
+        fs::create_dir_all(&directory)?;
+        let data = directory.join("data");
+        let config = directory.join("tessera.yaml");
+        let text = format!(
+            "version: v3\nteleport:\n  nodename: {node}\n  data_dir: {data}\n  log: {{output: {log}, severity: INFO}}\n{sections}",
+            data = data.display(),
+            log = directory.join("log").display(),
         );
         fs::write(&config, text)?;
-        let socket = self.path().join("ready");
+        let socket = directory.join("ready");
         let _ = fs::remove_file(&socket);
         let ready = UnixDatagram::bind(&socket)?;
         ready.set_read_timeout(Some(START))?;
-        let output = || fs::File::options().create(true).append(true).open(self.path().join("output"));
+        let output = || fs::File::options().create(true).append(true).open(directory.join("output"));
         let began = Instant::now();
         let child = Command::new(self.binaries.directory.join("tessera"))
             .args(["start", "-c"])
@@ -84,12 +95,12 @@ impl Site {
             .stderr(output()?)
             .spawn()
             .context("tessera cannot be started")?;
-        let mut server = Server { child, address, data: self.data(), took: Duration::ZERO };
+        let mut server = Server { child, address: address.to_owned(), data, took: Duration::ZERO };
         let mut buffer = [0_u8; 256];
         loop {
             let length = ready.recv(&mut buffer).with_context(|| {
                 server.stop_at_once();
-                let tail = |name| fs::read_to_string(self.path().join(name)).unwrap_or_default();
+                let tail = |name| fs::read_to_string(directory.join(name)).unwrap_or_default();
                 format!("tessera did not become ready:\n{}{}", tail("output"), tail("log"))
             })?;
             if buffer.get(..length).is_some_and(|text| text.starts_with(b"READY=1")) {

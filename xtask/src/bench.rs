@@ -7,7 +7,8 @@ use anyhow::{Context as _, Result, bail};
 const PAGE: &str = "docs/performance.md";
 
 /// Every measurement, in the order of the page.
-const NAMES: [&str; 7] = ["certificates", "joins", "connections", "starts", "sizes", "bots", "items"];
+const NAMES: [&str; 9] =
+    ["certificates", "joins", "connections", "starts", "sizes", "bots", "items", "proxy", "agents"];
 
 /// Runs the named measurements, or all, and replaces their sections of the page.
 pub(crate) fn run(names: &[&str]) -> Result<()> {
