@@ -1,8 +1,8 @@
-//! Signed tokens (JWS compact form) and the key sets that verify them.
+//! Signed tokens (JWS compact form).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use crypto::{Algorithm, PublicKey, Scheme};
+use crypto::{PublicKey, Scheme, jwk::key_id};
 use keystore::{KeyStore, StoredKey};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,11 +11,6 @@ use crate::Error;
 
 /// The longest token that is read.
 const LONGEST: usize = 64 * 1024;
-
-/// The name of a key in headers and key sets: SHA-256 over its SPKI, base64url.
-pub fn key_id(key: &PublicKey) -> String {
-    URL_SAFE_NO_PAD.encode(key.sha256())
-}
 
 /// Signs these claims: `RS256`, `ES256` or `EdDSA`, as the key is.
 ///
@@ -80,30 +75,4 @@ pub fn verify(token: &str, typ: &str, trusted: &[PublicKey]) -> Result<Value, Er
         claims @ Value::Object(_) => Ok(claims),
         _ => Err(Error::Token("claims are not an object")),
     }
-}
-
-/// One key as a JWK (RFC 7517, RFC 7518 §6, RFC 8037).
-pub fn jwk(key: &PublicKey) -> Value {
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let raw = key.raw();
-    let mut jwk = match key.algorithm() {
-        Algorithm::Rsa2048 => {
-            let (modulus, exponent) = key.rsa_components().unwrap_or_default();
-            json!({ "kty": "RSA", "n": encode(modulus), "e": encode(exponent) })
-        }
-        // 4 ‖ x ‖ y
-        Algorithm::EcdsaP256 => {
-            json!({ "kty": "EC", "crv": "P-256", "x": encode(&raw[1..33]), "y": encode(&raw[33..]) })
-        }
-        Algorithm::Ed25519 => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(&raw) }),
-    };
-    jwk["kid"] = json!(key_id(key));
-    jwk["alg"] = json!(Scheme::jwt(key.algorithm()).jwt_name());
-    jwk["use"] = json!("sig");
-    jwk
-}
-
-/// A key set.
-pub fn jwks<'a>(keys: impl IntoIterator<Item = &'a PublicKey>) -> Value {
-    json!({ "keys": keys.into_iter().map(jwk).collect::<Vec<_>>() })
 }

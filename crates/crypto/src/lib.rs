@@ -6,6 +6,7 @@
 pub mod aead;
 pub mod asn1;
 pub mod hash;
+pub mod jwk;
 pub mod key;
 pub mod random;
 pub mod secret;

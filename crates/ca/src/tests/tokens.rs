@@ -1,6 +1,8 @@
-//! Tokens and key sets.
+//! Tokens.
 
-use crypto::{Algorithm, PublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crypto::Algorithm;
 use domain::ca::CaType;
 use domain::suite::Suite;
 use serde_json::json;
@@ -21,6 +23,9 @@ async fn a_token_holds_with_its_key_type_and_claims_only() {
         let token = jwt::sign(&claims, &signer, &world.keys).await.unwrap();
         assert_eq!(jwt::verify(&token, "JWT", &trusted).unwrap(), claims);
         let parts: Vec<&str> = token.split('.').collect();
+        let header: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[0]).unwrap()).unwrap();
+        let key = json!(crypto::jwk::Jwk::of(&trusted[0]));
+        assert_eq!((&header["kid"], &header["alg"]), (&key["kid"], &key["alg"]), "as the key set names it");
         let other = jwt::sign(&json!({ "sub": "admin" }), &signer, &world.keys).await.unwrap();
         let mixed = format!("{}.{}.{}", parts[0], other.split('.').nth(1).unwrap(), parts[2]);
         let foreign = jwt_signer(&world.authority(CaType::Jwt, suite).await).unwrap();
@@ -37,15 +42,16 @@ async fn a_token_holds_with_its_key_type_and_claims_only() {
 }
 
 #[test]
-fn a_key_set_names_each_key_as_the_headers_do() {
-    let keys: Vec<PublicKey> =
-        [Algorithm::Rsa2048, Algorithm::EcdsaP256, Algorithm::Ed25519].map(super::subject_key).into();
-    let set = jwt::jwks(&keys);
-    for (jwk, key) in set["keys"].as_array().unwrap().iter().zip(&keys) {
-        assert_eq!((jwk["kid"].as_str(), jwk["use"].as_str()), (Some(jwt::key_id(key).as_str()), Some("sig")));
+fn a_public_key_is_written_as_a_jwk() {
+    let [rsa, ec, ed] = [Algorithm::Rsa2048, Algorithm::EcdsaP256, Algorithm::Ed25519]
+        .map(|algorithm| json!(crypto::jwk::Jwk::of(&super::subject_key(algorithm))));
+    let kinds: Vec<_> = [&rsa, &ec, &ed].map(|jwk| (&jwk["kty"], &jwk["crv"], &jwk["alg"], &jwk["use"])).into();
+    let expected =
+        json!([["RSA", null, "RS256", "sig"], ["EC", "P-256", "ES256", "sig"], ["OKP", "Ed25519", "EdDSA", "sig"]]);
+    assert_eq!(json!(kinds), expected);
+    assert_eq!(rsa["e"], "AQAB");
+    for part in [&ec["x"], &ec["y"], &ed["x"], &rsa["kid"]] {
+        assert_eq!(part.as_str().map(str::len), Some(43), "{part}");
     }
-    let kinds: Vec<_> = set["keys"].as_array().unwrap().iter().map(|jwk| (&jwk["kty"], &jwk["alg"])).collect();
-    assert_eq!(json!(kinds), json!([["RSA", "RS256"], ["EC", "ES256"], ["OKP", "EdDSA"]]));
-    assert_eq!(set["keys"][0]["e"], "AQAB");
-    assert_eq!(set["keys"][1]["x"].as_str().map(str::len), Some(43));
+    assert!(ed.get("y").is_none() && ec.get("n").is_none());
 }

@@ -1,29 +1,39 @@
-//! The other end's proof that it holds the key of its certificate: the same for servers and clients.
+//! The other end's proof that it holds the key of its certificate: the same for servers and clients, whomever they trust.
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::CertificateDer;
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::crypto::WebPkiSupportedAlgorithms;
 
 use super::provider;
 
-pub(super) fn tls12(
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signature: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, Error> {
-    let algorithms = provider().signature_verification_algorithms;
-    rustls::crypto::verify_tls12_signature(message, certificate, signature, &algorithms)
+/// Those that every proof is checked with.
+pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
+    provider().signature_verification_algorithms
 }
 
-pub(super) fn tls13(
-    message: &[u8],
-    certificate: &CertificateDer<'_>,
-    signature: &DigitallySignedStruct,
-) -> Result<HandshakeSignatureValid, Error> {
-    let algorithms = provider().signature_verification_algorithms;
-    rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+/// The methods of a certificate verifier that check the proof; whom to trust is what the others decide.
+macro_rules! methods {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls::pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            rustls::crypto::verify_tls12_signature(message, certificate, signature, &proof::algorithms())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls::pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            rustls::crypto::verify_tls13_signature(message, certificate, signature, &proof::algorithms())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            proof::algorithms().supported_schemes()
+        }
+    };
 }
 
-pub(super) fn schemes() -> Vec<SignatureScheme> {
-    provider().signature_verification_algorithms.supported_schemes()
-}
+pub(super) use methods;

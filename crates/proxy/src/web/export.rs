@@ -1,10 +1,9 @@
 //! What anybody may know of the authorities: certificates and public keys, for programs that trust or verify.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use crypto::{Algorithm, PublicKey, Scheme};
+use crypto::{PublicKey, jwk::Jwk};
 use domain::{ca::CaType, resources::CertAuthority};
 use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{body::Body, pages, view::View};
 
@@ -68,50 +67,16 @@ fn der(pem: &str) -> Response<Body> {
 /// `/.well-known/jwks.json`: the keys that verify what agents tell applications about their users.
 pub(crate) fn jwks(view: &View) -> Response<Body> {
     let authorities = view.authorities();
-    let keys: Vec<Value> = authorities
+    let keys: Vec<Jwk> = authorities
         .all
         .iter()
         .filter(|authority| authority.ca_type() == CaType::Jwt)
         .flat_map(|authority| [&authority.spec.active_keys, &authority.spec.additional_trusted_keys])
         .flat_map(|set| &set.jwt)
         .filter_map(|pair| PublicKey::from_pem(std::str::from_utf8(&pair.public_key.0).ok()?).ok())
-        .map(|key| jwk(&key))
+        .map(|key| Jwk::of(&key))
         .collect();
     let mut response = pages::answer(StatusCode::OK, "application/json", json!({ "keys": keys }).to_string());
     response.headers_mut().insert(http::header::CACHE_CONTROL, http::HeaderValue::from_static("max-age=60"));
     response
-}
-
-/// One key as a JWK (RFC 7517, RFC 7518 §6, RFC 8037), named as the authority names it in its tokens.
-fn jwk(key: &PublicKey) -> Value {
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let raw = key.raw();
-    let mut jwk = match key.algorithm() {
-        Algorithm::Rsa2048 => {
-            let (modulus, exponent) = key.rsa_components().unwrap_or_default();
-            json!({ "kty": "RSA", "n": encode(modulus), "e": encode(exponent) })
-        }
-        // 4 ‖ x ‖ y
-        Algorithm::EcdsaP256 => {
-            json!({ "kty": "EC", "crv": "P-256", "x": encode(&raw[1..33]), "y": encode(&raw[33..]) })
-        }
-        Algorithm::Ed25519 => json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(&raw) }),
-    };
-    jwk["kid"] = json!(encode(&key.sha256()));
-    jwk["alg"] = json!(Scheme::jwt(key.algorithm()).jwt_name());
-    jwk["use"] = json!("sig");
-    jwk
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_named_and_written_as_the_authority_does() {
-        for algorithm in [Algorithm::EcdsaP256, Algorithm::Ed25519, Algorithm::Rsa2048] {
-            let key = crypto::KeyPair::generate(algorithm).unwrap();
-            assert_eq!(jwk(key.public()), ca::jwt::jwk(key.public()), "{algorithm}");
-        }
-    }
 }
