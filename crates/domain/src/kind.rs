@@ -6,8 +6,9 @@ macro_rules! kinds {
     ($($variant:ident $word:literal [$($alias:literal),*] $built:ident,)+) => {
         /// A kind of resource. Kinds of parts that are not built yet are known by name, so that they can be refused by name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[allow(missing_docs)]
-        pub enum Kind { $($variant),+ }
+        pub enum Kind {
+            $(#[doc = concat!("`", $word, "`")] $variant),+
+        }
 
         impl Kind {
             /// Every kind.

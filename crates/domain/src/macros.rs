@@ -17,8 +17,7 @@ macro_rules! document {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(default)]
-        // The field names are the documented names of the document; a comment repeats none of them.
-        #[allow(missing_docs)]
+        #[allow(missing_docs, reason = "the fields are the documented names of the document; a comment repeats none of them")]
         pub struct $name { $($done)* }
     };
 }
@@ -31,8 +30,9 @@ macro_rules! choice {
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[allow(missing_docs)]
-        pub enum $name { $($(#[$vmeta])* $variant,)+ }
+        pub enum $name {
+            $($(#[$vmeta])* #[doc = concat!("`", $word, "`")] $variant,)+
+        }
 
         impl $name {
             /// Every value, in the order of the wire numbers.

@@ -8,8 +8,9 @@ macro_rules! system_roles {
     ($($variant:ident $word:literal $joins:literal,)+) => {
         /// What a host certificate says its holder is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[allow(missing_docs)]
-        pub enum SystemRole { $($variant),+ }
+        pub enum SystemRole {
+            $(#[doc = concat!("`", $word, "`")] $variant),+
+        }
 
         impl SystemRole {
             /// Every role.

@@ -36,8 +36,10 @@ macro_rules! any {
     ($($variant:ident($type:ty)),+ $(,)?) => {
         /// A resource of any kind that documents can have.
         #[derive(Debug, Clone, PartialEq)]
-        #[allow(missing_docs, clippy::large_enum_variant)]
-        pub enum AnyResource { $($variant($type)),+ }
+        #[allow(clippy::large_enum_variant)]
+        pub enum AnyResource {
+            $(#[doc = concat!("See [`", stringify!($type), "`].")] $variant($type)),+
+        }
 
         $(impl From<$type> for AnyResource {
             fn from(resource: $type) -> Self {

@@ -54,25 +54,35 @@ impl UserType {
 
 /// The application that a certificate leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct RouteToApp {
+    /// The id of the session, which only its holder and proxies may know.
     pub session_id: String,
+    /// The cluster that serves the application.
     pub cluster_name: String,
+    /// Where people reach it.
     pub public_addr: String,
+    /// What it is called.
     pub name: String,
+    /// The role at AWS that is taken for it.
     pub aws_role_arn: String,
+    /// The identity at Azure that is taken for it.
     pub azure_identity: String,
+    /// The account at Google Cloud that is taken for it.
     pub gcp_service_account: String,
 }
 
 /// The database that a certificate leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct RouteToDatabase {
+    /// What the database server is called here.
     pub service_name: String,
+    /// What it speaks.
     pub protocol: String,
+    /// The user there.
     pub username: String,
+    /// The database on it.
     pub database: String,
+    /// The roles there that were asked for.
     pub roles: Vec<String>,
 }
 
@@ -166,10 +176,12 @@ pub struct Identity {
 
 /// What an SSH certificate permits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub struct SshPermits {
+    /// Windows of programs there may show here.
     pub x11_forwarding: bool,
+    /// Keys of the agent here may be used there.
     pub agent_forwarding: bool,
+    /// Ports may be forwarded, either way.
     pub port_forwarding: bool,
 }
 
