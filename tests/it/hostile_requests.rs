@@ -39,7 +39,11 @@ fn post(lines: &str, rest: &str) -> String {
 fn lengths() -> Vec<(&'static str, Fate, String)> {
     let chunked = format!("{}0\r\n\r\n", chunk("hello"));
     let mut cases = vec![
-        ("CL.TE", RefusedOrCarried(""), post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", &format!("0\r\n\r\n{SECOND}"))),
+        (
+            "CL.TE",
+            RefusedOrCarried(""),
+            post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", &format!("0\r\n\r\n{SECOND}")),
+        ),
         (
             "TE.CL",
             Carried("GET /smuggled HTTP/1.1\r\nHost: one.proxy.localhost\r\n\r\n"),
@@ -64,25 +68,45 @@ fn lengths() -> Vec<(&'static str, Fate, String)> {
             Refused,
             format!("POST /@ HTTP/1.0\r\nHost: {ONE}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{SECOND}"),
         ),
-        ("chunk extensions", RefusedOrCarried("hello"), post("Transfer-Encoding: chunked\r\n", "5;a=b;c\r\nhello\r\n0\r\n\r\n")),
+        (
+            "chunk extensions",
+            RefusedOrCarried("hello"),
+            post("Transfer-Encoding: chunked\r\n", "5;a=b;c\r\nhello\r\n0\r\n\r\n"),
+        ),
         (
             "trailers",
             RefusedOrCarried("hello"),
-            post("Trailer: X\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\nTeleport-Jwt-Assertion: evil\r\n\r\n"),
+            post(
+                "Trailer: X\r\nTransfer-Encoding: chunked\r\n",
+                "5\r\nhello\r\n0\r\nTeleport-Jwt-Assertion: evil\r\n\r\n",
+            ),
         ),
     ];
     for length in ["+5", "-5", "0x5", "5,5", "5, 6", "5 5", "", "٥", "99999999999999999999999999"] {
         cases.push(("a length that is none", Refused, post(&format!("Content-Length: {length}\r\n"), "hello")));
     }
-    for coding in
-        ["xchunked", "chunked;q=1", "\"chunked\"", "\u{b}chunked", "chunked\u{b}", "x\0chunked", ", chunked", "identity"]
-    {
+    for coding in [
+        "xchunked",
+        "chunked;q=1",
+        "\"chunked\"",
+        "\u{b}chunked",
+        "chunked\u{b}",
+        "x\0chunked",
+        ", chunked",
+        "identity",
+    ] {
         let lines = format!("Transfer-Encoding: {coding}\r\n");
         cases.push(("a coding that is none", Refused, post(&lines, &format!("0\r\n\r\n{SECOND}"))));
         let lines = format!("Content-Length: 5\r\nTransfer-Encoding: {coding}\r\n");
         cases.push(("a length and a coding that is none", Refused, post(&lines, &format!("0\r\n\r\n{SECOND}"))));
     }
-    for name in ["Transfer-Encoding ", "Transfer-Encoding\t", "Transfer\0-Encoding", " Transfer-Encoding", "Transfer-Encoding\r"] {
+    for name in [
+        "Transfer-Encoding ",
+        "Transfer-Encoding\t",
+        "Transfer\0-Encoding",
+        " Transfer-Encoding",
+        "Transfer-Encoding\r",
+    ] {
         let lines = format!("Content-Length: 5\r\n{name}: chunked\r\n");
         cases.push(("a name that is none", Refused, post(&lines, &format!("0\r\n\r\n{SECOND}"))));
     }
@@ -328,7 +352,10 @@ async fn a_connection_reaches_the_application_that_name_and_certificate_agree_on
         ("127.0.0.1", Some(alice), PROXY, "200"),
     ];
     for (name, who, host, expect) in cases {
-        let path = format!("/of-{}-{host}", who.map_or("nobody", |who| if who.key.public() == alice.key.public() { "alice" } else { "bob" }));
+        let path = format!(
+            "/of-{}-{host}",
+            who.map_or("nobody", |who| if who.key.public() == alice.key.public() { "alice" } else { "bob" })
+        );
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         let request = if *host == PROXY { request.replace(&path, "/webapi/ping") } else { request };
         let answer = stage.send(name, *who, request.as_bytes()).await;

@@ -77,12 +77,7 @@ fn block(fields: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 fn get<'a>(host: &'a str, path: &'a str) -> Vec<(&'a str, &'a [u8])> {
-    vec![
-        (":method", b"GET"),
-        (":scheme", b"https"),
-        (":authority", host.as_bytes()),
-        (":path", path.as_bytes()),
-    ]
+    vec![(":method", b"GET"), (":scheme", b"https"), (":authority", host.as_bytes()), (":path", path.as_bytes())]
 }
 
 impl Frames {
@@ -146,8 +141,7 @@ fn cases() -> Vec<Case> {
         let changed = |(key, old): (&'static str, Vec<u8>)| (key, if key == name { value.to_vec() } else { old });
         plain.clone().into_iter().map(changed).collect()
     };
-    let without =
-        |name: &str| -> Fields { plain.clone().into_iter().filter(|(key, _)| *key != name).collect() };
+    let without = |name: &str| -> Fields { plain.clone().into_iter().filter(|(key, _)| *key != name).collect() };
     let mut cases: Vec<Case> = vec![
         ("an ordinary one", plain.clone(), b"", true),
         ("a line break in a value", with("x-a", b"1\r\nGET /smuggled HTTP/1.1"), b"", false),
@@ -244,7 +238,9 @@ async fn fields_of_http_2_become_no_lines_of_http_1() {
             let next = stage.ask(ONE, Some(&stage.alice), &victim).await;
             let is_answered = is_closed || [HEADERS, RST_STREAM, GOAWAY].iter().any(|kind| kinds.contains(kind));
             let is_well = is_answered && seen.len() == usize::from(may_pass) && next.contains(&victim);
-            (!is_well).then(|| format!("{what}: {lines:?}: frames {kinds:?}, the application saw {seen:?}, next: {next:.200}"))
+            (!is_well).then(|| {
+                format!("{what}: {lines:?}: frames {kinds:?}, the application saw {seen:?}, next: {next:.200}")
+            })
         });
     }
     let count = running.len();
@@ -363,7 +359,8 @@ async fn a_crowd_that_never_gets_to_the_point_keeps_nobody_out() {
         silent.push(socket.connect(stage.proxy).await.unwrap());
     }
     // The first bytes of a ClientHello, of SSH, of a PROXY header.
-    let begins: [&[u8]; 4] = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"SS", b"PROXY TCP4 1.2", b"\r\n\r\n\0\r\nQUI"];
+    let begins: [&[u8]; 4] =
+        [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"SS", b"PROXY TCP4 1.2", b"\r\n\r\n\0\r\nQUI"];
     for begin in begins {
         for _ in 0..100 {
             let mut stream = TcpStream::connect(stage.proxy).await.unwrap();

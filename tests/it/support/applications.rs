@@ -267,13 +267,7 @@ pub(crate) async fn connect(
     TlsConnector::from(config).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
 }
 
-pub(crate) async fn ask(
-    proxy: SocketAddr,
-    host: &str,
-    who: Option<&Person>,
-    path: &str,
-    source: [u8; 4],
-) -> String {
+pub(crate) async fn ask(proxy: SocketAddr, host: &str, who: Option<&Person>, path: &str, source: [u8; 4]) -> String {
     let asked = async {
         let mut stream = connect(proxy, host, who, b"http/1.1", source).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}:{}\r\nConnection: close\r\n\r\n", proxy.port());
@@ -327,6 +321,9 @@ impl Bystander {
         drop(self.stop.send(()));
         let (asked, longest) = self.task.await.unwrap();
         println!("{during}: {asked} requests of somebody else, the longest took {longest:?}");
-        assert!(asked > 0 && longest < bound, "{during}: {asked} requests of somebody else, the longest took {longest:?}");
+        assert!(
+            asked > 0 && longest < bound,
+            "{during}: {asked} requests of somebody else, the longest took {longest:?}"
+        );
     }
 }

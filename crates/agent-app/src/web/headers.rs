@@ -233,7 +233,8 @@ mod tests {
             ("tls/1.2", false),
             ("HTTP/2.0", false),
         ] {
-            let mut headers = map(&[("connection", "upgrade, http2-settings"), ("upgrade", protocol), ("http2-settings", "A")]);
+            let mut headers =
+                map(&[("connection", "upgrade, http2-settings"), ("upgrade", protocol), ("http2-settings", "A")]);
             assert_eq!(strip_hop_by_hop(&mut headers).is_some(), is_begun, "{protocol}");
             assert!(headers.is_empty(), "{protocol}");
         }
