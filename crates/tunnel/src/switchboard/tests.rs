@@ -103,6 +103,23 @@ async fn bytes_go_both_ways_and_end() {
 }
 
 #[tokio::test]
+async fn streams_that_nobody_reads_stop_no_others() {
+    let (port, _tell) = port();
+    let mut seen = agent(&port, &CancellationToken::new());
+    seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+    let (bytes, mut unread) = (vec![7; 4_000_000], Vec::new());
+    // One kind answers and is not read, the other does not read; each takes as much as it may.
+    for service in ["echo", "silent"].repeat(12) {
+        let mut stream = port.board.open("agent", &Open::service(service)).await.unwrap();
+        let written = tokio::time::timeout(Duration::from_millis(50), stream.write_all(&bytes)).await;
+        assert!(written.is_err(), "{service} takes everything");
+        unread.push(stream);
+    }
+    let echoed = tokio::time::timeout(Duration::from_secs(10), echo(&port.board, &bytes)).await;
+    assert_eq!(echoed.expect("it has to wait for streams of somebody else"), bytes);
+}
+
+#[tokio::test]
 async fn a_refusal_says_why_and_who_is_unknown_is_not_connected() {
     let (port, _tell) = port();
     let mut seen = agent(&port, &CancellationToken::new());
