@@ -21,7 +21,7 @@ use domain::{
 use store::Change;
 
 pub use create::create;
-pub use delete::delete;
+pub use delete::{delete, delete_static};
 pub use get::get;
 pub use list::{Filter, list};
 pub use upsert::upsert;

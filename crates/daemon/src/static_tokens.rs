@@ -24,7 +24,7 @@ pub(crate) async fn apply(auth: &Auth, tokens: &[StaticToken]) -> anyhow::Result
     // A line that is taken out takes its token along.
     for old in stored.iter().filter(|old| old.metadata.labels.contains_key(STATIC_TOKEN)) {
         if !wanted.iter().any(|token| token.metadata.name == old.metadata.name) {
-            auth::tokens::delete(auth, &caller, &old.metadata.name).await?;
+            auth::tokens::delete_static(auth, &caller, &old.metadata.name).await?;
         }
     }
     for token in wanted {

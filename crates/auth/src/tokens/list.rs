@@ -23,6 +23,9 @@ pub struct Filter {
 
 /// A page of the tokens that the caller may read: whoever may list but not read tokens must not learn their names.
 ///
+/// Links with which people set passwords are not among them, though upstream lists them as tokens of the role `Signup`: the
+/// name of such a token is the whole link, and whoever may read join tokens could be any person who was just invited.
+///
 /// # Errors
 /// Denied, invalid page token.
 pub async fn list(

@@ -3,6 +3,7 @@
 use auth::tokens::{self, Filter};
 use domain::{
     error::Kind,
+    metadata::STATIC_TOKEN,
     resources::{
         Token,
         token::{BoundKeypair, BoundKeypairRecovery, BoundKeypairStatus, JoinMethod, TokenStatus},
@@ -43,6 +44,20 @@ async fn the_name_of_a_secret_token_is_masked_wherever_it_is_written() {
     }
     let denied = cluster.records("tessera.access.denied").await;
     assert!(!denied.is_empty() && !format!("{denied:?}").contains(SECRET), "{denied:?}");
+}
+
+#[tokio::test]
+async fn a_token_of_the_configuration_file_goes_with_its_line_only() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut of_file = token("of-the-file", "");
+    of_file.metadata.labels.insert(STATIC_TOKEN.to_owned(), "true".to_owned());
+    tokens::upsert(auth, &admin, of_file).await.unwrap();
+    let refused = tokens::delete(auth, &admin, "of-the-file").await.unwrap_err();
+    assert!(refused.kind() == Kind::Invalid && refused.message.contains("auth_service.tokens"), "{refused}");
+    tokens::get(auth, &admin, "of-the-file").await.unwrap();
+    tokens::delete_static(auth, &admin, "of-the-file").await.unwrap();
+    assert_eq!(tokens::get(auth, &admin, "of-the-file").await.unwrap_err().kind(), Kind::NotFound);
 }
 
 #[tokio::test]

@@ -120,6 +120,11 @@ async fn static_tokens_come_and_go_with_the_file() {
         names.sort_unstable();
         assert_eq!(names, expected, "{more}");
         assert!(stored.iter().all(|token| token.metadata.expires.is_none()));
+        let admin = server.auth().authenticate(&auth::Presented::LocalAdmin, "local").unwrap();
+        for name in names {
+            let refused = auth::tokens::delete(server.auth(), &admin, name).await.unwrap_err();
+            assert!(refused.message.contains("auth_service.tokens"), "the next start would bring it back: {refused}");
+        }
         server.stop(GRACE).await;
     }
 }
