@@ -57,7 +57,10 @@ pub async fn join(auth: &Auth, caller: &Caller, request: JoinRequest) -> Result<
     });
     joined.await.map_err(|error| {
         if let Some(words) = recorded(&error) {
-            auth.failed_join(caller, request.proof.method().as_str(), words);
+            // Before its token is known a method is what a stranger says.
+            let is_known = error.reason != Some(Reason::TokenUnknown);
+            let method = if is_known { request.proof.method().as_str() } else { "unknown" };
+            auth.failed_join(caller, method, words);
         }
         match error.reason {
             // Which roles a token is for is nothing for somebody whom it does not let in.

@@ -117,7 +117,7 @@ pub async fn invite(
             .map_err(|error| crate::failure::internal("a record cannot be written", error))?;
     let event = UserTokenCreate {
         resource: ResourceMetadata {
-            ttl: format!("{}s", life.as_secs()),
+            ttl: domain::form::duration::format(life),
             ..ResourceMetadata::new(user.name(), Some(expires), caller.name())
         },
         user: caller.user_metadata(),

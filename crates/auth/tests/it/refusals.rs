@@ -137,18 +137,19 @@ async fn failed_joins_are_recorded_by_their_true_reasons() {
         .into_iter()
         .filter(|record| record["success"] == false)
         .map(|record| {
-            (record["error"].as_str().unwrap_or_default().to_owned(), record["attempts"].as_u64().unwrap_or(1))
+            let text = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
+            (text("error"), text("method"), record["attempts"].as_u64().unwrap_or(1))
         })
         .collect();
     reasons.sort();
     let expected = [
-        ("bot of the token does not exist", 1_u64),
-        ("join method or role is not supported yet", 1_u64),
-        ("token expired or not found", 2_u64),
-        ("token is for another role", 1_u64),
-        ("token was spent by another join", 1_u64),
+        ("bot of the token does not exist", "token", 1_u64),
+        ("join method or role is not supported yet", "token", 1_u64),
+        ("token expired or not found", "unknown", 2_u64),
+        ("token is for another role", "token", 1_u64),
+        ("token was spent by another join", "token", 1_u64),
     ];
-    let expected = expected.map(|(reason, attempts)| (reason.to_owned(), attempts));
+    let expected = expected.map(|(reason, method, attempts)| (reason.to_owned(), method.to_owned(), attempts));
     assert_eq!(reasons, expected);
 }
 

@@ -120,6 +120,7 @@ async fn a_link_is_recorded_and_lives_as_long_as_its_purpose_allows() {
     assert_eq!(error.kind(), Kind::Denied);
     let records = cluster.records("reset_password_token.create").await;
     assert_eq!(records.len(), 3);
+    assert_eq!(records[0]["ttl"], "1h0m0s", "as Go writes a duration");
     assert!(!format!("{records:?}").contains(made.token.expose().as_str()), "the link is in the audit log");
 
     // It is for that user, not for the next one of the name.
