@@ -10,6 +10,7 @@ pub mod credentials;
 mod dial;
 mod error;
 mod first_connect;
+mod identity;
 mod proxies;
 mod retry;
 mod skew;
@@ -23,6 +24,7 @@ pub use crate::{
     dial::tcp,
     error::ConnectError,
     first_connect::fetch_authorities,
+    identity::{Certificates, Held, IdentityError},
     proxies::{Proxies, ProxyError},
     retry::Backoff,
     skew::Skew,
