@@ -44,6 +44,9 @@ pub(crate) const TWO: &str = "two.proxy.localhost";
 /// Longer than anything takes here.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long the first byte of an answer may take.
+const FIRST_WORD: Duration = Duration::from_secs(6);
+
 /// One request as an application got it.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -214,7 +217,7 @@ app_service:
     pub(crate) async fn send(&self, name: &str, who: Option<&Person>, bytes: &[u8]) -> String {
         let Ok(mut stream) = self.connect(name, who, b"http/1.1").await else { return "refused".to_owned() };
         let _ = stream.write_all(bytes).await;
-        until_quiet(&mut stream, Duration::from_millis(1500)).await
+        until_quiet(&mut stream, Duration::from_secs(1)).await
     }
 
     /// An ordinary request over a connection of its own, and the whole answer.
@@ -284,10 +287,12 @@ pub(crate) async fn ask(proxy: SocketAddr, host: &str, who: Option<&Person>, pat
     }
 }
 
-/// All that comes until the other end closes, or is silent for so long.
+/// All that comes until the other end closes, or is silent for so long once it has said something.
 pub(crate) async fn until_quiet(stream: &mut (impl AsyncRead + Unpin), quiet: Duration) -> String {
-    let mut back = Vec::new();
-    while let Ok(Ok(1..)) = timeout(quiet, stream.read_buf(&mut back)).await {}
+    let (mut back, mut patience) = (Vec::new(), FIRST_WORD);
+    while let Ok(Ok(1..)) = timeout(patience, stream.read_buf(&mut back)).await {
+        patience = quiet;
+    }
     String::from_utf8_lossy(&back).into_owned()
 }
 
