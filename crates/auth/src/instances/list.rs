@@ -1,10 +1,10 @@
 //! Pages of bot instances, filtered and in an order of choice.
 
-use domain::{Error, resources::BotInstance};
+use domain::{Error, Kind, resources::BotInstance};
 use predicate::Expression;
 use rbac::Verb;
 use serde_json::Value as Json;
-use store::{ListRequest, MAX_PAGE_SIZE, Page};
+use store::{ListRequest, MAX_PAGE_BYTES, MAX_PAGE_SIZE, Page};
 
 use crate::{
     Auth, Caller, Operation,
@@ -79,6 +79,7 @@ pub async fn list(
     sort: Sort,
 ) -> Result<Page<BotInstance>, Error> {
     let guard = Guard::new(auth, caller, Operation::ReadBotInstances);
+    guard.may(Kind::BotInstance, &[Verb::List, Verb::Read])?;
     let search = Keywords::parse(&[&filter.search])?;
     let filter = &Wanted { filter, expression: query::parse(&filter.query)?, search };
     if sort == Sort::default() {
@@ -105,10 +106,22 @@ pub async fn list(
         }
     };
     let size = if page_size == 0 { MAX_PAGE_SIZE } else { page_size.min(MAX_PAGE_SIZE) };
+    let size = fitting(all.iter().skip(begin).take(size).map(|(_, instance)| instance));
     let more = all.len() > begin + size;
     let shown: Vec<_> = all.into_iter().skip(begin).take(size).collect();
     let next_page_token = shown.last().filter(|_| more).map(|(place, _)| write_token(place)).unwrap_or_default();
     Ok(Page { items: shown.into_iter().map(|(_, instance)| instance).collect(), next_page_token })
+}
+
+/// How many of these fit one message: at least one, and as many as a page of any list may be long.
+fn fitting<'a>(instances: impl Iterator<Item = &'a BotInstance>) -> usize {
+    let mut bytes = 0;
+    let sizes = instances.map(|instance| serde_json::to_vec(instance).map_or(0, |json| json.len()));
+    let fits = sizes.enumerate().take_while(|(index, size)| {
+        bytes += size;
+        *index == 0 || bytes <= MAX_PAGE_BYTES
+    });
+    fits.count()
 }
 
 /// A filter that makes sense.

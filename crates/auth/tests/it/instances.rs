@@ -14,7 +14,7 @@ use domain::{
     error::Kind,
     resources::{
         BotInstance,
-        bot_instance::{Heartbeat, LATEST_RECORDS, ServiceHealth},
+        bot_instance::{BotInstanceSpec, Heartbeat, LATEST_RECORDS, ServiceHealth},
     },
 };
 
@@ -200,4 +200,33 @@ async fn instances_are_listed_in_an_order_of_choice_page_by_page() {
     assert_eq!(error.kind(), Kind::Invalid);
     let none = Filter { bot_name: "none".into(), ..Filter::default() };
     assert!(instances::list(auth, &admin, 0, "", &none, Sort::default()).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_of_a_sorted_list_is_too_long_for_a_message() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let mut names = Vec::new();
+    for number in 0..60 {
+        let name = format!("instance-{number:02}");
+        let spec = BotInstanceSpec { bot_name: "ci".into(), instance_id: name.clone(), ..BotInstanceSpec::default() };
+        let mut instance = BotInstance::new(name.clone(), spec);
+        instance.metadata.description = "x".repeat(100_000);
+        auth.store().change().create(&instance).unwrap().commit().await.unwrap();
+        names.push(name);
+    }
+    let (mut walked, mut token) = (Vec::new(), String::new());
+    loop {
+        let sort = Sort { by: SortBy::Bot, descending: true };
+        let page = instances::list(auth, &admin, 0, &token, &Filter::default(), sort).await.unwrap();
+        let bytes: usize = page.items.iter().map(|item| serde_json::to_vec(item).unwrap().len()).sum();
+        assert!(!page.items.is_empty() && bytes <= store::MAX_PAGE_BYTES, "{bytes} bytes");
+        walked.extend(page.items.into_iter().map(|item| item.spec.instance_id));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    names.reverse();
+    assert_eq!(walked, names);
 }
