@@ -7,7 +7,7 @@ use domain::{
     resources::{App, app::AppSpec},
 };
 
-use crate::config::{Address, Application, Config, JoinParams, Severity};
+use crate::config::{Address, Application, Config, JoinParams, Severity, read_pins};
 
 /// The names of all services, as `--roles` takes them.
 pub const ROLES: [&str; 8] = ["auth", "proxy", "node", "app", "db", "kube", "discovery", "windowsdesktop"];
@@ -84,7 +84,9 @@ impl Overrides {
             config.teleport.join_params = Some(JoinParams { token });
         }
         if !self.ca_pins.is_empty() {
-            config.teleport.ca_pin = self.ca_pins;
+            let pins: Vec<_> = self.ca_pins.iter().flat_map(|pins| pins.split(',')).map(str::to_owned).collect();
+            config.teleport.ca_pin = read_pins(&pins)
+                .map_err(|why| Error::invalid(format!("--ca-pin: {why}; tctl status shows the pin")))?;
         }
         if let Some(text) = self.auth_server {
             let address = Address::parse(&text, 3025).map_err(|why| Error::invalid(format!("--auth-server: {why}")))?;
@@ -121,7 +123,9 @@ impl Overrides {
         if let Some(ip) = self.listen_ip {
             let proxy = &mut config.proxy_service;
             let optional = [proxy.listen_addr.as_mut(), proxy.tunnel_listen_addr.as_mut()].into_iter().flatten();
-            for address in [&mut config.auth_service.listen_addr, &mut proxy.web_listen_addr].into_iter().chain(optional) {
+            for address in
+                [&mut config.auth_service.listen_addr, &mut proxy.web_listen_addr].into_iter().chain(optional)
+            {
                 address.host = ip.to_string();
             }
         }
@@ -209,7 +213,14 @@ mod tests {
         assert_eq!(config.teleport.auth_servers[0].to_string(), "proxy.example.com:443");
         assert!(!config.effective().contains("secret"));
 
+        let (one, other) = (format!("sha256:{}", "a".repeat(64)), format!("sha256:{}", "b".repeat(64)));
+        let mut pinned = Config::embedded();
+        let pins = vec![format!("{one},{other}")];
+        Overrides { ca_pins: pins, ..flags.clone() }.apply(&mut pinned).unwrap();
+        assert_eq!(pinned.teleport.ca_pin, [one, other], "as tctl tokens add writes them");
+
         for (flags, expected) in [
+            (Overrides { ca_pins: vec!["sha256:abc".into()], ..flags.clone() }, "--ca-pin: \"sha256:abc\" is no pin"),
             (Overrides { auth_server: None, ..flags.clone() }, "has no cluster"),
             (
                 Overrides { roles: vec!["proxy".into()], auth_server: None, app: None, ..flags.clone() },

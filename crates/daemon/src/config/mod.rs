@@ -37,6 +37,7 @@ pub use sections::{
 use fields::Fields;
 use node::{Node, Place};
 use problem::Problems;
+pub(crate) use sections::teleport::read_pins;
 
 /// What a server needs to know before it starts; made only by [`Config::from_text`] and [`Config::embedded`].
 #[derive(Clone, Debug, Serialize)]

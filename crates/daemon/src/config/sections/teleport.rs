@@ -164,29 +164,31 @@ fn connection_limits(fields: &Fields<'_>) -> ConnectionLimits {
     ConnectionLimits { max_connections }
 }
 
-/// Values, or paths of files with one value a line.
 fn pins(fields: &Fields<'_>) -> Vec<String> {
-    let mut pins = Vec::new();
-    for text in fields.texts("ca_pin").unwrap_or_default() {
-        if !text.starts_with('/') {
-            pins.push(text);
-            continue;
-        }
-        match std::fs::read_to_string(&text) {
-            Ok(content) => pins.extend(content.split_whitespace().map(str::to_owned)),
-            Err(error) => fields.refuse("ca_pin", format!("{text} cannot be read: {error}"), ""),
-        }
-    }
+    read_pins(&fields.texts("ca_pin").unwrap_or_default()).unwrap_or_else(|message| {
+        fields.refuse("ca_pin", message, "write \"sha256:\" and 64 hexadecimal digits; tctl status shows the pin");
+        Vec::new()
+    })
+}
+
+/// Reads pins, and files with one pin a line.
+pub(crate) fn read_pins(texts: &[String]) -> Result<Vec<String>, String> {
     let is_pin = |pin: &str| {
         pin.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     };
-    for pin in &pins {
-        if !is_pin(pin) {
-            let message = format!("\"{pin}\" is no pin");
-            fields.refuse("ca_pin", message, "write \"sha256:\" and 64 hexadecimal digits; tctl status shows the pin");
-        }
+    let mut pins = Vec::new();
+    for text in texts {
+        let content = if text.starts_with('/') {
+            std::fs::read_to_string(text).map_err(|error| format!("{text} cannot be read: {error}"))?
+        } else {
+            text.clone()
+        };
+        pins.extend(content.split_whitespace().map(str::to_owned));
     }
-    pins
+    match pins.iter().find(|pin| !is_pin(pin)) {
+        Some(pin) => Err(format!("\"{pin}\" is no pin")),
+        None => Ok(pins),
+    }
 }
 
 /// One, as version 3 writes it, or several.
