@@ -29,7 +29,7 @@ fn each_failure_ends_with_the_documented_code() {
     let good = file("good.yaml", &format!("teleport: {{data_dir: {}/data}}\n", directory.path().display()));
     let typo = file("typo.yaml", "auth_service: {cluster_nam: x}\n");
     let no_trust_domain = file("upper.yaml", "auth_service: {cluster_name: Example.Com}\n");
-    let proxy = file("proxy.yaml", "proxy_service: {acme: {enabled: yes}}\n");
+    let proxy = file("proxy.yaml", "proxy_service: {kubernetes: {enabled: yes}}\n");
     let agent = file("agent.yaml", "auth_service: {enabled: no}\napp_service: {enabled: yes}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
@@ -46,13 +46,17 @@ fn each_failure_ends_with_the_documented_code() {
         (&["start", "-c", &data_dir_is_a_file], 1, "is not a directory"),
         (&["start", "--no-such-flag"], 2, "unexpected argument"),
         (&["check", &typo], 8, "auth_service.cluster_nam: unknown key"),
-        (&["check", &proxy], 8, "proxy_service.acme: not supported yet"),
+        (&["check", &proxy], 8, "proxy_service.kubernetes: not supported yet"),
         (&["check", "/no/such/file"], 8, "cannot be read"),
         (&["check", &good], 0, "is valid; this is what it means"),
         (&["configure", "--acme-email=a@example.com"], 2, "--acme"),
         (&["configure", "--cert-file=x"], 2, "--key-file"),
         (&["configure", "--roles=app"], 8, "has no cluster"),
-        (&["configure", "--roles=app", "--proxy=p.example.com", "--app-name=a", "--app-uri=http://b"], 0, "uri: http://b"),
+        (
+            &["configure", "--roles=app", "--proxy=p.example.com", "--app-name=a", "--app-uri=http://b"],
+            0,
+            "uri: http://b",
+        ),
         (&["configure", "--signature-algorithm-suite=fast"], 2, "balanced-v1"),
         (&["configure", "-o", &existing], 4, "exists already"),
         (&["configure", "--cluster-name=Foo Bar!"], 8, "must be 1 to 255 letters, digits, dots, dashes or underscores"),
@@ -60,6 +64,14 @@ fn each_failure_ends_with_the_documented_code() {
         (&["check", &no_trust_domain], 0, "is no valid SPIFFE trust domain"),
         (&["debug", "get-log-level", "-c", &good], 6, "no server can be asked"),
         (&["debug", "set-log-level", "LOUD", "-c", &good], 2, "possible values"),
+        (&["install", "systemd", "-c", &good], 0, "ReadWritePaths="),
+        (&["install", "systemd", "-c", &typo], 8, "did you mean \"cluster_name\"?"),
+        (&["node", "configure", "--token=x"], 7, "tessera node is not supported yet"),
+        (&["db", "start"], 7, "tessera db is not supported yet"),
+        (&["join", "openssh"], 7, "tessera join is not supported yet"),
+        (&["backend", "clone"], 7, "tessera backend is not supported yet"),
+        (&["status"], 7, "tctl status"),
+        (&["start", "-c", &good, "--roles=app", "--auth-server=a", "--ca-pin=zz"], 8, "\"zz\" is no pin"),
         (&["version"], 0, "Tessera v18"),
         (&["--version"], 0, concat!("Tessera v", env!("CARGO_PKG_VERSION"), "\n")),
         (&["check", &agent], 8, "has no cluster"),

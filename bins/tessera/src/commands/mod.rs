@@ -5,6 +5,8 @@ mod check;
 mod completion;
 mod configure;
 mod debug;
+mod install;
+mod later;
 mod start;
 mod version;
 
@@ -23,10 +25,14 @@ pub(crate) enum Command {
     Check(check::Args),
     /// Ask a server that runs on this host, and change what it logs.
     Debug(debug::Args),
+    /// Install the server as a service.
+    Install(install::Args),
     /// Print the version.
     Version(version::Args),
     /// Print a completion script for a shell.
     Completion(completion::Args),
+    #[command(flatten)]
+    Later(later::Later),
 }
 
 /// Runs a command.
@@ -39,5 +45,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
         Command::Debug(args) => debug::run(args),
         Command::Version(args) => version::run(args),
         Command::Completion(args) => completion::run(args),
+        Command::Install(args) => install::run(args),
+        Command::Later(command) => later::run(&command),
     }
 }
