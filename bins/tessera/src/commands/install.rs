@@ -1,0 +1,249 @@
+//! `tessera install systemd`: a unit that runs the server.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::{Subcommand, ValueHint};
+use cli::{Output, exit::invalid_input};
+use daemon::config::{AuditSink, Config, LogOutput};
+use domain::Error;
+
+/// The file that the unit names when nobody says.
+const CONFIG: &str = "/etc/tessera.yaml";
+/// Ports below this one need a privilege.
+const FIRST_FREE_PORT: u16 = 1024;
+
+/// What can be installed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  tessera install systemd -c /etc/tessera.yaml -o /etc/systemd/system/tessera.service"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print a systemd unit, or write it.
+    Systemd(Systemd),
+}
+
+/// Flags.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  tessera install systemd\n  tessera install systemd -c /etc/tessera.yaml --user=tessera \\\n    \
+                  -o /etc/systemd/system/tessera.service && systemctl daemon-reload && systemctl enable --now tessera"
+)]
+struct Systemd {
+    /// The server's configuration file. Where the unit lets the server write, and which privilege it has, follow from it.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, default_value = CONFIG)]
+    config: PathBuf,
+    /// The user that the server runs as.
+    #[arg(long, default_value = "tessera")]
+    user: String,
+    /// The group that the server runs as [default: that of the user].
+    #[arg(long)]
+    group: Option<String>,
+    /// A file with variables, such as HTTPS_PROXY; it need not exist.
+    #[arg(long, value_name = "FILE", default_value = "/etc/default/tessera")]
+    env_file: PathBuf,
+    /// How many files and connections may be open.
+    #[arg(long, default_value_t = 524_288)]
+    fd_limit: u32,
+    /// Write the process id to this file [default: none; systemd needs none].
+    #[arg(long, value_name = "FILE")]
+    pid_file: Option<PathBuf>,
+    /// Where to: `stdout`, or a path.
+    #[arg(short, long, default_value = "stdout")]
+    output: String,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<()> {
+    let What::Systemd(mut flags) = args.what;
+    flags.config = std::path::absolute(&flags.config)?;
+    // Where there is no file yet, the defaults are as good a guess as any.
+    let config = match flags.config.exists() {
+        true => Config::load(&flags.config).map_err(invalid_input)?,
+        false => Config::embedded(),
+    };
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let unit = unit(&flags, &program, &config)?;
+    let mut out = Output::stdout();
+    if flags.output == "stdout" {
+        return out.text(unit);
+    }
+    let place = &flags.output;
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(place);
+    let mut file = match file {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            bail!(Error::already_exists(format!("{place} exists already; remove it, or choose another --output")))
+        }
+        other => other.with_context(|| format!("{place} cannot be written"))?,
+    };
+    file.write_all(unit.as_bytes())?;
+    out.line(format_args!("The unit has been written to {place}.\n  next: systemctl daemon-reload"))
+}
+
+/// The unit's text. A value with a line break could add directives, and is refused.
+fn unit(flags: &Systemd, program: &Path, config: &Config) -> Result<String, Error> {
+    let mut start = format!("{} start -c {}", word(program.display())?, word(flags.config.display())?);
+    if let Some(path) = &flags.pid_file {
+        start.push_str(&format!(" --pid-file={}", word(path.display())?));
+    }
+    let group = match &flags.group {
+        Some(group) => format!("Group={}\n", word(group)?),
+        None => String::new(),
+    };
+    Ok(format!(
+        "[Unit]
+Description=Tessera
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+Type=notify
+User={user}
+{group}EnvironmentFile=-{variables}
+ExecStart={start}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=5
+WatchdogSec=30
+LimitNOFILE={files}
+{places}{privilege}NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+
+[Install]
+WantedBy=multi-user.target
+",
+        user = word(&flags.user)?,
+        variables = word(flags.env_file.display())?,
+        files = flags.fd_limit,
+        places = places(config)?,
+        privilege = privilege(config),
+    ))
+}
+
+/// Where the server writes: the rest of the file system is read-only for it.
+fn places(config: &Config) -> Result<String, Error> {
+    let common = &config.teleport;
+    let mut lines = String::new();
+    let mut paths = vec![common.data_dir.as_path()];
+    // systemd makes a directory below /var/lib itself, for the right user.
+    if let Some(name) = common.data_dir.strip_prefix("/var/lib").ok().filter(|name| name.components().count() == 1) {
+        lines.push_str(&format!("StateDirectory={}\nStateDirectoryMode=0700\n", word(name.display())?));
+        paths.clear();
+    }
+    paths.push(&common.storage.path);
+    paths.extend(common.storage.audit_events_uri.iter().filter_map(|sink| match sink {
+        AuditSink::File(path) => Some(path.as_path()),
+        AuditSink::Stdout => None,
+    }));
+    if let LogOutput::File(path) = &common.log.output {
+        paths.extend(path.parent());
+    }
+    let known = common.data_dir.as_path();
+    for path in paths.into_iter().filter(|path| *path == known || !path.starts_with(known)) {
+        lines.push_str(&format!("ReadWritePaths={}\n", word(path.display())?));
+    }
+    Ok(lines)
+}
+
+/// What a low port of a service that runs here needs.
+fn privilege(config: &Config) -> &'static str {
+    let proxy = &config.proxy_service;
+    let own = [Some(&proxy.web_listen_addr), proxy.listen_addr.as_ref(), proxy.tunnel_listen_addr.as_ref()];
+    let own = own.into_iter().flatten().filter(|_| proxy.enabled);
+    let all = own.chain(Some(&config.auth_service.listen_addr).filter(|_| config.auth_service.enabled));
+    if all.into_iter().any(|address| (1..FIRST_FREE_PORT).contains(&address.port)) {
+        "AmbientCapabilities=CAP_NET_BIND_SERVICE\n"
+    } else {
+        ""
+    }
+}
+
+/// A value as it may stand in a unit.
+fn word(value: impl ToString) -> Result<String, Error> {
+    let value = value.to_string();
+    if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
+        return Err(Error::invalid(format!("{value:?} cannot stand in a unit: no spaces, no control characters")));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        systemd: Systemd,
+    }
+
+    fn written(flags: &[&str], config: &str) -> Result<String, Error> {
+        let line = Line::try_parse_from(["x"].iter().chain(flags)).unwrap();
+        unit(&line.systemd, Path::new("/usr/local/bin/tessera"), &Config::from_text(config, "test").unwrap())
+    }
+
+    #[test]
+    fn the_unit_follows_the_configuration() {
+        let plain =
+            written(&["--pid-file=/run/t.pid", "--fd-limit=7", "--group=g"], "auth_service: {enabled: yes}").unwrap();
+        for line in [
+            "Type=notify",
+            "User=tessera",
+            "Group=g",
+            "EnvironmentFile=-/etc/default/tessera",
+            "ExecStart=/usr/local/bin/tessera start -c /etc/tessera.yaml --pid-file=/run/t.pid",
+            "ExecReload=/bin/kill -HUP $MAINPID",
+            "LimitNOFILE=7",
+            "StateDirectory=teleport",
+        ] {
+            assert!(plain.lines().any(|found| found == line), "{line}\n{plain}");
+        }
+        assert!(!plain.contains("ReadWritePaths") && !plain.contains("CAP_NET"), "{plain}");
+        let other = "teleport: {data_dir: /srv/t, log: {output: /var/log/t/t.log}, storage: {audit_events_uri: ['file:///a']}}\n\
+                     auth_service: {enabled: yes}\nproxy_service: {web_listen_addr: '0.0.0.0:443'}";
+        let other = written(&[], other).unwrap();
+        for line in [
+            "ReadWritePaths=/srv/t",
+            "ReadWritePaths=/var/log/t",
+            "ReadWritePaths=/a",
+            "AmbientCapabilities=CAP_NET_BIND_SERVICE",
+        ] {
+            assert!(other.lines().any(|found| found == line), "{line}\n{other}");
+        }
+        assert!(!other.contains("StateDirectory") && !other.contains("/srv/t/backend"), "{other}");
+    }
+
+    /// Where systemd is: its own opinion of the unit.
+    #[test]
+    fn systemd_takes_the_unit() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("tessera.service");
+        let line = Line::try_parse_from(["x", "--user=root", "-c", "/etc/hostname"]).unwrap();
+        fs::write(&path, unit(&line.systemd, Path::new("/bin/true"), &Config::embedded()).unwrap()).unwrap();
+        let Ok(outcome) = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
+            return;
+        };
+        let said = String::from_utf8_lossy(&outcome.stderr);
+        let about_us: Vec<_> = said.lines().filter(|line| line.contains("tessera.service")).collect();
+        assert!(outcome.status.success() && about_us.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn a_value_cannot_add_directives() {
+        assert!(written(&["--user=a\nExecStartPre=/bin/evil"], "auth_service: {enabled: yes}").is_err());
+    }
+}
