@@ -31,6 +31,7 @@ redacted! {
     join::v1::BoundKeypairInit { client_params }
     join::v1::ClientInit { join_method, system_role, forwarded_by_proxy, proxy_supplied_parameters }
     join::v1::OidcInit { client_params }
+    tessera::v1::AcmeAccount { directory, id }
     tessera::v1::AppAssertionRequest { app_name }
     tessera::v1::AppAssertionResponse { expires }
     tessera::v1::AppSession { sid, user, app_name, public_addr, not_after }
@@ -38,6 +39,7 @@ redacted! {
     tessera::v1::AppSessionReport { client_addr }
     tessera::v1::ExportedKey { r#use }
     tessera::v1::FetchAppSessionRequest {}
+    tessera::v1::PublicCertificate { name }
     types::DeviceWebToken { id }
     types::JwtKeyPair { private_key_type }
     types::LocalAuthSecrets {}

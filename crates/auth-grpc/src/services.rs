@@ -16,6 +16,7 @@ pub(crate) mod keys;
 pub(crate) mod later;
 pub(crate) mod locks;
 pub(crate) mod proxies;
+pub(crate) mod public_certificates;
 pub(crate) mod revocations;
 pub(crate) mod roles;
 pub(crate) mod status;

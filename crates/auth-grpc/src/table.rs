@@ -11,6 +11,7 @@ pub fn rows() -> Vec<Row> {
         services::apps::rows(),
         services::app_sessions::rows(),
         services::proxies::rows(),
+        services::public_certificates::rows(),
         services::audit_log::rows(),
         services::authorities::rows(),
         services::cluster_config::rows(),

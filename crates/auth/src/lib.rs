@@ -20,6 +20,7 @@ pub mod locks;
 pub mod metrics;
 pub mod operation;
 pub mod proxies;
+pub mod public_certificates;
 pub mod revocations;
 pub mod roles;
 pub mod setup;

@@ -157,6 +157,14 @@ operations! {
     ReadProxies = Read,
     /// A proxy says that it is there.
     UpsertProxy = Presence,
+    /// Certificates of the public port, with their keys, and what is shared to get them.
+    ReadPublicCertificates = Read,
+    /// A certificate of the public port whatever was there.
+    StorePublicCertificate = Event,
+    /// An account with an ACME authority.
+    StoreAcmeAccount = Event,
+    /// A proxy proves to an ACME authority that a name is its own.
+    ProvePublicName = Presence,
     /// Changes as they happen.
     Watch = Read,
     /// The audit log.

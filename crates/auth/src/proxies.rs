@@ -24,6 +24,9 @@ pub const PRESENCE: Duration = Duration::from_secs(120);
 const MOST_ADDRESSES: usize = 32;
 const LONGEST: usize = 300;
 
+/// The longest word about itself.
+const LONGEST_NOTICE: usize = 2000;
+
 /// The most proxies that are listed.
 const MOST: usize = 1000;
 
@@ -45,6 +48,8 @@ pub struct Proxy {
     pub peer_addr: String,
     /// Until when it is listed.
     pub expires: Option<Timestamp>,
+    /// What an administrator should know about it.
+    pub notice: String,
 }
 
 /// Stores what a proxy says about itself, and returns until when it is listed. Not audited: it comes every minute.
@@ -60,7 +65,8 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut proxy: Proxy) -> Result<Ti
     let lists = [&proxy.public_addrs, &proxy.tunnel_addrs];
     let texts = [&proxy.hostname, &proxy.version, &proxy.peer_addr];
     let is_long = |text: &&String| text.len() > LONGEST || text.chars().any(char::is_control);
-    let is_bad = texts.iter().any(is_long) || lists.iter().any(|list| list.iter().any(|text| is_long(&text)));
+    let is_talkative = proxy.notice.len() > LONGEST_NOTICE || proxy.notice.chars().any(char::is_control);
+    let is_bad = is_talkative || texts.iter().any(is_long) || lists.iter().any(|list| list.iter().any(|text| is_long(&text)));
     if is_bad || lists.iter().any(|list| list.len() > MOST_ADDRESSES) {
         return Err(Error::invalid(format!(
             "proxy: at most {MOST_ADDRESSES} addresses, each of at most {LONGEST} visible characters"

@@ -7,6 +7,7 @@ use domain::{Error, ca::CaType, resources::CertAuthority, suite::Suite};
 use crate::{
     Auth, Caller,
     failure::internal,
+    proxies,
     rollback::{self, Rollbacks},
 };
 
@@ -92,7 +93,7 @@ pub async fn status(auth: &Auth, caller: &Caller) -> Result<Status, Error> {
         now: auth.clock.now(),
         started_at: auth.started_at,
         rolled_back_at: rollbacks.rolled_back_at.last().copied(),
-        reasons: reasons(auth, &rollbacks),
+        reasons: reasons(auth, &rollbacks).into_iter().chain(of_proxies(auth).await?).collect(),
         authorities,
         pins: auth.host_certificates()?.iter().map(|certificate| certificate.pin()).collect(),
         suite: suite.unwrap_or_default().effective(),
@@ -120,6 +121,17 @@ fn reasons(auth: &Auth, rollbacks: &Rollbacks) -> Vec<Reason> {
         reasons.push(Reason { component: "sweeper", ready: true, text });
     }
     reasons
+}
+
+/// What the proxies say about themselves.
+async fn of_proxies(auth: &Auth) -> Result<Vec<Reason>, Error> {
+    let said = proxies::all(auth).await?.into_iter().filter(|proxy| !proxy.notice.is_empty());
+    let reason = |proxy: proxies::Proxy| Reason {
+        component: "proxy",
+        ready: true,
+        text: format!("{}: {}", if proxy.hostname.is_empty() { &proxy.host_id } else { &proxy.hostname }, proxy.notice),
+    };
+    Ok(said.map(reason).collect())
 }
 
 fn keys(authority: &CertAuthority) -> Result<Vec<AuthorityKey>, Error> {

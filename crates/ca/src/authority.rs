@@ -103,7 +103,7 @@ pub async fn add_key(
                 key_type: PrivateKeyType::Raw,
             });
         }
-        KeyUse::AuditCheckpoints => {
+        KeyUse::AuditCheckpoints | KeyUse::AcmeAccount | KeyUse::PublicCertificate => {
             return Err(Error::Authority { ca_type, kind: "audit", reason: "not a key of an authority".to_owned() });
         }
     }

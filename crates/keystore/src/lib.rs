@@ -35,6 +35,10 @@ pub enum KeyUse {
     Authority(CaType, KeyKind),
     /// Signs the checkpoints of the audit chain.
     AuditCheckpoints,
+    /// Speaks for an account with an ACME authority.
+    AcmeAccount,
+    /// The key of a certificate of the public port.
+    PublicCertificate,
 }
 
 impl fmt::Display for KeyUse {
@@ -50,6 +54,8 @@ impl fmt::Display for KeyUse {
                 }
             ),
             Self::AuditCheckpoints => f.write_str("audit-checkpoints"),
+            Self::AcmeAccount => f.write_str("acme-account"),
+            Self::PublicCertificate => f.write_str("public-certificate"),
         }
     }
 }
@@ -122,7 +128,8 @@ pub trait KeyStore: fmt::Debug + Send + Sync {
     /// [`Error::UnknownSealingKey`] above all.
     async fn check(&self, key: &StoredKey) -> Result<(), Error>;
 
-    /// Hands out the private key. Only for the export that an administrator asks for on the auth host; audited there.
+    /// Hands out the private key. Of an authority only for the export that an administrator asks for on the auth host,
+    /// audited there; of a public certificate, or of the account that it was got with, to the proxies.
     ///
     /// # Errors
     /// [`Error`]; a key in hardware cannot be exported.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::applications::pool::Lease;
+use crate::applications::{pool::Lease, running::Running};
 
 /// The body of a request to an agent.
 pub(crate) enum RequestBody {
@@ -24,12 +24,20 @@ pub(crate) enum Body {
     /// Ours.
     Own(Option<Bytes>),
     /// An agent's; the connection goes back into the pool at its end.
-    Agent(Incoming, Option<Lease>),
+    Agent(Incoming, Option<Lease>, Option<Running>),
 }
 
 impl Body {
     pub(crate) fn empty() -> Self {
         Self::Own(None)
+    }
+
+    /// The request is over when the body is.
+    pub(crate) fn while_running(mut self, request: Running) -> Self {
+        if let Self::Agent(_, _, running) = &mut self {
+            *running = Some(request);
+        }
+        self
     }
 }
 
@@ -58,7 +66,7 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Agent(body, lease) => {
+            Self::Agent(body, lease, _) => {
                 let polled = Pin::new(body).poll_frame(context);
                 if let Poll::Ready(None) = polled
                     && let Some(lease) = lease.take()
@@ -73,14 +81,14 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            Self::Agent(body, _) => body.is_end_stream(),
+            Self::Agent(body, ..) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Agent(body, _) => body.size_hint(),
+            Self::Agent(body, ..) => body.size_hint(),
         }
     }
 }
@@ -88,7 +96,7 @@ impl http_body::Body for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         // A body that was known to be over is never polled.
-        if let Self::Agent(body, lease) = self
+        if let Self::Agent(body, lease, _) = self
             && http_body::Body::is_end_stream(body)
             && let Some(lease) = lease.take()
         {

@@ -67,6 +67,8 @@ pub struct Config {
     pub proxy_protocol: Mode,
     /// Whether `X-Forwarded-For` is believed: only behind a balancer that sets it.
     pub trust_x_forwarded_for: bool,
+    /// Where certificates of the public port are ordered, if they are.
+    pub acme: Option<crate::AcmeConfig>,
     /// What strangers can make us hold.
     pub limits: Limits,
 }

@@ -6,12 +6,12 @@ use std::{pin::pin, time::Duration};
 use api::{
     convert::{self, watch::Event},
     r#gen::{
-        proto::{ListResourcesRequest, paginated_resource::Resource},
+        proto::{ListLocksRequest, ListResourcesRequest, paginated_resource::Resource},
         teleport::{clusterconfig::v1::GetAuthPreferenceRequest, trust::v1::GetCertAuthoritiesRequest},
         tessera::v1::{ListProxiesRequest, ProxyServer, UpsertProxyRequest},
     },
     methods::{
-        proto::auth_service::ListResources,
+        proto::auth_service::{ListLocks, ListResources},
         teleport::{
             clusterconfig::v1::cluster_config_service::GetAuthPreference, trust::v1::trust_service::GetCertAuthorities,
         },
@@ -19,7 +19,11 @@ use api::{
     },
 };
 use client::{Backoff, Client, Watch, WatchKind};
-use domain::{AnyResource, Error, Kind, ca::CaType, resources::{AppServer, AuthPreference}};
+use domain::{
+    AnyResource, Error, Kind,
+    ca::CaType,
+    resources::{AppServer, AuthPreference},
+};
 use tunnel::Peer;
 
 use crate::Proxy;
@@ -39,7 +43,7 @@ const PRESENCE_AGAIN: Duration = Duration::from_secs(1);
 /// How long our word that we are here is good.
 const PRESENT_FOR: Duration = Duration::from_secs(90);
 
-/// Servers of applications on one page.
+/// Servers of applications, or locks, on one page.
 const PAGE: i32 = 1000;
 
 /// Asks, follows, and asks again; never ends.
@@ -63,12 +67,14 @@ async fn changes(proxy: &Proxy) {
 /// Reads all, and follows what changes until it is time to read anew. The watch begins first, so that nothing is missed.
 async fn round(proxy: &Proxy) -> Result<(), Error> {
     let client = proxy.client.load_full();
-    let kinds = [Kind::CertAuthority, Kind::AppServer, Kind::AuthPreference].map(|kind| WatchKind::all(kind.as_str()));
+    let kinds = [Kind::CertAuthority, Kind::AppServer, Kind::AuthPreference, Kind::Lock];
+    let kinds = kinds.map(|kind| WatchKind::all(kind.as_str()));
     let watch = client.watch(kinds.into()).await;
     authorities(proxy, &client).await?;
     let preference = client.call::<GetAuthPreference>(GetAuthPreferenceRequest {}).await?;
     set_preference(proxy, convert::auth_preference::from_wire(preference)?);
     servers(proxy, &client).await?;
+    locks(proxy, &client).await?;
     match watch {
         Ok(watch) => follow(proxy, &client, watch).await,
         Err(error) => {
@@ -90,12 +96,21 @@ async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), 
             Ok(Event::Put(resource)) => match *resource {
                 AnyResource::AppServer(server) => proxy.view.put_server(&server),
                 AnyResource::CertAuthority(_) => authorities(proxy, client).await?,
+                AnyResource::Lock(lock) => {
+                    let name = lock.metadata.name.clone();
+                    proxy.view.change_lock(&name, Some(lock));
+                    proxy.sessions.doubt();
+                }
                 AnyResource::AuthPreference(preference) => set_preference(proxy, preference),
                 _ => {}
             },
             // The name alone does not say which agent's it was.
             Ok(Event::Delete { kind: Kind::AppServer, .. }) => servers(proxy, client).await?,
             Ok(Event::Delete { kind: Kind::CertAuthority, .. }) => authorities(proxy, client).await?,
+            Ok(Event::Delete { kind: Kind::Lock, name, .. }) => {
+                proxy.view.change_lock(&name, None);
+                proxy.sessions.doubt();
+            }
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "an event that is not understood"),
         }
@@ -127,6 +142,23 @@ async fn authorities(proxy: &Proxy, client: &Client) -> Result<(), Error> {
     if let Err(error) = proxy.tls.trust(&proxy.view.authorities().host) {
         tracing::warn!(%error, "the host authorities cannot be used");
     }
+    Ok(())
+}
+
+async fn locks(proxy: &Proxy, client: &Client) -> Result<(), Error> {
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListLocksRequest { page_size: PAGE, page_token, filter: None };
+        let page = client.call::<ListLocks>(request).await?;
+        for lock in page.locks {
+            found.push(convert::lock::from_wire(lock)?);
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    proxy.view.set_locks(found);
     Ok(())
 }
 
@@ -184,6 +216,7 @@ async fn be_present(proxy: &Proxy) -> Result<(), Error> {
         tunnel_addrs: config.tunnel_public_addresses.iter().map(ToString::to_string).collect(),
         peer_addr: config.peer_address.clone().unwrap_or_default(),
         expires: Some(convert::timestamp(expires)),
+        notice: proxy.ports.web.notice(proxy.ports.clock.now()),
     };
     client.call::<UpsertProxy>(UpsertProxyRequest { proxy: Some(server) }).await?;
     let answer = client.call::<ListProxies>(ListProxiesRequest {}).await?;

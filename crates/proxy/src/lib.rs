@@ -7,6 +7,7 @@
 //! This crate must never hold what makes it trusted by anybody but its own host certificate: it can fetch a session that
 //! somebody has shown it, and neither list nor make any.
 
+mod acme;
 mod applications;
 mod body;
 mod config;
@@ -37,6 +38,7 @@ mod web;
 mod web_certificate;
 
 pub use crate::{
+    acme::AcmeConfig,
     config::{Address, Config, Limits},
     identity::Identity,
     metrics::Metrics,

@@ -7,6 +7,9 @@ use crate::Address;
 /// The names of the cluster's own services, which no application can have.
 const CLUSTER: &str = "teleport.cluster.local";
 
+/// The longest name of a host (RFC 1035 §2.3.4).
+const LONGEST: usize = 253;
+
 /// The proxy's own public host names.
 #[derive(Clone, Debug)]
 pub(crate) struct Names(Vec<String>);
@@ -31,6 +34,12 @@ impl Names {
             || self.0.iter().any(|own| own == host)
     }
 
+    /// The hosts of an application below ours.
+    pub(crate) fn below(&self, label: &str) -> Vec<String> {
+        let names = self.0.iter().filter(|own| own.contains('.') && own.parse::<IpAddr>().is_err());
+        names.map(|own| format!("{label}.{own}")).collect()
+    }
+
     /// The application's name, when the host is a sub-domain of one of ours.
     pub(crate) fn label<'a>(&self, host: &'a str) -> Option<&'a str> {
         let (label, parent) = host.split_once('.')?;
@@ -53,6 +62,9 @@ pub(crate) fn host(authority: &str) -> Option<String> {
         },
     };
     let host = host.strip_suffix('.').unwrap_or(host);
+    if host.len() > LONGEST {
+        return None;
+    }
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
     (!host.is_empty() && host.bytes().all(is_fine)).then(|| host.to_ascii_lowercase())
 }
@@ -107,6 +119,7 @@ mod tests {
             ("[::1", None),
             ("[app.example]:443", None),
             ("app.example:+443", None),
+            (&"a".repeat(254), None),
         ] {
             assert_eq!(host(authority).as_deref(), expect, "{authority}");
         }

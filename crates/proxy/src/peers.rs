@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use tokio::{net::TcpStream, sync::Notify};
 use tokio_rustls::TlsConnector;
 use tunnel::{Open, OpenError, Stream, link::Opener};
 
-use crate::{Proxy, router::PEER, view::Server};
+use crate::{Identity, Proxy, router::PEER, view::Server};
 
 /// How long a dial to another proxy may take.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub(crate) struct Peers {
     addresses: Mutex<HashMap<String, String>>,
     /// Told when an agent is attached to one that we do not know: it has come since we last asked.
     pub(crate) wanted: Notify,
-    links: Mutex<HashMap<String, Opener>>,
+    links: Mutex<HashMap<String, (Opener, Arc<Identity>)>>,
 }
 
 impl Peers {
@@ -66,10 +66,13 @@ impl Peers {
     }
 
     async fn link(&self, proxy: &Proxy, id: &str, address: &str) -> std::io::Result<Opener> {
-        if let Some(link) = self.lock().get(id).filter(|link| !link.is_closed()) {
+        let identity = proxy.identity.load_full();
+        // A link that was made with an older certificate ends with the last of its streams; the other side would end it
+        // with that certificate.
+        let is_good = |(link, made): &&(Opener, Arc<Identity>)| !link.is_closed() && Arc::ptr_eq(made, &identity);
+        if let Some((link, _)) = self.lock().get(id).filter(is_good) {
             return Ok(link.clone());
         }
-        let identity = proxy.identity.load_full();
         let options = ClientOptions {
             trust: Trust::Roots(identity.authorities.clone()),
             certificate: Some(identity.chain.clone()),
@@ -87,11 +90,11 @@ impl Peers {
         let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
         let (opener, link) = Opener::begin(stream, id, &proxy.ports.clock).await?;
         proxy.tasks.spawn(link);
-        self.lock().insert(id.to_owned(), opener.clone());
+        self.lock().insert(id.to_owned(), (opener.clone(), identity));
         Ok(opener)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Opener>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Opener, Arc<Identity>)>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -85,6 +85,8 @@ pub(crate) struct SessionCache {
     /// Whether a word that is older than [`BELIEVED`] is none (`locking_mode: strict`).
     is_strict: AtomicBool,
     forgotten: watch::Sender<()>,
+    /// Counts what may have ended sessions: an answer from before counts no more.
+    doubts: AtomicU64,
 }
 
 #[derive(Default)]
@@ -100,6 +102,7 @@ struct Entry(tokio::sync::Mutex<Option<Known>>);
 struct Known {
     session: Arc<Live>,
     as_of: Duration,
+    doubts: u64,
     /// When the auth service last had nothing to say.
     unheard: Option<Duration>,
 }
@@ -122,7 +125,7 @@ impl SessionCache {
     pub(crate) fn new(source: Arc<dyn Sessions>, clock: Clock) -> Self {
         let entries = Entries { by_key: HashMap::new(), sweep_at: FIRST_SWEEP };
         let (is_strict, forgotten) = (AtomicBool::new(false), watch::Sender::new(()));
-        Self { source, clock, entries: Mutex::new(entries), is_strict, forgotten }
+        Self { source, clock, entries: Mutex::new(entries), is_strict, forgotten, doubts: AtomicU64::new(0) }
     }
 
     /// The live session with this id (whose hash is `key`). While the auth service says nothing, what was last known; in
@@ -130,9 +133,10 @@ impl SessionCache {
     pub(crate) async fn get(&self, key: &SessionKey, id: &SecretString) -> Result<Arc<Live>, Error> {
         let entry = self.entry(key);
         let mut slot = entry.0.lock().await;
-        let now = self.clock.monotonic();
+        let (now, doubts) = (self.clock.monotonic(), self.doubts.load(Ordering::Acquire));
+        let is_fresh = |known: &Known| now.saturating_sub(known.as_of) < BELIEVED && known.doubts == doubts;
         if let Some(known) = &*slot
-            && (now.saturating_sub(known.as_of) < BELIEVED || known.is_let_be(now))
+            && (is_fresh(known) || known.is_let_be(now))
         {
             return self.usable(known, now);
         }
@@ -141,7 +145,7 @@ impl SessionCache {
         match fetched.unwrap_or_else(|_| Err(Error::unavailable("the auth service does not answer"))) {
             Ok(session) => {
                 let session = Arc::new(Live { key: *key, session, tls: OnceLock::new() });
-                *slot = Some(Known { session: Arc::clone(&session), as_of: now, unheard: None });
+                *slot = Some(Known { session: Arc::clone(&session), as_of: now, doubts, unheard: None });
                 self.unexpired(&session)
             }
             Err(error) => match &mut *slot {
@@ -186,6 +190,13 @@ impl SessionCache {
     /// Tells when a session was forgotten, so that what runs on one asks again.
     pub(crate) fn forgotten(&self) -> watch::Receiver<()> {
         self.forgotten.subscribe()
+    }
+
+    /// Asks anew for every session next time, and lets what runs on one ask at once: something happened that may have
+    /// ended some.
+    pub(crate) fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::Release);
+        self.forgotten.send_replace(());
     }
 
     /// Asks anew next time.

@@ -4,6 +4,7 @@
 
 mod applications;
 mod cookies;
+mod ends;
 mod front;
 mod hostile;
 mod liveness;

@@ -3,9 +3,9 @@
 use std::{io, sync::Arc};
 
 use async_trait::async_trait;
-use clock::Timestamp;
 use crypto::x509::Certificate;
 use domain::{identity::Identity, role::SystemRole};
+use rbac::locks::LockSubject;
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tunnel::{
     link::{self, Serve},
 };
 
-use crate::Proxy;
+use crate::{Proxy, view::Authorities};
 
 /// Read at once, each way, of a stream that is carried between proxies.
 const BUFFER: usize = 32 * 1024;
@@ -23,7 +23,9 @@ const BUFFER: usize = 32 * 1024;
 pub(crate) struct Host {
     pub(crate) id: String,
     role: SystemRole,
-    not_after: Timestamp,
+    certificate: Certificate,
+    /// The authorities by which it was found good last: its signature is checked again only when they change.
+    trusted_by: Option<Arc<Authorities>>,
 }
 
 impl Host {
@@ -33,43 +35,91 @@ impl Host {
         let certificate = Certificate::from_der(leaf).ok()?;
         let identity = Identity::from_subject(certificate.subject()).ok()?;
         let (role, id) = (identity.system_role()?, identity.host_id()?.to_owned());
-        (identity.teleport_cluster == cluster).then(|| Self { id, role, not_after: certificate.not_after() })
+        (identity.teleport_cluster == cluster).then_some(Self { id, role, certificate, trusted_by: None })
+    }
+
+    /// Waits until the host may not be connected any more: its certificate has expired, its authority is not trusted any
+    /// longer, a lock hits it.
+    async fn is_over(&mut self, proxy: &Proxy) -> io::Error {
+        let mut changed = proxy.view.changed();
+        loop {
+            changed.borrow_and_update();
+            if let Err(reason) = self.check(proxy) {
+                return refused(reason);
+            }
+            tokio::select! {
+                Ok(()) = changed.changed() => {}
+                () = proxy.ports.clock.sleep_until(self.certificate.not_after()) => {}
+            }
+        }
+    }
+
+    fn check(&mut self, proxy: &Proxy) -> Result<(), String> {
+        let now = proxy.ports.clock.now();
+        if self.certificate.not_after() <= now {
+            return Err("its certificate has expired".to_owned());
+        }
+        let authorities = proxy.view.authorities();
+        let is_known = self.trusted_by.as_ref().is_some_and(|trusted| Arc::ptr_eq(trusted, &authorities));
+        let is_signed_by = |authority| self.certificate.verify_signed_by(authority).is_ok();
+        // Until the cluster is heard, the handshake's judgement stands.
+        if !is_known && !authorities.host.is_empty() && !authorities.host.iter().any(is_signed_by) {
+            return Err("its authority is not trusted any more".to_owned());
+        }
+        self.trusted_by = Some(authorities);
+        let long = format!("{}.{}", self.id, proxy.config.cluster);
+        let subject = LockSubject {
+            user: &long,
+            roles: vec![self.role.as_str()],
+            server_ids: vec![&self.id, &long],
+            ..LockSubject::default()
+        };
+        proxy.view.lock_on(&subject, now).map_or(Ok(()), Err)
     }
 }
 
-/// Holds an agent's link, until it ends, its certificate does, or the agent has gone elsewhere after `stop`.
+/// Holds an agent's link, until it ends, the agent may not be connected any more, or has gone elsewhere after `stop`.
 pub(crate) async fn attach(
     proxy: &Proxy,
-    host: Host,
+    mut host: Host,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     stop: CancellationToken,
 ) -> io::Result<()> {
     if matches!(host.role, SystemRole::Proxy | SystemRole::Auth) {
         return Err(refused(format!("a host of the role {} does not attach", host.role.as_str())));
     }
-    tracing::info!(host = host.id, role = host.role.as_str(), "agent attached");
+    host.check(proxy).map_err(refused)?;
+    let id = host.id.clone();
+    tracing::info!(host = id, role = host.role.as_str(), "agent attached");
     let ended = tokio::select! {
-        ended = proxy.switchboard.attach(&host.id, stream, stop) => ended,
-        () = proxy.ports.clock.sleep_until(host.not_after) => Err(refused("its certificate has expired".to_owned())),
+        ended = proxy.switchboard.attach(&id, stream, stop) => ended,
+        over = host.is_over(proxy) => {
+            tracing::warn!(host = id, reason = %over, "an agent's link was ended");
+            Err(over)
+        }
     };
-    tracing::info!(host = host.id, "agent gone");
+    tracing::info!(host = id, "agent gone");
     ended
 }
 
 /// Serves the streams that another proxy opens to our agents.
 pub(crate) async fn serve_peer(
     proxy: &Proxy,
-    host: Host,
+    mut host: Host,
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     stop: CancellationToken,
 ) -> io::Result<()> {
     if host.role != SystemRole::Proxy {
         return Err(refused(format!("a host of the role {} is no proxy", host.role.as_str())));
     }
+    host.check(proxy).map_err(refused)?;
     let serve = Arc::new(Onward { switchboard: proxy.switchboard.clone() });
     tokio::select! {
         ended = link::serve(stream, serve, &proxy.ports.clock, stop) => ended,
-        () = proxy.ports.clock.sleep_until(host.not_after) => Err(refused("its certificate has expired".to_owned())),
+        over = host.is_over(proxy) => {
+            tracing::warn!(reason = %over, "another proxy's link was ended");
+            Err(over)
+        }
     }
 }
 

@@ -10,10 +10,15 @@ use arc_swap::ArcSwap;
 use clock::Timestamp;
 use crypto::{PublicKey, x509::Certificate};
 use domain::{
-    ca::CaType,
     Resource as _,
-    resources::{AppServer, AuthPreference, CertAuthority},
+    ca::CaType,
+    resources::{AppServer, AuthPreference, CertAuthority, Lock},
 };
+use rbac::{
+    LockingMode,
+    locks::{self, LockSubject, LockView, STALE_AFTER_AT_AGENTS},
+};
+use tokio::sync::watch;
 
 use crate::names::{Names, host};
 
@@ -84,6 +89,9 @@ pub(crate) struct View {
     servers: RwLock<Servers>,
     authorities: ArcSwap<Authorities>,
     preference: ArcSwap<AuthPreference>,
+    locks: ArcSwap<HashMap<String, Lock>>,
+    /// Moves when authorities or locks change: who is trusted is to be asked again.
+    changed: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -118,7 +126,8 @@ impl View {
         let mut preference = AuthPreference::default();
         preference.set_defaults();
         let (authorities, preference) = (ArcSwap::default(), ArcSwap::from_pointee(preference));
-        Self { names, servers: RwLock::default(), authorities, preference }
+        let (locks, changed) = (ArcSwap::default(), watch::Sender::new(0));
+        Self { names, servers: RwLock::default(), authorities, preference, locks, changed }
     }
 
     pub(crate) fn names(&self) -> &Names {
@@ -129,8 +138,48 @@ impl View {
         self.authorities.load_full()
     }
 
+    /// What is the same as before changes nothing: who was found good by it need not be looked at again.
     pub(crate) fn set_authorities(&self, all: Vec<CertAuthority>) {
-        self.authorities.store(Arc::new(Authorities::new(all)));
+        if self.authorities.load().all != all {
+            self.authorities.store(Arc::new(Authorities::new(all)));
+            self.touch();
+        }
+    }
+
+    /// All locks that there are.
+    pub(crate) fn set_locks(&self, locks: Vec<Lock>) {
+        let locks = locks.into_iter().map(|lock| (lock.name().to_owned(), lock)).collect();
+        if **self.locks.load() != locks {
+            self.locks.store(Arc::new(locks));
+            self.touch();
+        }
+    }
+
+    /// A lock is put, or removed.
+    pub(crate) fn change_lock(&self, name: &str, lock: Option<Lock>) {
+        let mut locks = HashMap::clone(&self.locks.load());
+        match lock {
+            Some(lock) => drop(locks.insert(name.to_owned(), lock)),
+            None => drop(locks.remove(name)),
+        }
+        self.locks.store(Arc::new(locks));
+        self.touch();
+    }
+
+    /// What a lock says that is in force against this subject.
+    pub(crate) fn lock_on(&self, subject: &LockSubject<'_>, now: Timestamp) -> Option<String> {
+        let locks = self.locks.load();
+        let view = LockView { locks: locks.values(), as_of: now, stale_after: STALE_AFTER_AT_AGENTS };
+        locks::check(view, subject, LockingMode::BestEffort, now).err().map(|locked| locked.to_string())
+    }
+
+    /// Told when authorities or locks change.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn touch(&self) {
+        self.changed.send_modify(|count| *count += 1);
     }
 
     /// How one proves who one is, cluster-wide; until the auth service has said so, what it says unless told otherwise.
@@ -160,6 +209,14 @@ impl View {
     pub(crate) fn app_of(&self, host: &str) -> Option<String> {
         let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
         servers.by_host.get(host).map(String::as_str).or_else(|| self.names.label(host)).map(str::to_owned)
+    }
+
+    /// The hosts of applications: their own public ones, else the labels below ours.
+    pub(crate) fn app_hosts(&self) -> Vec<String> {
+        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
+        let has_own = |app: &String| servers.by_host.values().any(|of| of == app);
+        let labels = servers.by_app.keys().filter(|app| !has_own(app)).flat_map(|app| self.names.below(app));
+        labels.chain(servers.by_host.keys().cloned()).collect()
     }
 
     /// The agents that serve an application.

@@ -4,6 +4,7 @@
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use clock::Timestamp;
 use crypto::{KeyPair, tls::CertificateChain, x509::Certificate};
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
@@ -12,49 +13,117 @@ use rustls::{
 
 /// The public certificates, replaceable while they are served.
 #[derive(Debug)]
-pub struct WebCertificate(ArcSwap<Vec<Served>>);
+pub struct WebCertificate {
+    configured: ArcSwap<Vec<Served>>,
+    /// From an ACME authority: each for the names that it has, before the others.
+    issued: ArcSwap<Vec<Served>>,
+    is_stand_in: bool,
+}
 
 #[derive(Debug)]
 struct Served {
     names: Vec<String>,
+    fingerprint: String,
+    ends: Timestamp,
     key: Arc<CertifiedKey>,
 }
+
+type Pair = (Vec<Certificate>, KeyPair);
 
 impl WebCertificate {
     /// Serves these chains (leaf first, with its key); the first one also for names that none is for.
     ///
     /// # Errors
     /// A key that is not its leaf's.
-    pub fn new(pairs: &[(Vec<Certificate>, KeyPair)]) -> Result<Arc<Self>, crypto::tls::Error> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(served(pairs)?))))
+    pub fn new(pairs: &[Pair]) -> Result<Arc<Self>, crypto::tls::Error> {
+        Self::of(pairs, false)
     }
 
-    /// Serves these from the next handshake on; connections that stand are not touched.
+    /// The same with certificates that no browser trusts, until there are others: people are warned of them.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn stand_in(pairs: &[Pair]) -> Result<Arc<Self>, crypto::tls::Error> {
+        Self::of(pairs, true)
+    }
+
+    fn of(pairs: &[Pair], is_stand_in: bool) -> Result<Arc<Self>, crypto::tls::Error> {
+        let configured = ArcSwap::from_pointee(served(pairs)?);
+        Ok(Arc::new(Self { configured, issued: ArcSwap::default(), is_stand_in }))
+    }
+
+    /// Serves these from the next handshake on, and says whether they are others than before; connections that stand are
+    /// not touched.
     ///
     /// # Errors
     /// A key that is not its leaf's; the old ones stay.
-    pub fn set(&self, pairs: &[(Vec<Certificate>, KeyPair)]) -> Result<(), crypto::tls::Error> {
-        self.0.store(Arc::new(served(pairs)?));
+    pub fn set(&self, pairs: &[Pair]) -> Result<bool, crypto::tls::Error> {
+        let new = served(pairs)?;
+        let fingerprints = |list: &[Served]| list.iter().map(|served| served.fingerprint.clone()).collect::<Vec<_>>();
+        let is_new = fingerprints(&new) != fingerprints(&self.configured.load());
+        self.configured.store(Arc::new(new));
+        Ok(is_new)
+    }
+
+    /// The same for those that an ACME authority has issued.
+    pub(crate) fn set_issued(&self, pairs: &[Pair]) -> Result<(), crypto::tls::Error> {
+        self.issued.store(Arc::new(served(pairs)?));
         Ok(())
+    }
+
+    /// The certificates that are served, each with its names and fingerprint.
+    pub fn described(&self) -> Vec<String> {
+        self.configured.load().iter().map(Served::described).collect()
+    }
+
+    /// What an administrator should know; empty when all is well.
+    pub(crate) fn notice(&self, now: Timestamp) -> String {
+        let (configured, issued) = (self.configured.load(), self.issued.load());
+        let is_over = |served: &&Served| served.ends <= now;
+        if let Some(over) = issued.iter().chain(configured.iter()).find(is_over) {
+            return format!("the certificate of the public port has ended: {}", over.described());
+        }
+        let Some(first) = configured.first().filter(|_| self.is_stand_in) else { return String::new() };
+        let has_issued = |name: &&String| issued.iter().any(|served| served.names.contains(name));
+        match first.names.iter().any(|name| has_issued(&name)) {
+            true => String::new(),
+            false => format!(
+                "the public port shows a certificate that browsers do not trust: {}; set https_keypairs, or acme",
+                first.described()
+            ),
+        }
     }
 }
 
-fn served(pairs: &[(Vec<Certificate>, KeyPair)]) -> Result<Vec<Served>, crypto::tls::Error> {
-    let served = |(chain, key): &(Vec<Certificate>, KeyPair)| {
-        let names = chain.first().map(|leaf| leaf.dns_names().iter().map(|name| name.to_ascii_lowercase()).collect());
-        Ok(Served { names: names.unwrap_or_default(), key: CertificateChain::new(chain, key)?.certified() })
+impl Served {
+    fn described(&self) -> String {
+        format!("{} (SHA-256 {}, until {})", self.names.join(", "), self.fingerprint, self.ends)
+    }
+}
+
+fn served(pairs: &[Pair]) -> Result<Vec<Served>, crypto::tls::Error> {
+    let served = |(chain, key): &Pair| {
+        let certified = CertificateChain::new(chain, key)?.certified();
+        let leaf = chain.first().ok_or(crypto::tls::Error::Mismatch)?;
+        Ok(Served {
+            names: leaf.dns_names().iter().map(|name| name.to_ascii_lowercase()).collect(),
+            fingerprint: leaf.fingerprint(),
+            ends: leaf.not_after(),
+            key: certified,
+        })
     };
     pairs.iter().map(served).collect()
 }
 
 impl ResolvesServerCert for WebCertificate {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let served = self.0.load();
+        let (configured, issued) = (self.configured.load(), self.issued.load());
         let chosen = hello.server_name().and_then(|name| {
-            let exact = served.iter().find(|served| served.names.iter().any(|own| own == name));
-            exact.or_else(|| served.iter().find(|served| served.names.iter().any(|own| covers(own, name))))
+            let exact = |list: &[Served]| list.iter().position(|served| served.names.iter().any(|own| own == name));
+            let own = exact(&issued).map(|at| &issued[at]).or_else(|| exact(&configured).map(|at| &configured[at]));
+            own.or_else(|| configured.iter().find(|served| served.names.iter().any(|own| covers(own, name))))
         });
-        chosen.or(served.first()).map(|served| Arc::clone(&served.key))
+        chosen.or(configured.first()).map(|served| Arc::clone(&served.key))
     }
 }
 

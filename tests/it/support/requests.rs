@@ -240,6 +240,7 @@ pub(crate) fn all(stage: &Stage) -> Vec<Call> {
         apps(stage),
         servers(),
         hosts(),
+        public_certificates(),
         sessions(stage),
         settings_of(stage),
         authorities_of(stage),
@@ -394,6 +395,39 @@ fn hosts() -> Vec<Call> {
         change::<auth::GenerateHostCerts>("cert.create", certificates),
         change::<own::presence::UpsertProxy>("", tessera::UpsertProxyRequest { proxy }),
         read::<own::presence::ListProxies>(Nobody::Denied, tessera::ListProxiesRequest {}),
+    ]
+}
+
+fn public_certificates() -> Vec<Call> {
+    use own::public_certificates as public;
+    let name = || "proxy.example".to_owned();
+    let directory = || "https://acme.example/directory".to_owned();
+    let made = rcgen::generate_simple_self_signed(vec![name()]).unwrap();
+    let private_key = || made.signing_key.serialize_der();
+    let certificate = tessera::PublicCertificate { name: name(), chain: made.cert.pem(), private_key: private_key() };
+    let id = "https://acme.example/account/1".to_owned();
+    let account = tessera::AcmeAccount { directory: directory(), id, private_key: private_key() };
+    let claim = tessera::ClaimPublicCertificateRequest {
+        name: name(),
+        holder: "one".to_owned(),
+        seconds: 60,
+        ..Default::default()
+    };
+    let challenge = tessera::AcmeChallenge { name: name(), token: "t".to_owned(), key_authorization: "t.k".to_owned() };
+    vec![
+        change::<public::Store>(
+            "tessera.public_certificate.store",
+            tessera::StorePublicCertificateRequest { certificate: Some(certificate) },
+        ),
+        read::<public::List>(Nobody::Denied, tessera::ListPublicCertificatesRequest {}),
+        change::<public::StoreAccount>(
+            "tessera.acme_account.store",
+            tessera::StoreAcmeAccountRequest { account: Some(account) },
+        ),
+        read::<public::GetAccount>(Nobody::Denied, tessera::GetAcmeAccountRequest { directory: directory() }),
+        change::<public::Claim>("", claim),
+        change::<public::StoreChallenge>("", tessera::StoreAcmeChallengeRequest { challenge: Some(challenge) }),
+        read::<public::GetChallenge>(Nobody::Denied, tessera::GetAcmeChallengeRequest { name: name() }),
     ]
 }
 

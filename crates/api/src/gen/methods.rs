@@ -1536,6 +1536,95 @@ pub mod tessera {
             }
         }
 
+        /// Calls under `public_certificates`.
+        pub mod public_certificates {
+            use crate::methods::{Method, Streaming};
+
+            /// `/tessera.v1.PublicCertificates/List`
+            #[derive(Clone, Copy, Debug)]
+            pub enum List {}
+            impl Method for List {
+                type Request = crate::r#gen::tessera::v1::ListPublicCertificatesRequest;
+                type Response = crate::r#gen::tessera::v1::ListPublicCertificatesResponse;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "List";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/List";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.PublicCertificates/Store`
+            #[derive(Clone, Copy, Debug)]
+            pub enum Store {}
+            impl Method for Store {
+                type Request = crate::r#gen::tessera::v1::StorePublicCertificateRequest;
+                type Response = crate::r#gen::tessera::v1::StorePublicCertificateResponse;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "Store";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/Store";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.PublicCertificates/GetAccount`
+            #[derive(Clone, Copy, Debug)]
+            pub enum GetAccount {}
+            impl Method for GetAccount {
+                type Request = crate::r#gen::tessera::v1::GetAcmeAccountRequest;
+                type Response = crate::r#gen::tessera::v1::AcmeAccount;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "GetAccount";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/GetAccount";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.PublicCertificates/StoreAccount`
+            #[derive(Clone, Copy, Debug)]
+            pub enum StoreAccount {}
+            impl Method for StoreAccount {
+                type Request = crate::r#gen::tessera::v1::StoreAcmeAccountRequest;
+                type Response = crate::r#gen::tessera::v1::AcmeAccount;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "StoreAccount";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/StoreAccount";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.PublicCertificates/Claim`
+            #[derive(Clone, Copy, Debug)]
+            pub enum Claim {}
+            impl Method for Claim {
+                type Request = crate::r#gen::tessera::v1::ClaimPublicCertificateRequest;
+                type Response = crate::r#gen::tessera::v1::ClaimPublicCertificateResponse;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "Claim";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/Claim";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.PublicCertificates/StoreChallenge`
+            #[derive(Clone, Copy, Debug)]
+            pub enum StoreChallenge {}
+            impl Method for StoreChallenge {
+                type Request = crate::r#gen::tessera::v1::StoreAcmeChallengeRequest;
+                type Response = crate::r#gen::tessera::v1::StoreAcmeChallengeResponse;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "StoreChallenge";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/StoreChallenge";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+
+            /// `/tessera.v1.PublicCertificates/GetChallenge`
+            #[derive(Clone, Copy, Debug)]
+            pub enum GetChallenge {}
+            impl Method for GetChallenge {
+                type Request = crate::r#gen::tessera::v1::GetAcmeChallengeRequest;
+                type Response = crate::r#gen::tessera::v1::AcmeChallenge;
+                const SERVICE: &'static str = "tessera.v1.PublicCertificates";
+                const NAME: &'static str = "GetChallenge";
+                const PATH: &'static str = "/tessera.v1.PublicCertificates/GetChallenge";
+                const STREAMING: Streaming = Streaming::Unary;
+            }
+        }
+
         /// Calls under `renewal_service`.
         pub mod renewal_service {
             use crate::methods::{Method, Streaming};
@@ -1673,5 +1762,12 @@ pub const ALL: &[Description] = &[
     Description::of::<tessera::v1::keys_service::ExportKeys>(),
     Description::of::<tessera::v1::presence::UpsertProxy>(),
     Description::of::<tessera::v1::presence::ListProxies>(),
+    Description::of::<tessera::v1::public_certificates::List>(),
+    Description::of::<tessera::v1::public_certificates::Store>(),
+    Description::of::<tessera::v1::public_certificates::GetAccount>(),
+    Description::of::<tessera::v1::public_certificates::StoreAccount>(),
+    Description::of::<tessera::v1::public_certificates::Claim>(),
+    Description::of::<tessera::v1::public_certificates::StoreChallenge>(),
+    Description::of::<tessera::v1::public_certificates::GetChallenge>(),
     Description::of::<tessera::v1::renewal_service::Renew>(),
 ];

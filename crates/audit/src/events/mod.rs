@@ -8,6 +8,7 @@ pub mod cert;
 pub mod config;
 pub mod join;
 pub mod lock;
+pub mod proxy;
 pub mod role;
 pub mod token;
 pub mod user;
@@ -77,6 +78,7 @@ catalogue! {
     cert::AuthorityCreate, cert::AuthorityUpdate, cert::AuthorityDelete, cert::AuthorityExport,
     config::AuthPreferenceUpdate, config::ClusterNetworkingConfigUpdate, config::SessionRecordingConfigUpdate,
     config::ClusterAuditConfigUpdate, config::ClusterInit,
+    proxy::PublicCertificateStore, proxy::AcmeAccountStore,
     join::BotJoin, join::InstanceJoin,
     lock::LockCreate, lock::LockDelete,
     role::RoleCreate, role::RoleUpdate, role::RoleDelete,

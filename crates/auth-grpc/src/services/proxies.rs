@@ -28,11 +28,11 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn from_wire(proxy: ProxyServer) -> Proxy {
-    let ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, expires: _ } = proxy;
-    Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, expires: None }
+    let ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires: _ } = proxy;
+    Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires: None }
 }
 
 fn to_wire(proxy: Proxy) -> ProxyServer {
-    let Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, expires } = proxy;
-    ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, expires: expires.map(timestamp) }
+    let Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires } = proxy;
+    ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires: expires.map(timestamp) }
 }

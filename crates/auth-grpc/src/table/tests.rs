@@ -62,6 +62,7 @@ fn every_operation_but_those_of_the_background_is_reached_by_a_call() {
             Operation::UpsertAppServer,
             Operation::DeleteAppServer,
             Operation::UpsertProxy,
+            Operation::ProvePublicName,
             Operation::Sweep
         ],
         "what changes something without a record is a reviewed list"

@@ -60,7 +60,10 @@ async fn export(auth: &Auth, authority: &CertAuthority) -> Result<Vec<ExportedKe
                 ("tls", certificates.iter().find(of_key).map(crypto::x509::Certificate::to_pem).unwrap_or_default())
             }
             KeyUse::Authority(_, KeyKind::Ssh) => ("ssh", key.public.to_authorized_key() + "\n"),
-            KeyUse::Authority(_, KeyKind::Jwt) | KeyUse::AuditCheckpoints => ("jwt", key.public.to_pem()),
+            KeyUse::Authority(_, KeyKind::Jwt)
+            | KeyUse::AuditCheckpoints
+            | KeyUse::AcmeAccount
+            | KeyUse::PublicCertificate => ("jwt", key.public.to_pem()),
         };
         let private = pair.to_pem().map_err(|error| internal("a key cannot be written", error))?;
         keys.push(ExportedKey { key_use, public, private });

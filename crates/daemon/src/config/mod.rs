@@ -29,7 +29,7 @@ pub use sections::{
     authentication::{Authentication, LockingMode, SecondFactor, Suite},
     debug_service::DebugService,
     log::{ExtraField, Log, LogFormat, LogOutput, LogStyle, Severity},
-    proxy_service::{KeyPair, ProxyService},
+    proxy_service::{Acme, KeyPair, ProxyService},
     storage::{AuditSink, Storage, StorageType},
     teleport::{Common, ConnectionLimits, JoinParams},
 };

@@ -120,6 +120,6 @@ fn token(params: &JoinParams) -> anyhow::Result<SecretString> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the daemon resolves the environment for everybody below it")]
-fn outbound() -> anyhow::Result<client::Proxies> {
+pub(super) fn outbound() -> anyhow::Result<client::Proxies> {
     Ok(client::Proxies::from_variables(|name| std::env::var(name).ok())?)
 }

@@ -14,7 +14,11 @@ use domain::{Error, role::SystemRole};
 use proxy::{Address, Identity, KeyPairFiles, Listeners, Ports, Proxy, WebCertificate};
 use service::{Component, Stop};
 
-use super::{AuthService, Shared, identity::Source, once};
+use super::{
+    AuthService, Shared,
+    identity::{Source, outbound},
+    once,
+};
 use crate::config::{self, ProxyService as Section};
 
 /// What the ports are called when they are handed over.
@@ -55,12 +59,18 @@ impl ProxyService {
         let public = public_addresses(shared, address.port());
         let pairs = Pairs::of(section);
         let names = if pairs.0.is_empty() { own_names(&public, auth) } else { plain_names(&public) };
+        let mut http = Vec::new();
+        if let Some(address) = section.acme.as_ref().and_then(|acme| acme.http_listen_addr.as_ref()) {
+            let listener = shared.listen("proxy-http", "proxy_service.acme.http_listen_addr", address).await?;
+            tracing::info!(address = %listener.local_addr()?, "the proxy answers an ACME authority on a plain port");
+            http.push(listener);
+        }
         let source = Source::new(shared, auth, SystemRole::Proxy, names, Vec::new())?;
         let loaded = if pairs.0.is_empty() { None } else { Some(WebCertificate::new(&pairs.load()?)?) };
         let run = Run {
             source,
             component,
-            config: settings(section, public, &opened),
+            config: settings(section, public, &opened)?,
             pairs,
             reload: section.https_keypairs_reload_interval,
             loaded,
@@ -68,7 +78,7 @@ impl ProxyService {
             random: shared.environment.random.clone(),
             metrics: shared.metrics.proxy.clone(),
         };
-        once(shared.supervisor, "proxy", move |stop| run.run(Listeners { web: listeners }, stop));
+        once(shared.supervisor, "proxy", move |stop| run.run(Listeners { web: listeners, http }, stop));
         tracing::info!(%address, "the proxy listens");
         Ok(Self { address })
     }
@@ -100,12 +110,14 @@ impl Run {
         let web = match &self.loaded {
             Some(web) => Arc::clone(web),
             None => {
+                let web = WebCertificate::stand_in(&[of_host(&host)]).map_err(unusable)?;
+                let until = if self.config.acme.is_some() { "until the ACME authority has issued one, " } else { "" };
                 tracing::warn!(
-                    names = ?host.identity().tls().dns_names(),
-                    "no https_keypairs: the public port shows a certificate of the cluster's host authority, which \
-                     browsers do not trust; \"tctl auth export --type=tls-host\" shows that authority"
+                    certificate = ?web.described(),
+                    "{until}the public port shows a certificate of the cluster's host authority, which browsers do not \
+                     trust; \"tctl auth export --type=tls-host\" shows that authority"
                 );
-                WebCertificate::new(&[of_host(&host)]).map_err(unusable)?
+                web
             }
         };
         let config = proxy::Config {
@@ -180,14 +192,25 @@ impl Run {
         if self.reload.is_zero() || self.loaded.is_none() {
             return;
         }
+        let mut told = String::new();
         loop {
             tokio::select! {
                 () = stop.requested() => return,
                 () = self.clock.sleep(self.reload) => {}
             }
-            let set = self.pairs.load().and_then(|pairs| Ok(web.set(&pairs)?));
-            if let Err(error) = set {
-                tracing::error!(error = format!("{error:#}"), "https_keypairs: the old certificates stay in use");
+            match self.pairs.load().and_then(|pairs| Ok(web.set(&pairs)?)) {
+                Ok(true) => {
+                    tracing::info!(certificates = ?web.described(), "https_keypairs: new certificates are in use")
+                }
+                Ok(false) => told.clear(),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    // Files that stay broken are told of once.
+                    if error != told {
+                        tracing::error!(error, "https_keypairs: the old certificates stay in use");
+                    }
+                    told = error;
+                }
             }
         }
     }
@@ -282,11 +305,16 @@ fn own_names(public: &[Address], auth: Option<&AuthService>) -> Vec<String> {
 }
 
 /// `opened` are the ports in the order of [`PORTS`].
-fn settings(section: &Section, public_addresses: Vec<Address>, opened: &[Option<SocketAddr>; 3]) -> proxy::Config {
+fn settings(
+    section: &Section,
+    public_addresses: Vec<Address>,
+    opened: &[Option<SocketAddr>; 3],
+) -> anyhow::Result<proxy::Config> {
     let at = |index: usize| opened[index].map(|at| Address::new(at.ip().to_string(), at.port()));
     let address = |address: &config::Address| Address::new(address.host.clone(), address.port);
     let addresses = |list: &[config::Address]| list.iter().map(address).collect();
-    proxy::Config {
+    let acme = section.acme.as_ref().map(acme).transpose()?;
+    Ok(proxy::Config {
         cluster: String::new(),
         host_id: String::new(),
         public_addresses,
@@ -299,6 +327,25 @@ fn settings(section: &Section, public_addresses: Vec<Address>, opened: &[Option<
         peer_address: section.peer_public_addr.as_ref().map(ToString::to_string),
         proxy_protocol: section.proxy_protocol,
         trust_x_forwarded_for: section.trust_x_forwarded_for,
+        acme,
         limits: proxy::Limits::default(),
+    })
+}
+
+fn acme(section: &config::Acme) -> anyhow::Result<proxy::AcmeConfig> {
+    let authorities = client::system_authorities();
+    if authorities.is_empty() {
+        anyhow::bail!(
+            "proxy_service.acme: this system knows no authority to trust {} by; install ca-certificates, or set \
+             SSL_CERT_FILE",
+            section.uri
+        );
     }
+    Ok(proxy::AcmeConfig {
+        directory: section.uri.clone(),
+        email: section.email.clone(),
+        authorities,
+        out: outbound()?,
+        has_http: section.http_listen_addr.is_some(),
+    })
 }

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tunnel::{Open, OpenError, Stream};
 
+use super::places::Held;
 use crate::{
     Proxy,
     router::{H2, HTTP_1_1, TCP},
@@ -61,6 +62,9 @@ pub(crate) enum NoWay {
     /// Nobody announces the application.
     #[error("no agent serves this application now")]
     NoAgent,
+    /// The user has as many streams to it as one may.
+    #[error("the user has too many connections to this agent open")]
+    TooMany,
     /// The tunnel.
     #[error("the tunnel from the proxy to the agent failed")]
     Tunnel(#[source] OpenError),
@@ -82,7 +86,7 @@ impl NoWay {
     /// Whether the agent may come back at once, as after its restart.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::NoAgent | Self::Tunnel(OpenError::NotConnected(_) | OpenError::Lost(_)) => true,
+            Self::NoAgent | Self::TooMany | Self::Tunnel(OpenError::NotConnected(_) | OpenError::Lost(_)) => true,
             // What the TLS library has to say of the agent will be the same in a moment.
             Self::Handshake(error) => error.kind() != io::ErrorKind::InvalidData,
             _ => false,
@@ -97,7 +101,8 @@ pub(crate) async fn connect(
     server: &Server,
     purpose: Purpose,
     source: SocketAddr,
-) -> Result<TlsStream<Stream>, NoWay> {
+) -> Result<TlsStream<Held<Stream>>, NoWay> {
+    let place = proxy.places.take(&live.session.user, &server.host_id).ok_or(NoWay::TooMany)?;
     let tls = match live.tls.get() {
         Some(tls) => tls,
         None => {
@@ -112,8 +117,8 @@ pub(crate) async fn connect(
     };
     let name = format!("{}.{}", server.host_id, proxy.config.cluster);
     let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
-    let handshake =
-        TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream.map_err(NoWay::Tunnel)?);
+    let stream = Held { stream: stream.map_err(NoWay::Tunnel)?, _place: place };
+    let handshake = TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream);
     match proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await {
         Ok(done) => done.map_err(NoWay::Handshake),
         Err(_) => Err(NoWay::Handshake(io::ErrorKind::TimedOut.into())),

@@ -1,6 +1,9 @@
 //! What a client has shown, and the session that it may use with it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crypto::{SecretString, hash::sha256, x509::Certificate};
 use domain::{Error, identity::Identity};
@@ -22,6 +25,7 @@ const USAGE: &str = "usage:apps";
 pub(crate) struct Shown {
     certificate: Certificate,
     identity: Identity,
+    client: SocketAddr,
     key: SessionKey,
     id: SecretString,
     /// The authorities by which it was found good, so that the signature is checked once and again when they change.
@@ -96,12 +100,12 @@ pub(crate) enum Refused {
 
 impl Shown {
     /// What the client has shown in the handshake; none when it is no certificate that can be read.
-    pub(crate) fn of(connection: &ServerConnection) -> Option<Self> {
+    pub(crate) fn of(connection: &ServerConnection, client: SocketAddr) -> Option<Self> {
         let certificate = Certificate::from_der(connection.peer_certificates()?.first()?).ok()?;
         let mut identity = Identity::from_subject(certificate.subject()).ok()?;
         let id = std::mem::take(&mut identity.route_to_app.session_id);
         let (key, id) = (sha256(id.as_bytes()), SecretString::new(id));
-        Some(Self { certificate, identity, key, id, trusted_by: Mutex::new(None) })
+        Some(Self { certificate, identity, client, key, id, trusted_by: Mutex::new(None) })
     }
 
     /// The live session that the certificate is for, when that is one with `app`. Asked on each request: certificates
@@ -129,6 +133,7 @@ impl Shown {
                 app,
                 "a certificate does not fit the application session that it names"
             );
+            proxy.mismatches.note(&self.certificate, self.client, self.key);
             Err(Refused::Mismatch)
         }
     }

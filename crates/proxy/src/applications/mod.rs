@@ -2,7 +2,10 @@
 
 pub(crate) mod agents;
 pub(crate) mod credential;
+pub(crate) mod mismatches;
+pub(crate) mod places;
 pub(crate) mod pool;
+pub(crate) mod running;
 mod send;
 pub(crate) mod tcp;
 mod upgrade;
@@ -22,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     agents::{NoWay, Purpose},
     credential::Shown,
+    running::Requests,
     send::{Outgoing, send},
 };
 use crate::{
@@ -50,6 +54,8 @@ pub(crate) struct Visit {
     pub(crate) is_upgraded: bool,
     /// Asks what the connection carries to come to its end.
     pub(crate) stop: CancellationToken,
+    /// Requests to applications that run.
+    pub(crate) requests: Arc<Requests>,
 }
 
 impl Visit {
@@ -82,6 +88,7 @@ pub(crate) async fn answer(
             return login;
         }
     };
+    let running = visit.requests.begin(&credential, &app);
     let id = proxy.ports.random.hex(8);
     let wants_html = prefers_html(&request);
     let (outgoing, client) = outgoing(proxy, visit, target, request, &id);
@@ -108,7 +115,7 @@ pub(crate) async fn answer(
         _ => {
             hygiene::strip_hop_by_hop(answer.headers_mut());
             *answer.version_mut() = Version::HTTP_11;
-            answer
+            answer.map(|body| body.while_running(running))
         }
     }
 }
@@ -201,6 +208,7 @@ impl NoWay {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Late | Self::Tunnel(tunnel::OpenError::TooSlow(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -208,7 +216,7 @@ impl NoWay {
     /// Between whom it failed.
     pub(crate) fn hop(&self) -> &'static str {
         match self {
-            Self::NoAgent | Self::Ours(_) => "at the proxy",
+            Self::NoAgent | Self::TooMany | Self::Ours(_) => "at the proxy",
             Self::Tunnel(_) | Self::Handshake(_) | Self::Broken(_) => "between the proxy and the agent",
             Self::Late => "behind the proxy",
         }

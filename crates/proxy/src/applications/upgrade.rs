@@ -5,7 +5,10 @@ use std::sync::Arc;
 use http::Response;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes},
+    sync::watch,
+};
 
 use super::credential::Credential;
 use crate::{Proxy, body::Body, sessions::BELIEVED};
@@ -55,12 +58,17 @@ pub(crate) async fn carry_while_live(
 async fn ended(proxy: &Proxy, credential: &Credential, app: &str) {
     let mut forgotten = proxy.sessions.forgotten();
     loop {
-        tokio::select! {
-            () = proxy.ports.clock.sleep(BELIEVED) => {}
-            Ok(()) = forgotten.changed() => {}
-        }
+        again(proxy, &mut forgotten).await;
         if credential.session(proxy, app).await.is_err() {
             return;
         }
+    }
+}
+
+/// Waits until sessions are to be looked at again.
+pub(crate) async fn again(proxy: &Proxy, forgotten: &mut watch::Receiver<()>) {
+    tokio::select! {
+        () = proxy.ports.clock.sleep(BELIEVED) => {}
+        Ok(()) = forgotten.changed() => {}
     }
 }

@@ -52,7 +52,7 @@ where
     let setup = Setup { host, clock: proxy.ports.clock.clone(), random: proxy.ports.random.clone(), deadline };
     let (session, client) = {
         // Before anybody has shown a certificate, an address has no more places than its share.
-        let pass = proxy.door.handshakes.enter(ends.client.ip()).await?;
+        let pass = proxy.door.handshakes.enter(ends.counted).await?;
         let shaken = proxy.ports.clock.timeout(deadline, Box::pin(handshake(proxy, stream, ends, setup)));
         match pass.leave().run_until_cancelled(shaken).await {
             None => return Err(net::gate::Crowded.into()),
@@ -73,7 +73,8 @@ where
     let judge = Judge {
         users: &authorities.user_ssh,
         hosts: &authorities.host_ssh,
-        address: ends.client.ip(),
+        // A pin must not be met by what just anybody can claim.
+        address: if ends.client.port() == 0 { ends.counted } else { ends.client.ip() },
         now: proxy.ports.clock.now(),
     };
     match authenticate(&mut session, &judge).await {

@@ -48,9 +48,7 @@ async fn begin(sender: &mut Sender) -> String {
     assert!(cookie.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
     assert_eq!(
         response.headers()[LOCATION],
-        format!(
-            "https://proxy.example:3080/web/launch/grafana.proxy.example?state={state}&path=%2Fd%2Fx&query=a%3Db"
-        )
+        format!("https://proxy.example:3080/web/launch/grafana.proxy.example?state={state}&path=%2Fd%2Fx&query=a%3Db")
     );
     state
 }
@@ -151,7 +149,7 @@ async fn cookies_that_are_not_good_lead_to_the_login_page() {
     let _agent = world.agent().await;
     world.session("bob", "prometheus", "other").await;
     world.sessions.give_to_browser("other", BEARER);
-    let certificate = world.session("carol", "grafana", "by certificate").await;
+    world.session("carol", "grafana", "by certificate").await;
     let mut sender = world.http(APP, None).await;
     for (what, cookie) in [
         ("the id alone", format!("__Host-grv_app_session={SESSION}")),
@@ -167,7 +165,8 @@ async fn cookies_that_are_not_good_lead_to_the_login_page() {
         drop(text(response).await);
     }
     // Who holds a cookie's session has no use for it with a certificate.
-    world.sessions.give_to_browser("by certificate", BEARER);
+    let certificate = world.session("dave", "grafana", "of a browser").await;
+    world.sessions.give_to_browser("of a browser", BEARER);
     let mut sender = world.http(APP, Some(certificate)).await;
     assert_eq!(sender.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::FOUND);
 }
@@ -193,7 +192,8 @@ async fn a_logout_ends_the_session_for_everybody_and_on_running_connections() {
     let response = sender.send_request(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let set = set_cookies(&response);
-    let is_gone = |name: &str| set.iter().any(|set| set.starts_with(&format!("{name}=;")) && set.ends_with("Max-Age=0"));
+    let is_gone =
+        |name: &str| set.iter().any(|set| set.starts_with(&format!("{name}=;")) && set.ends_with("Max-Age=0"));
     assert!(is_gone("__Host-grv_app_session") && is_gone("__Host-grv_app_session_subject"), "{set:?}");
     drop(text(response).await);
     assert!(!world.sessions.is_live(SESSION), "the auth service has ended it");

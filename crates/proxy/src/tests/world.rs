@@ -69,7 +69,7 @@ pub(super) const CLUSTER: &str = "c.example";
 pub(super) const PROXY: &str = "proxy.example";
 pub(super) const APP: &str = "grafana.proxy.example";
 pub(super) const SESSION: &str = "an id that nobody guesses";
-const AGENT: &str = "a6e7";
+pub(super) const AGENT: &str = "a6e7";
 
 /// An authority that issues.
 pub(super) struct Authority {
@@ -79,7 +79,7 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    async fn new(seed: u64) -> Self {
+    pub(super) async fn new(seed: u64) -> Self {
         let random = Random::seeded(seed);
         let store = SoftwareKeyStore::new(vec![keystore::SealingKey::generate(&random).0], random.clone()).unwrap();
         let key = store.generate(Algorithm::EcdsaP256, keystore::KeyUse::AuditCheckpoints).await.unwrap();
@@ -159,7 +159,7 @@ impl Authority {
         ca::ssh::issue(&template, &self.signer.key, &self.store, &self.random).await.unwrap()
     }
 
-    fn document(&self, ca_type: CaType) -> CertAuthority {
+    pub(super) fn document(&self, ca_type: CaType) -> CertAuthority {
         let mut document = CertAuthority::empty(ca_type, CLUSTER);
         let line = self.signer.key.public.to_authorized_key().into_bytes();
         let ssh = SshKeyPair { public_key: DocumentBytes(line), ..SshKeyPair::default() };
@@ -263,6 +263,7 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
         peer_address: None,
         proxy_protocol: net::proxy_protocol::Mode::Unspecified,
         trust_x_forwarded_for: false,
+        acme: None,
         limits: Limits::default(),
     };
     change(&mut config);
@@ -300,7 +301,7 @@ async fn start(
     proxy.view.put_server(&AppServer::new("grafana", spec));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
-    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener] }, stop.clone()));
+    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener], http: Vec::new() }, stop.clone()));
     (address, stop, proxy)
 }
 
@@ -470,6 +471,7 @@ async fn application(mut request: Request<Incoming>, user: String) -> Result<Ans
     let text = |text: String| Either::Right(Full::new(Bytes::from(text)));
     Ok(match request.uri().path() {
         "/echo" => Response::new(Either::Left(request.into_body())),
+        "/never" => std::future::pending().await,
         "/swallow" => {
             let mut length = 0;
             while let Some(frame) = request.body_mut().frame().await {

@@ -42,6 +42,9 @@ pub struct ProxyService {
     /// How often the files are looked at; zero: only at the start.
     #[serde(serialize_with = "duration::go::serialize")]
     pub https_keypairs_reload_interval: Duration,
+    /// Where certificates of the public port are ordered, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<Acme>,
     /// Whether a balancer's `X-Forwarded-For` is believed.
     pub trust_x_forwarded_for: bool,
     /// Whether connections begin with a PROXY header.
@@ -58,14 +61,35 @@ pub struct KeyPair {
     pub cert_file: PathBuf,
 }
 
+/// Certificates from an ACME authority.
+#[derive(Clone, Debug, Serialize)]
+pub struct Acme {
+    /// Always.
+    pub enabled: bool,
+    /// Whom the authority writes to.
+    pub email: String,
+    /// The authority's directory.
+    pub uri: String,
+    /// A plain port that the authority can ask, where TLS does not come through to the public one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_listen_addr: Option<Address>,
+}
+
+/// Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// Where authorities ask by HTTP.
+const HTTP_PORT: u16 = 80;
+
+/// How often the files of the public certificates are looked at.
+const RELOAD: Duration = Duration::from_secs(30);
+
 const KUBERNETES: Schema = Schema::Map(&[
     ("enabled", Schema::Flag),
     ("listen_addr", Schema::Text),
     ("public_addr", Schema::Texts),
     ("kubeconfig_file", Schema::Text),
 ]);
-
-const ACME: Schema = Schema::Map(&[("enabled", Schema::Flag), ("email", Schema::Text), ("uri", Schema::Text)]);
 
 const UI: Schema = Schema::Map(&[("scrollback_lines", Schema::Number), ("show_resources", Schema::Text)]);
 
@@ -84,7 +108,8 @@ pub(super) fn read(fields: &Fields<'_>, version: Version) -> ProxyService {
         tunnel_public_addr: fields.addresses("tunnel_public_addr", TUNNEL_PORT),
         peer_public_addr: fields.address("peer_public_addr", web_listen_addr.port),
         https_keypairs: key_pairs(fields),
-        https_keypairs_reload_interval: fields.duration("https_keypairs_reload_interval").unwrap_or_default(),
+        https_keypairs_reload_interval: fields.duration("https_keypairs_reload_interval").unwrap_or(RELOAD),
+        acme: acme(fields),
         trust_x_forwarded_for: fields.flag("trust_x_forwarded_for").unwrap_or_default(),
         proxy_protocol: fields.choice("proxy_protocol", &modes).unwrap_or_default(),
         web_listen_addr,
@@ -96,7 +121,6 @@ pub(super) fn read(fields: &Fields<'_>, version: Version) -> ProxyService {
 
 /// Keys of parts that are not built, and keys that no longer matter.
 fn later(fields: &Fields<'_>) {
-    fields.unsupported("acme", &ACME, "use https_keypairs with a certificate that another program keeps fresh");
     fields.unsupported("kubernetes", &KUBERNETES, "remove it");
     fields.unsupported("peer_listen_addr", &Schema::Text, "remove it: other proxies come through web_listen_addr");
     for key in ["kube_listen_addr", "mysql_listen_addr", "postgres_listen_addr", "mongo_listen_addr"] {
@@ -112,6 +136,23 @@ fn later(fields: &Fields<'_>) {
     fields.ineffective("mysql_server_version", &Schema::Text);
     fields.ineffective("proxy_protocol_allow_downgrade", &Schema::Flag);
     fields.ineffective("ui", &UI);
+}
+
+fn acme(fields: &Fields<'_>) -> Option<Acme> {
+    let section = fields.section("acme")?;
+    let enabled = section.flag("enabled").unwrap_or_default();
+    let is_https = |text: &str| match text.strip_prefix("https://") {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("must be the https:// URL of an ACME directory".to_owned()),
+    };
+    let acme = Acme {
+        enabled,
+        email: section.text("email").unwrap_or_default(),
+        uri: section.parsed("uri", is_https).unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
+        http_listen_addr: section.address("http_listen_addr", HTTP_PORT),
+    };
+    section.finish();
+    enabled.then_some(acme)
 }
 
 /// The list, or the one pair as version 1 writes it.
