@@ -5,7 +5,7 @@ use api::{
     r#gen::{events, proto, teleport, tessera, types},
 };
 use crypto::{PublicKey, x509};
-use domain::{Error, Resource};
+use domain::{Error, Resource, Stored};
 use prost::Message;
 
 use crate::text;
@@ -40,6 +40,9 @@ fn round<M: Message + Default, T: Resource + PartialEq + std::fmt::Debug>(
     let again = M::decode(to_wire(&document).encode_to_vec().as_slice()).expect("our own bytes");
     assert_eq!(from_wire(again).expect("our own message"), document);
     let _ = document.validate();
+    // What is taken may be stored, and what is stored and cannot be read is lost with every list that it stands in.
+    let stored = Stored::new(document).encode().expect("a document");
+    Stored::<T>::decode(&stored).expect("what was stored is read back");
 }
 
 fn static_tokens(bytes: &[u8]) {
