@@ -34,7 +34,7 @@ impl Written for App {
         let app = AppMetadata {
             app_uri: self.spec.uri.clone(),
             app_public_addr: self.spec.public_addr.clone(),
-            app_labels: self.metadata.labels.clone(),
+            app_labels: self.all_labels().into_owned(),
             app_name: self.metadata.name.clone(),
         };
         match old {
@@ -56,7 +56,7 @@ fn permit_reading(auth: &Auth, caller: &Caller, operation: Operation, kind: Kind
 pub(crate) fn is_reachable(caller: &Caller, app: &App) -> bool {
     match caller.system_role() {
         Some(_) => caller.access().check_rule(&RuleContext::of(app), Kind::App, Verb::Read).allowed,
-        None => caller.access().check_labels(Family::App, &app.metadata.labels).allowed,
+        None => caller.access().check_labels(Family::App, &app.all_labels()).allowed,
     }
 }
 
@@ -66,5 +66,5 @@ fn require_reach(auth: &Auth, caller: &Caller, operation: Operation, verb: Verb,
         return Ok(());
     }
     let asked = Asked { operation, kind: Kind::App, verb, name: &app.metadata.name };
-    auth.enforce(caller, &asked, caller.access().check_labels(Family::App, &app.metadata.labels))
+    auth.enforce(caller, &asked, caller.access().check_labels(Family::App, &app.all_labels()))
 }

@@ -108,7 +108,7 @@ async fn websockets_grpc_and_tcp_keep_their_ends() {
   - {{name: db, uri: 'tcp://127.0.0.1', labels: {{env: dev}}, tcp_ports: [{{port: {}}}, {{port: {}, end_port: {}}}]}}
 ",
         one.port(),
-        two.port(),
+        two.port() - 1,
         two.port()
     ))
     .await;

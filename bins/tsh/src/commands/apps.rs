@@ -143,10 +143,10 @@ async fn ls(args: Ls, globals: &Globals) -> anyhow::Result<()> {
     let rows = lookup::list(&session.client, &args.query).await?.into_iter().map(|app| Row {
         public_addr: lookup::public_name(&app, session.web.host()),
         logged_in: logged_in.contains(&app.metadata.name),
+        labels: app.all_labels().into_owned().into_iter().collect(),
         name: app.metadata.name,
         description: app.metadata.description,
         uri: app.spec.uri,
-        labels: app.metadata.labels.into_iter().collect(),
     });
     let rows: Vec<_> = rows.collect();
     let mut out = Output::stdout();

@@ -123,7 +123,7 @@ pub(super) fn metadata(app: &App, public_addr: &str) -> AppMetadata {
     AppMetadata {
         app_uri: app.spec.uri.clone(),
         app_public_addr: public_addr.to_owned(),
-        app_labels: app.metadata.labels.clone(),
+        app_labels: app.all_labels().into_owned(),
         app_name: app.metadata.name.clone(),
     }
 }
@@ -145,7 +145,7 @@ fn reachable(auth: &Auth, caller: &Caller, access: &AccessChecker, route: &Route
     let stored = snapshot.app(&route.name);
     let mut decision = None;
     for app in served.chain(stored.as_deref()).filter(|app| is_meant(app, route)) {
-        let decided = access.check_labels(Family::App, &app.metadata.labels);
+        let decided = access.check_labels(Family::App, &app.all_labels());
         if decided.allowed {
             return Ok(app.clone());
         }

@@ -69,13 +69,13 @@ impl Query {
 
     /// Whether an application is wanted. One for which the expression has no answer is not.
     pub(crate) fn matches(&self, app: &App) -> bool {
-        let labels = &app.metadata.labels;
+        let labels = app.all_labels();
         let has =
             |(key, value): (&String, &String)| labels.get(key).is_some_and(|found| value == "*" || value == found);
         let more = [app.metadata.description.as_str(), app.spec.public_addr.as_str(), app.spec.uri.as_str()];
         self.asked.labels.iter().all(has)
             && self.keywords.match_resource(&app.metadata, &more)
-            && self.expression.as_ref().is_none_or(|expression| document(app).fits(expression))
+            && self.expression.as_ref().is_none_or(|expression| document(app, &labels).fits(expression))
     }
 
     /// The order of two servers.
@@ -95,10 +95,10 @@ impl Query {
     }
 }
 
-fn document(app: &App) -> Document<'_> {
+fn document<'a>(app: &'a App, labels: &'a BTreeMap<String, String>) -> Document<'a> {
     Document {
         name: &app.metadata.name,
-        labels: &app.metadata.labels,
+        labels,
         json: serde_json::to_value(app).unwrap_or_default(),
     }
 }

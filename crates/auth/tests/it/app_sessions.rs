@@ -23,7 +23,10 @@ use domain::{
     Error, Resource as _,
     error::{Kind, Reason},
     form::Labels,
-    resources::{App, AppServer, Role, app::Rewrite},
+    resources::{
+        App, AppServer, Role,
+        app::{CommandLabel, Rewrite},
+    },
     role::SystemRole,
 };
 use storage::{Backend as _, Batch, Key, Write};
@@ -455,4 +458,27 @@ async fn agents_and_proxies_tell_of_the_sessions_that_they_were_shown_and_forge_
     let record = one("auth").await;
     assert_eq!((&record["code"], &record["user"]), (&"T3007W".into(), &"alice".into()));
     assert!(record["error"].as_str().unwrap().contains("another key"), "{record}");
+}
+
+#[tokio::test]
+async fn what_a_command_printed_is_a_label_and_takes_no_fixed_ones_place() {
+    let cluster = Cluster::start().await;
+    let agent = furnish(&cluster).await;
+    let label = |result: &str| CommandLabel { result: result.into(), ..CommandLabel::default() };
+    for (name, environment, printed) in [("by-command", "", "prod"), ("fixed", "dev", "prod")] {
+        let mut app = application(name, environment);
+        if environment.is_empty() {
+            app.metadata.labels.remove("env");
+        }
+        app.spec.dynamic_labels.insert("env".into(), label(printed));
+        let mut server = AppServer::new(name, Default::default());
+        server.spec.host_id = HOST.into();
+        server.spec.app = Some(app);
+        servers::upsert(&cluster.auth, &agent, server).await.unwrap();
+    }
+    cluster.settle().await;
+    let alice = cluster.again("alice").await;
+    certificate(&cluster, &alice, "by-command", &Machine::new()).await.unwrap();
+    let error = certificate(&cluster, &alice, "fixed", &Machine::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
 }

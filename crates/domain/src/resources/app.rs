@@ -1,6 +1,6 @@
 //! `app` v3: an application that can be reached through the cluster.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use crate::{
     Error,
@@ -33,6 +33,20 @@ document! {
         #[serde(deserialize_with = "scalar::switch::deserialize")]
         use_any_proxy_public_addr: bool,
         mcp: Option<Mcp>,
+    }
+}
+
+impl App {
+    /// The labels that roles and selectors are asked about: the fixed ones, and what commands have printed. A command
+    /// cannot take the place of a fixed label.
+    pub fn all_labels(&self) -> Cow<'_, BTreeMap<String, String>> {
+        let printed = self.spec.dynamic_labels.iter().filter(|(_, label)| !label.result.is_empty());
+        let mut printed = printed.filter(|(key, _)| !self.metadata.labels.contains_key(*key)).peekable();
+        if printed.peek().is_none() {
+            return Cow::Borrowed(&self.metadata.labels);
+        }
+        let printed = printed.map(|(key, label)| (key.clone(), label.result.clone()));
+        Cow::Owned(self.metadata.labels.clone().into_iter().chain(printed).collect())
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn table(servers: &[AppServer]) -> Table {
             app.metadata.description.clone(),
             app.spec.public_addr.clone(),
             app.spec.uri.clone(),
-            cli::table::labels(&app.metadata.labels),
+            cli::table::labels(&*app.all_labels()),
             server.spec.version.clone(),
         ]);
     }
