@@ -8,12 +8,13 @@ use net::{
     hello::{self, First, Hello},
     proxy_protocol::{self, Mode},
 };
+use rustls::ServerConfig;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{StartHandshake, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Proxy,
+    Proxy, acme,
     applications::{Visit, credential::Shown, tcp},
     forward, http_server,
     router::{H2, Route, route},
@@ -124,7 +125,19 @@ async fn serve(
         }
         _ => {}
     }
-    let stream = handshake(proxy, *hello, transport, route, ends).await?;
+    let config = match route {
+        Route::Acme => acme::tls_alpn::config(proxy, name.as_deref().unwrap_or_default()).await,
+        _ => proxy.tls.of(route, transport.is_upgraded()).map(Arc::clone),
+    };
+    let Some(config) = config else {
+        transport.write_all(NO_PROTOCOL).await?;
+        return Err(Ended::Unserved);
+    };
+    let mut stream = handshake(proxy, *hello, transport, config, ends).await?;
+    if route == Route::Acme {
+        // The certificate was the answer.
+        return Ok(stream.shutdown().await?);
+    }
     Box::pin(established(proxy, stream, route, name, ends, stop)).await
 }
 
@@ -148,13 +161,12 @@ async fn handshake(
     proxy: &Proxy,
     hello: Hello,
     transport: Transport,
-    route: Route,
+    config: Arc<ServerConfig>,
     ends: Ends,
 ) -> Result<TlsStream<Transport>, Ended> {
-    let config = proxy.tls.of(route, transport.is_upgraded()).ok_or(Ended::Unserved)?;
     let pass = proxy.door.handshakes.enter(ends.counted).await?;
     let start = StartHandshake::from_parts(hello.accepted, transport);
-    let shaken = start.into_stream(Arc::clone(config));
+    let shaken = start.into_stream(config);
     let shaken = proxy.ports.clock.timeout(proxy.config.limits.handshake_deadline, Box::pin(shaken));
     match pass.leave().run_until_cancelled(shaken).await {
         None => Err(Crowded.into()),
@@ -203,11 +215,7 @@ async fn established(
 }
 
 /// Serves somebody who has shown no certificate of ours. He keeps his place until others need it more.
-async fn among_strangers(
-    proxy: &Proxy,
-    ends: Ends,
-    served: impl Future<Output = io::Result<()>>,
-) -> Result<(), Ended> {
+async fn among_strangers(proxy: &Proxy, ends: Ends, served: impl Future<Output = io::Result<()>>) -> Result<(), Ended> {
     let pass = proxy.door.strangers.enter(ends.counted).await?;
     Ok(pass.leave().run_until_cancelled(Box::pin(served)).await.ok_or(Crowded)??)
 }

@@ -19,7 +19,11 @@ use api::{
     },
 };
 use client::{Backoff, Client, Watch, WatchKind};
-use domain::{AnyResource, Error, Kind, ca::CaType, resources::{AppServer, AuthPreference}};
+use domain::{
+    AnyResource, Error, Kind,
+    ca::CaType,
+    resources::{AppServer, AuthPreference},
+};
 use tunnel::Peer;
 
 use crate::Proxy;
@@ -212,6 +216,7 @@ async fn be_present(proxy: &Proxy) -> Result<(), Error> {
         tunnel_addrs: config.tunnel_public_addresses.iter().map(ToString::to_string).collect(),
         peer_addr: config.peer_address.clone().unwrap_or_default(),
         expires: Some(convert::timestamp(expires)),
+        notice: proxy.ports.web.notice(proxy.ports.clock.now()),
     };
     client.call::<UpsertProxy>(UpsertProxyRequest { proxy: Some(server) }).await?;
     let answer = client.call::<ListProxies>(ListProxiesRequest {}).await?;

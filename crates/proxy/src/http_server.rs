@@ -31,6 +31,9 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 /// Unread bytes of all of a connection's.
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 
+/// The same, of somebody whom we do not know: there may be thousands of them.
+const STRANGERS_WINDOW: u32 = 256 * 1024;
+
 /// Streams that a client may open and reset before we have looked at them (CVE-2023-44487).
 const MAX_RESETS: usize = 32;
 
@@ -74,8 +77,8 @@ where
         server
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_stream_window_size(if is_known { STREAM_WINDOW } else { STRANGERS_WINDOW })
+            .initial_connection_window_size(if is_known { CONNECTION_WINDOW } else { STRANGERS_WINDOW })
             .max_pending_accept_reset_streams(MAX_RESETS)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .keep_alive_interval(idle)

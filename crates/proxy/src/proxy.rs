@@ -20,7 +20,8 @@ use tunnel::{Peer, Switchboard};
 
 use crate::{
     Config, Identity, Metrics, Sessions, WebCertificate,
-    applications::{mismatches::Mismatches, pool::Pool},
+    acme::{self, Acme},
+    applications::{mismatches::Mismatches, places::Places, pool::Pool},
     door::{self, Door},
     feed,
     fetch::GrpcSessions,
@@ -58,6 +59,8 @@ pub struct Ports {
 pub struct Listeners {
     /// The public port.
     pub web: Vec<Listener>,
+    /// Plain ports, where an ACME authority looks for answers (HTTP-01).
+    pub http: Vec<Listener>,
 }
 
 /// A proxy. Shared: the loop runs in one task, others replace its identity.
@@ -75,8 +78,10 @@ pub struct Proxy {
     pub(crate) known_peers: watch::Sender<Vec<Peer>>,
     pub(crate) sessions: SessionCache,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) places: Arc<Places>,
     pub(crate) mismatches: Mismatches,
     pub(crate) tasks: Tasks,
+    pub(crate) acme: Acme,
     pub(crate) metrics: Metrics,
     turn: AtomicUsize,
 }
@@ -108,7 +113,9 @@ impl Proxy {
             sessions: SessionCache::new(sessions, clock.clone()),
             mismatches: Mismatches::new(clock.clone()),
             pool: Pool::new(clock),
+            places: Arc::default(),
             tasks: Tasks::default(),
+            acme: Acme::default(),
             metrics: ports.metrics.clone(),
             turn: AtomicUsize::new(0),
             client,
@@ -153,8 +160,11 @@ impl Proxy {
         for listener in listeners.web {
             accepting.spawn(accept(Arc::clone(&self), listener, stop.token().clone()));
         }
+        for listener in listeners.http {
+            accepting.spawn(acme::http::accept(Arc::clone(&self), listener, stop.token().clone()));
+        }
         let background = async {
-            tokio::join!(feed::run(&self), self.pool.sweep(), self.mismatches.run(&self));
+            tokio::join!(feed::run(&self), acme::run(&self), self.pool.sweep(), self.mismatches.run(&self));
         };
         tokio::select! {
             () = stop.requested() => {}

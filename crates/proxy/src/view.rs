@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use clock::Timestamp;
 use crypto::{PublicKey, x509::Certificate};
 use domain::{
-    ca::CaType,
     Resource as _,
+    ca::CaType,
     resources::{AppServer, AuthPreference, CertAuthority, Lock},
 };
 use rbac::{
@@ -209,6 +209,14 @@ impl View {
     pub(crate) fn app_of(&self, host: &str) -> Option<String> {
         let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
         servers.by_host.get(host).map(String::as_str).or_else(|| self.names.label(host)).map(str::to_owned)
+    }
+
+    /// The hosts of applications: their own public ones, else the labels below ours.
+    pub(crate) fn app_hosts(&self) -> Vec<String> {
+        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
+        let has_own = |app: &String| servers.by_host.values().any(|of| of == app);
+        let labels = servers.by_app.keys().filter(|app| !has_own(app)).flat_map(|app| self.names.below(app));
+        labels.chain(servers.by_host.keys().cloned()).collect()
     }
 
     /// The agents that serve an application.

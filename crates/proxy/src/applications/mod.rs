@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod credential;
 pub(crate) mod mismatches;
+pub(crate) mod places;
 pub(crate) mod pool;
 pub(crate) mod running;
 mod send;
@@ -207,6 +208,7 @@ impl NoWay {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Late | Self::Tunnel(tunnel::OpenError::TooSlow(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -214,7 +216,7 @@ impl NoWay {
     /// Between whom it failed.
     pub(crate) fn hop(&self) -> &'static str {
         match self {
-            Self::NoAgent | Self::Ours(_) => "at the proxy",
+            Self::NoAgent | Self::TooMany | Self::Ours(_) => "at the proxy",
             Self::Tunnel(_) | Self::Handshake(_) | Self::Broken(_) => "between the proxy and the agent",
             Self::Late => "behind the proxy",
         }

@@ -263,6 +263,7 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
         peer_address: None,
         proxy_protocol: net::proxy_protocol::Mode::Unspecified,
         trust_x_forwarded_for: false,
+        acme: None,
         limits: Limits::default(),
     };
     change(&mut config);
@@ -300,7 +301,7 @@ async fn start(
     proxy.view.put_server(&AppServer::new("grafana", spec));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
-    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener] }, stop.clone()));
+    tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener], http: Vec::new() }, stop.clone()));
     (address, stop, proxy)
 }
 
