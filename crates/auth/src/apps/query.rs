@@ -96,9 +96,5 @@ impl Query {
 }
 
 fn document<'a>(app: &'a App, labels: &'a BTreeMap<String, String>) -> Document<'a> {
-    Document {
-        name: &app.metadata.name,
-        labels,
-        json: serde_json::to_value(app).unwrap_or_default(),
-    }
+    Document { name: &app.metadata.name, labels, json: serde_json::to_value(app).unwrap_or_default() }
 }
