@@ -25,6 +25,9 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// Streams of one connection at a time; a proxy pools by session.
 const MAX_STREAMS: u32 = 256;
 
+/// Header fields of a request: what the proxy takes from a client, and what it adds.
+const MAX_HEADERS: usize = 256;
+
 /// Unread bytes of one request over HTTP/2.
 const WINDOW: u32 = 1024 * 1024;
 
@@ -91,7 +94,7 @@ pub(crate) async fn http(io: impl Io, protocol: Protocol, guard: &Arc<Guard>) {
             });
             let ended = match protocol {
                 Protocol::Http1 => {
-                    http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades().await
+                    http1::Builder::new().max_headers(MAX_HEADERS).serve_connection(TokioIo::new(io), service).with_upgrades().await
                 }
                 Protocol::Http2 => {
                     http2::Builder::new(tasks)

@@ -33,7 +33,7 @@ pub const PONG_WITHIN: Duration = Duration::from_secs(10);
 pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Streams at a time over one link. More wait for their turn in the opener.
-const MAX_STREAMS: u32 = 1024;
+const MAX_STREAMS: u32 = 2048;
 
 /// Unread bytes of one stream. Enough for 40 MB/s at 10 ms; a stream nobody reads holds no more than this.
 const STREAM_WINDOW: u32 = 512 * 1024;
