@@ -94,7 +94,11 @@ pub(crate) async fn http(io: impl Io, protocol: Protocol, guard: &Arc<Guard>) {
             });
             let ended = match protocol {
                 Protocol::Http1 => {
-                    http1::Builder::new().max_headers(MAX_HEADERS).serve_connection(TokioIo::new(io), service).with_upgrades().await
+                    http1::Builder::new()
+                        .max_headers(MAX_HEADERS)
+                        .serve_connection(TokioIo::new(io), service)
+                        .with_upgrades()
+                        .await
                 }
                 Protocol::Http2 => {
                     http2::Builder::new(tasks)
