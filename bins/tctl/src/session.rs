@@ -107,6 +107,11 @@ impl Session {
             .map_err(cli::exit::invalid_input)
             .advise(|| "name the server's file with -c FILE, or use an identity file with -i FILE")?;
         let name = found.path.map_or_else(|| EMBEDDED.to_owned(), |path| path.display().to_string());
+        if !found.config.auth_service.enabled {
+            return Err(Error::unavailable(format!("{name} has no auth service on this host"))).advise(|| {
+                "use an identity file with -i FILE and --auth-server=HOST:PORT, or name the auth service's own file with -c FILE"
+            });
+        }
         Ok((daemon::admin_socket(&found.config.teleport.data_dir), name))
     }
 }

@@ -29,8 +29,8 @@ pub(crate) struct Args {
     /// What the locked one is told.
     #[arg(long, default_value = "")]
     message: String,
-    /// How long the lock holds [default: for ever].
-    #[arg(long, conflicts_with = "expires")]
+    /// How long the lock holds, such as 30m or 8h [default: for ever].
+    #[arg(long, value_name = "SPAN", conflicts_with = "expires")]
     ttl: Option<String>,
     /// When the lock ends, RFC 3339.
     #[arg(long)]

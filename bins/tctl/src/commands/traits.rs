@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Error, resources::user::Traits};
 
-/// A duration flag.
+/// A duration flag. A token, link or certificate that ends as it begins is a slip.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    domain::form::duration::parse(text)
+    match domain::form::duration::parse(text)? {
+        Duration::ZERO => Err("must be more than 0".to_owned()),
+        span => Ok(span),
+    }
 }
 
 /// Words of a comma separated flag.
@@ -147,6 +150,14 @@ mod tests {
                 list
             });
             assert_eq!(changed, expected.map(|list| list.into_iter().map(str::to_owned).collect()), "{add:?} {set:?}");
+        }
+    }
+
+    #[test]
+    fn a_span_of_nothing_is_a_slip() {
+        assert_eq!(duration("90m"), Ok(Duration::from_secs(5400)));
+        for text in ["0", "0s", "soon"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 

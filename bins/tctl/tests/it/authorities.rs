@@ -70,10 +70,16 @@ async fn credentials_are_signed_into_files() {
         "auth sign --user=alice --format=db",
         "auth sign --user=alice --format=file --app-name=grafana",
         "auth sign --user=alice --format=rot13",
+        "auth sign --user=alice --leaf-cluster=leaf --out=DIR/leaf",
         "auth crl --type=user --format=krl --out=DIR/krl",
         "auth crl --type=user --format=crl",
         "auth crl --type=nothing",
     ]));
+    tool.done("users add bob --roles=access");
+    tool.done("lock --user=bob --message=gone");
+    let locked = tool.run("auth sign --user=bob --out=DIR/bob", "", &[]);
+    assert!(locked.code == 5 && locked.stderr.contains("is in force: gone"), "{}", locked.stderr);
+    assert!(!locked.stderr.contains("impersonate"), "no permission helps here: {}", locked.stderr);
     for file in ["alice", "tls.crt", "tls.key", "tls.cas", "ssh", "ssh-cert.pub", "host", "host-cert.pub"] {
         let mode = fs::metadata(tool.path(file)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{file}");

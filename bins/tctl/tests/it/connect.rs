@@ -54,10 +54,12 @@ async fn the_local_socket_and_what_is_said_without_it() {
     );
     tool.write("typo.yaml", "version: v3\nteleport: {data_dri: /x}\n");
     tool.write("disabled.yaml", "version: v3\nauth_service: {enabled: no}\n");
+    tool.write("agent.yaml", "version: v3\nauth_service: {enabled: no}\napp_service: {enabled: yes}\n");
     seen!(tool.transcript(&[
         "-c DIR/elsewhere.yaml status",
         "-c DIR/missing.yaml status",
         "-c DIR/typo.yaml status",
+        "-c DIR/agent.yaml status",
         "-c DIR/disabled.yaml status",
     ]));
 }

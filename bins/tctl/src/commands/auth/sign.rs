@@ -13,7 +13,13 @@ use clap::ValueEnum;
 use cli::Advice;
 use client::IdentityFile;
 use crypto::{Algorithm, KeyPair};
-use domain::{Error, ca::CaType, form::duration, suite::Suite};
+use domain::{
+    Error,
+    ca::CaType,
+    error::{Kind, Reason},
+    form::duration,
+    suite::Suite,
+};
 
 use crate::{
     cluster::{self, Issued},
@@ -40,8 +46,9 @@ pub(crate) struct Args {
     /// Which files.
     #[arg(long, default_value = "file")]
     format: FileFormat,
-    /// How long the certificates hold.
-    #[arg(long, value_parser = traits::duration, default_value = "12h")]
+    /// How long the certificates hold, such as 30m or 8h; another than the administrator on the auth host gets at most
+    /// what the roles allow.
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration, default_value = "12h")]
     ttl: Duration,
     /// Replace files that exist.
     #[arg(long)]
@@ -156,6 +163,13 @@ fn refuse_later(args: &Args) -> Result<(), Error> {
 
 async fn sign_user(user: &str, args: Args, session: &mut Session) -> anyhow::Result<()> {
     let client = session.client().await?;
+    if let Some(leaf) = &args.leaf_cluster {
+        let own = cluster::ping(&client).await?.cluster_name;
+        if *leaf != own {
+            let message = format!("--leaf-cluster={leaf}: this is {own}, and leaf clusters are not supported yet");
+            bail!(Error::unsupported(message));
+        }
+    }
     let suite = cluster::suite(&client).await?;
     // One key serves both certificates of an identity file; OpenSSH reads keys of every suite.
     let algorithm = match (args.format, suite) {
@@ -173,7 +187,7 @@ async fn sign_user(user: &str, args: Args, session: &mut Session) -> anyhow::Res
         old_ssh: args.compat == Compat::Oldssh,
     };
     let issued = match cluster::sign_user(&client, request).await {
-        Err(error) if error.kind == domain::error::Kind::Denied => Err(error).advise(|| {
+        Err(error) if error.kind == Kind::Denied && error.reason != Some(Reason::Locked) => Err(error).advise(|| {
             format!(
                 "signing for \"{user}\" needs the permission to impersonate it; on the auth host nothing else is needed"
             )
@@ -321,7 +335,7 @@ mod tests {
                 (Ok(()), None) => {}
                 (Err(error), Some(text)) => {
                     assert!(error.message.contains(text), "{flags}: {error}");
-                    assert_eq!(error.kind, domain::error::Kind::Unsupported, "{flags}");
+                    assert_eq!(error.kind, Kind::Unsupported, "{flags}");
                 }
                 (outcome, _) => panic!("{flags}: {outcome:?}"),
             }

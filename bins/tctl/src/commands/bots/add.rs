@@ -36,11 +36,11 @@ pub(crate) struct Args {
     /// An existing token that joins this bot; without it a one-time token is made.
     #[arg(long)]
     token: Option<String>,
-    /// How long the new token can be used.
-    #[arg(long, value_parser = traits::duration, default_value = "1h", conflicts_with = "token")]
+    /// How long the new token can be used, such as 30m or 8h.
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration, default_value = "1h", conflicts_with = "token")]
     ttl: Duration,
-    /// The longest life of the bot's certificates [default: 12h].
-    #[arg(long, value_parser = traits::duration)]
+    /// The longest life of the bot's certificates, such as 8h or 7d [default: 12h].
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration)]
     max_session_ttl: Option<Duration>,
     #[command(flatten)]
     shape: Shape,

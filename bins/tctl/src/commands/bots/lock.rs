@@ -18,8 +18,8 @@ pub(crate) struct Args {
     /// When the lock ends, RFC 3339.
     #[arg(long, conflicts_with = "ttl")]
     expires: Option<String>,
-    /// How long the lock holds [default: for ever].
-    #[arg(long)]
+    /// How long the lock holds, such as 30m or 8h [default: for ever].
+    #[arg(long, value_name = "SPAN")]
     ttl: Option<String>,
     #[command(flatten)]
     shape: Shape,

@@ -35,8 +35,8 @@ pub(crate) struct Args {
     /// Logins that replace the present ones.
     #[arg(long, value_name = "LOGINS")]
     set_logins: Option<String>,
-    /// The longest life of the bot's certificates.
-    #[arg(long, value_parser = traits::duration)]
+    /// The longest life of the bot's certificates, such as 8h or 7d.
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration)]
     set_max_session_ttl: Option<Duration>,
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// What may join: proxy, auth, trusted_cluster, node, db, kube, app, windowsdesktop, discovery.
     #[arg(long = "type", value_name = "TYPES")]
     types: String,
-    /// How long the token can be used.
-    #[arg(long, value_parser = traits::duration, default_value = "30m")]
+    /// How long the token can be used, such as 30m or 8h.
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration, default_value = "30m")]
     ttl: Duration,
     /// The token itself [default: random].
     #[arg(long)]

@@ -27,8 +27,8 @@ pub(crate) struct Args {
     roles: String,
     #[command(flatten)]
     traits: TraitFlags,
-    /// How long the invitation can be used, at most 48h.
-    #[arg(long, value_parser = traits::duration, default_value = "1h")]
+    /// How long the invitation can be used, such as 30m or 8h, at most 48h.
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration, default_value = "1h")]
     ttl: Duration,
     #[command(flatten)]
     shape: Shape,

@@ -14,8 +14,8 @@ const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Args {
     /// Name of the user.
     name: String,
-    /// How long the link can be used, at most 24h.
-    #[arg(long, value_parser = traits::duration, default_value = "8h")]
+    /// How long the link can be used, such as 30m or 2h, at most 24h.
+    #[arg(long, value_name = "SPAN", value_parser = traits::duration, default_value = "8h")]
     ttl: Duration,
     #[command(flatten)]
     shape: Shape,
