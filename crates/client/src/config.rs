@@ -10,7 +10,7 @@ use crate::{Credentials, Proxies};
 /// Everything that [`crate::Client::connect`] needs.
 #[derive(Clone)]
 pub struct Config {
-    /// `host:port` of auth servers, tried in order.
+    /// `host:port` of auth servers, tried in turn, beginning with the one that answered last.
     pub addresses: Vec<String>,
     /// Who we are, and the authorities that came with it.
     pub credentials: Credentials,

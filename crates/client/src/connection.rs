@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -29,6 +32,8 @@ struct Shared {
     config: Config,
     tls: Arc<ClientConfig>,
     live: tokio::sync::Mutex<Option<Live>>,
+    /// The address that is dialled first.
+    first: AtomicUsize,
     skew: Mutex<Option<Skew>>,
 }
 
@@ -45,8 +50,8 @@ impl Connection {
             return Err(ConnectError::NoAddress);
         }
         let tls = dial::tls_config(&config)?;
-        let (live, skew) = (tokio::sync::Mutex::new(None), Mutex::new(None));
-        Ok(Self { shared: Arc::new(Shared { config, tls, live, skew }) })
+        let (live, first, skew) = (tokio::sync::Mutex::new(None), AtomicUsize::new(0), Mutex::new(None));
+        Ok(Self { shared: Arc::new(Shared { config, tls, live, first, skew }) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -73,10 +78,17 @@ impl Connection {
         if let Some(live) = slot.as_ref().filter(|live| !live.sender.is_closed()) {
             return Ok(live.clone());
         }
-        let mut last = ConnectError::NoAddress;
-        for address in &self.shared.config.addresses {
-            match self.shared.open(address).await {
-                Ok(live) => return Ok(slot.insert(live).clone()),
+        let (mut last, addresses) = (ConnectError::NoAddress, &self.shared.config.addresses);
+        for _ in addresses {
+            let index = self.shared.first.load(Ordering::Relaxed) % addresses.len();
+            // Also for an attempt that nobody waits for any more: behind two addresses that swallow everything no call
+            // would live to try the third.
+            self.shared.first.store(index + 1, Ordering::Relaxed);
+            match self.shared.open(&addresses[index]).await {
+                Ok(live) => {
+                    self.shared.first.store(index, Ordering::Relaxed);
+                    return Ok(slot.insert(live).clone());
+                }
                 // Somebody we do not trust, or who refuses us: another address of the same cluster will not differ,
                 // but another entry of the list may.
                 Err(error) => last = error,
@@ -151,4 +163,57 @@ impl Service<Request<Body>> for Connection {
 /// `:authority` is the server's name, whatever was dialled.
 pub(crate) fn origin() -> Uri {
     Uri::from_static("https://teleport.cluster.local")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, time::Duration};
+
+    use api::{r#gen::proto::PingRequest, methods::proto::auth_service::Ping};
+    use clock::Clock;
+    use crypto::Random;
+    use domain::error::Kind;
+    use hyper::service::service_fn;
+    use tokio::net::{TcpListener, UnixListener};
+
+    use super::*;
+    use crate::{Client, Credentials, Trust};
+
+    #[tokio::test]
+    async fn an_address_behind_two_that_swallow_everything_is_reached() {
+        // Somebody takes the connection and never says a word.
+        let (one, two) = (TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await);
+        let (one, two) = (one.expect("a port"), two.expect("a port"));
+        let dead = [&one, &two].map(|port| port.local_addr().expect("an address").to_string());
+        // An abstract name: no file is left behind.
+        let place = format!("\0tessera-client-addresses-{}", std::process::id());
+        let listener = UnixListener::bind(&place).expect("a socket");
+        let server = async {
+            let (connection, _) = listener.accept().await.expect("a client");
+            let refuse = service_fn(|_| async {
+                let answer = Response::builder().header("content-type", "application/grpc").header("grpc-status", "12");
+                Ok::<_, Infallible>(answer.body(String::new()).expect("an answer"))
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            let _ = server.serve_connection(TokioIo::new(connection), refuse).await;
+        };
+        let addresses = dead.into_iter().chain([format!("unix://{place}")]);
+        let mut config = Config::new(addresses, Credentials::none(), Clock::system(), Random::system());
+        config.trust = Trust::DangerAnything;
+        (config.timeouts.dial, config.timeouts.call) = (Duration::from_millis(200), Duration::from_millis(300));
+        let client = Client::open(config).expect("a client");
+        let calls = async {
+            for _ in 0..4 {
+                let error = client.call::<Ping>(PingRequest {}).await.expect_err("nobody serves it");
+                if error.kind != Kind::Unavailable {
+                    return error;
+                }
+            }
+            panic!("never reached");
+        };
+        tokio::select! {
+            () = server => panic!("the server ended"),
+            error = calls => assert_eq!(error.kind, Kind::Unsupported, "{error}"),
+        }
+    }
 }
