@@ -129,7 +129,10 @@ async fn carry(
 }
 
 /// Packets are four length bytes (big-endian) and that many bytes; one without bytes is a ping.
-pub(crate) async fn unpack(packets: &mut (impl AsyncRead + Unpin), bytes: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+pub(crate) async fn unpack(
+    packets: &mut (impl AsyncRead + Unpin),
+    bytes: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
     loop {
         let length = match packets.read_u32().await {
             Ok(length) => u64::from(length),
