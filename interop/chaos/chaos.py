@@ -1,0 +1,395 @@
+"""See `run`, which installs what this needs."""
+
+import base64
+import glob
+import http.client
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+
+from relay import Relay
+
+BIN, DIR = sys.argv[1:3]
+CLUSTER = "chaos.example"
+PROXY = "proxy.chaos.test"
+ROLES = """kind: role
+version: v7
+metadata: {name: all-apps}
+spec: {allow: {app_labels: {'*': '*'}}}
+"""
+# Requests at a time, for each bot.
+WORKERS = 3
+# A request that takes longer has failed; the proxy's own patience with an agent that is gone is 4 s.
+PATIENCE = 15
+# Everything counts as back when both bots have had so many answers without a failure since.
+IN_A_ROW = 12
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def write(name, text):
+    with open(f"{DIR}/{name}", "w") as file:
+        file.write(text)
+    return f"{DIR}/{name}"
+
+
+# --- applications ----------------------------------------------------------------------------------------------------
+class Application(http.server.BaseHTTPRequestHandler):
+    """Says its own name, who is asking by the word of the cluster, and what was asked."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        token = self.headers.get("Teleport-Jwt-Assertion", "").split(".")
+        claims = json.loads(base64.urlsafe_b64decode(token[1] + "==")) if len(token) == 3 else {}
+        answer = {"app": self.server.app, "user": claims.get("username"), "sub": claims.get("sub"), "path": self.path}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_):
+        # The network between is what is being broken.
+        pass
+
+
+def application(name):
+    server = Server(("127.0.0.1", 0), Application)
+    server.app = name
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return Relay(server.server_address)
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+class Process:
+    """One of the cluster's programs; what it was started with starts it again."""
+
+    def __init__(self, name, *command, diag=None):
+        self.name, self.command, self.diag, self.running = name, command, diag, None
+
+    def start(self, offset=None):
+        log = open(f"{DIR}/{self.name}.log", "ab")
+        command = list(self.command)
+        # Spans are measured by the other clock, which nobody sets.
+        environment = dict(os.environ, FAKETIME_DONT_FAKE_MONOTONIC="1")
+        if offset:
+            command = ["faketime", "-m", "-f", offset, *command]
+        self.running = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+
+    def kill(self, how=signal.SIGKILL):
+        # Its own group: the program that fakes the time stays its parent.
+        try:
+            os.killpg(self.running.pid, how)
+        except ProcessLookupError:
+            pass
+        self.running.wait()
+
+    def wait_ready(self, seconds=30):
+        host, port = self.diag.split(":")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.running.poll() is not None:
+                break
+            try:
+                connection = http.client.HTTPConnection(host, int(port), timeout=2)
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise SystemExit(f"{self.name} is not ready")
+
+
+def tctl(*arguments, stdin=None):
+    for _ in range(40):
+        done = subprocess.run(
+            [f"{BIN}/tctl", "-c", f"{DIR}/auth.yaml", *arguments], input=stdin, capture_output=True, text=True
+        )
+        if done.returncode == 0:
+            return done.stdout
+        time.sleep(0.25)
+    raise SystemExit(f"tctl {arguments}: {done.stderr}")
+
+
+# --- the bots' programs ----------------------------------------------------------------------------------------------
+class Load:
+    """Asks an application as a bot, again and again, and looks at each answer."""
+
+    def __init__(self, bot, app, port):
+        self.bot, self.app, self.port = bot, app, port
+        self.lock = threading.Lock()
+        self.answers, self.failures, self.in_a_row, self.last = 0, 0, 0, ""
+        self.wrong = []
+        self.number = 0
+        for _ in range(WORKERS):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def _work(self):
+        connection, used = None, 0
+        while True:
+            with self.lock:
+                self.number += 1
+                path = f"/{self.bot}/{self.app}/{self.number}"
+            try:
+                if connection is None:
+                    connection, used = self._connect(), 0
+                connection.request("GET", path, headers={"Host": f"{self.app}.{PROXY}"})
+                response = connection.getresponse()
+                body = response.read()
+                used += 1
+                self._judge(path, response.status, body)
+                # New connections as well as old ones.
+                if response.status != 200 or used >= 20:
+                    connection = connection.close()
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self._failed(f"{type(error).__name__}: {error}")
+                connection = None
+            time.sleep(0.01 if connection else 0.05)
+
+    def _connect(self):
+        out = f"{DIR}/{self.bot}-out"
+        context = ssl.create_default_context(cafile=f"{out}/teleport-host-ca.crt")
+        context.load_cert_chain(f"{out}/tlscert", f"{out}/key")
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        connection = http.client.HTTPConnection(f"{self.app}.{PROXY}", timeout=PATIENCE)
+        connection.sock = context.wrap_socket(raw, server_hostname=f"{self.app}.{PROXY}")
+        return connection
+
+    def _judge(self, path, status, body):
+        if status != 200:
+            return self._failed(f"{status}: {body[:200]!r}")
+        answer, user = json.loads(body), f"bot-{self.bot}"
+        expect = {"app": self.app, "user": user, "sub": user, "path": path}
+        with self.lock:
+            if answer != expect:
+                self.wrong.append((expect, answer))
+            self.answers += 1
+            self.in_a_row += 1
+
+    def _failed(self, why):
+        with self.lock:
+            self.failures += 1
+            self.in_a_row = 0
+            self.last = why
+
+    def begin(self):
+        with self.lock:
+            self.in_a_row = 0
+
+
+def wait_back(what, loads, within):
+    """Until both bots have had answers in a row; says how long that took."""
+    since = time.monotonic()
+    for load in loads:
+        load.begin()
+    while any(load.in_a_row < IN_A_ROW for load in loads):
+        if time.monotonic() - since > within:
+            raise SystemExit(f"{what}: not back after {within} s: " + "; ".join(f"{l.bot}: {l.last}" for l in loads))
+        time.sleep(0.02)
+    took = time.monotonic() - since
+    wrong = [fault for load in loads for fault in load.wrong]
+    if wrong:
+        raise SystemExit(f"{what}: {len(wrong)} answers of the wrong application or for the wrong bot, first {wrong[0]}")
+    return took
+
+
+# --- the cluster -----------------------------------------------------------------------------------------------------
+def begin():
+    """Everything started: processes by name, relays by name, loads."""
+    auth_port, proxy_port = free_port(), free_port()
+    diag = {name: f"127.0.0.1:{free_port()}" for name in ("auth", "proxy", "agent")}
+    relays = {
+        "proxy and auth": Relay(("127.0.0.1", auth_port)),
+        "agent and proxy": Relay(("127.0.0.1", proxy_port)),
+        "bots and proxy": Relay(("127.0.0.1", proxy_port)),
+        "agent and one": application("one"),
+        "agent and two": application("two"),
+    }
+    head = "version: v3\nteleport:\n  nodename: {0}\n  data_dir: {1}/{0}-data\n  diag_addr: {2}\n"
+    head += "  log: {{output: stderr, severity: INFO}}\n"
+    write(
+        "auth.yaml",
+        head.format("auth", DIR, diag["auth"])
+        + f"auth_service: {{enabled: yes, cluster_name: {CLUSTER}, listen_addr: '127.0.0.1:{auth_port}'}}\n"
+        + "proxy_service: {enabled: no}\nssh_service: {enabled: no}\n",
+    )
+    start = lambda name: (f"{BIN}/tessera", "start", "-c", f"{DIR}/{name}.yaml")
+    processes = {name: Process(name, *start(name), diag=diag[name]) for name in diag}
+    processes["auth"].start()
+    processes["auth"].wait_ready()
+    pin = re.search(r"sha256:[0-9a-f]{64}", tctl("status"))[0]
+    token = re.search(r"The invite token: (\S+)", tctl("tokens", "add", "--type=proxy,app"))[1]
+    joins = f"  join_params: {{method: token, token_name: {token}}}\n  ca_pin: '{pin}'\n"
+    write(
+        "proxy.yaml",
+        head.format("proxy", DIR, diag["proxy"])
+        + f"  auth_server: 127.0.0.1:{relays['proxy and auth'].port}\n{joins}"
+        + f"proxy_service: {{web_listen_addr: '127.0.0.1:{proxy_port}', public_addr: '{PROXY}:{proxy_port}'}}\n",
+    )
+    uri = lambda app: f"http://127.0.0.1:{relays[f'agent and {app}'].port}"
+    write(
+        "agent.yaml",
+        head.format("agent", DIR, diag["agent"])
+        + f"  proxy_server: 127.0.0.1:{relays['agent and proxy'].port}\n{joins}"
+        + f"app_service:\n  apps:\n  - {{name: one, uri: '{uri('one')}'}}\n  - {{name: two, uri: '{uri('two')}'}}\n",
+    )
+    for name in ("proxy", "agent"):
+        processes[name].start()
+    tctl("create", "-f", "-", stdin=ROLES)
+    for bot, app in (("a", "one"), ("b", "two")):
+        made = json.loads(tctl("bots", "add", bot, "--roles=all-apps", "--format=json"))
+        os.makedirs(f"{DIR}/{bot}-out", mode=0o700)
+        config = write(
+            f"{bot}.yaml",
+            f"version: v2\nproxy_server: 127.0.0.1:{relays['bots and proxy'].port}\n"
+            "credential_ttl: 90s\nrenewal_interval: 3s\n"
+            f"onboarding: {{join_method: token, token: {made['token_id']}, ca_pins: ['{pin}']}}\n"
+            f"storage: {{type: directory, path: {DIR}/{bot}-store}}\n"
+            f"services:\n- {{type: application, app_name: {app}, destination: {{type: directory, path: {DIR}/{bot}-out}}}}\n",
+        )
+        processes[bot] = Process(bot, f"{BIN}/tbot", "start", "-c", config)
+    for name in ("proxy", "agent"):
+        processes[name].wait_ready()
+    for bot in ("a", "b"):
+        processes[bot].start()
+    port = relays["bots and proxy"].port
+    end = time.monotonic() + 20
+    while not all(os.path.exists(f"{DIR}/{bot}-out/tlscert") for bot in ("a", "b")):
+        if time.monotonic() > end:
+            raise SystemExit("the bots have no certificates")
+        time.sleep(0.05)
+    return processes, relays, [Load("a", "one", port), Load("b", "two", port)]
+
+
+def serial(path):
+    """The serial number of a certificate, as the audit log writes it."""
+    with open(path) as file:
+        der = ssl.PEM_cert_to_DER_cert(re.search(r"-----BEGIN.*?-----END CERTIFICATE-----\n?", file.read(), re.S)[0])
+
+    # Certificate, its first part, its version, and then the number (RFC 5280 §4.1).
+    def header(at):
+        length, at = der[at + 1], at + 2
+        if length & 0x80:
+            count = length & 0x7F
+            length, at = int.from_bytes(der[at : at + count], "big"), at + count
+        return at, length
+
+    at, _ = header(0)
+    at, _ = header(at)
+    version, length = header(at)
+    at, length = header(version + length)
+    return int.from_bytes(der[at : at + length], "big")
+
+
+def main():
+    passed = 0
+
+    def ok(text):
+        nonlocal passed
+        passed += 1
+        print(f"ok: {text}", file=sys.stderr, flush=True)
+
+    begun = time.monotonic()
+    processes, relays, loads = begin()
+    try:
+        ok(f"both bots are served by their applications after {wait_back('the start', loads, 20):.1f} s")
+
+        def episode(what, hurt, heal, hold, within):
+            failures, answers = (sum(getattr(load, name) for load in loads) for name in ("failures", "answers"))
+            hurt()
+            time.sleep(hold)
+            heal()
+            took = wait_back(what, loads, within)
+            failed = sum(load.failures for load in loads) - failures
+            answered = sum(load.answers for load in loads) - answers
+            ok(f"{what}: back after {took:.1f} s of at most {within}; {answered} answers, {failed} failures")
+
+        for name, hold, within in (("agent", 0.3, 10), ("proxy", 0.3, 12), ("auth", 1.5, 10)):
+            process = processes[name]
+            episode(f"{name} killed", process.kill, process.start, hold, within)
+        for name, within in (
+            ("bots and proxy", 3),
+            ("agent and one", 3),
+            ("agent and proxy", 8),
+            ("proxy and auth", 8),
+        ):
+            relay = relays[name]
+            episode(f"the network between {name} cut", relay.cut, relay.heal, 1.2, within)
+        for name, within in (("agent and proxy", 8), ("proxy and auth", 8), ("bots and proxy", 5)):
+            relay = relays[name]
+            episode(f"silence between {name}", relay.silence, relay.heal, 1.5, within)
+        slow = [relays[name] for name in ("agent and proxy", "proxy and auth", "bots and proxy")]
+        all_of = lambda act: lambda: [act(relay) for relay in slow]
+        episode("everything slow", all_of(lambda relay: relay.slow(0.15)), all_of(Relay.heal), 1.5, 8)
+        for name in ("agent", "proxy"):
+            process = processes[name]
+
+            def wrong_clock():
+                process.kill()
+                process.start(offset="+1h")
+
+            def right_clock():
+                process.kill()
+                process.start()
+
+            episode(f"the clock of {name} an hour ahead", wrong_clock, right_clock, 2, 12)
+        everybody = [processes[name] for name in ("auth", "proxy", "agent")]
+        together = lambda act: lambda: [act(process) for process in everybody]
+        episode("all three killed", together(Process.kill), together(Process.start), 0.2, 20)
+
+        renewed = {bot: serial(f"{DIR}/{bot}-out/tlscert") for bot in ("a", "b")}
+        end = time.monotonic() + 20
+        while any(serial(f"{DIR}/{bot}-out/tlscert") == renewed[bot] for bot in renewed):
+            if time.monotonic() > end:
+                raise SystemExit("a bot does not renew any more")
+            time.sleep(0.1)
+        for bot in renewed:
+            processes[bot].kill(signal.SIGTERM)
+        ok("both bots still renew")
+        if json.loads(tctl("get", "locks", "--format=json")):
+            raise SystemExit("somebody who behaved was locked: " + tctl("get", "locks"))
+        events = json.loads(tctl("audit", "ls", "--types=cert.create", "--format=json", "--limit=100000"))
+        recorded = {int(event["serial_number"].replace(":", ""), 16) for event in events}
+        held = glob.glob(f"{DIR}/*-out/tlscert") + glob.glob(f"{DIR}/*-store/tlscert")
+        lost = [path for path in held if serial(path) not in recorded]
+        if not held or lost:
+            raise SystemExit(f"certificates without a record: {lost} of {held}")
+        tctl("audit", "verify")
+        ok(f"{len(recorded)} certificates on record, {len(held)} held and all of them on record; the audit chain is whole")
+        answers, failures = (sum(getattr(load, name) for load in loads) for name in ("answers", "failures"))
+        ok(f"{answers} answers, each its own application's and for its own bot; {failures} requests without one")
+        print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
+        print(f"{passed} passed, 0 failed")
+    except BaseException:
+        for name in processes:
+            with open(f"{DIR}/{name}.log", errors="replace") as log:
+                print(f"---- {name} ----", *log.readlines()[-25:], sep="\n", file=sys.stderr)
+        raise
+    finally:
+        for process in processes.values():
+            process.kill()
+
+
+main()
