@@ -20,4 +20,4 @@ pub use access::{Access, Lead};
 pub use exchange::{Exchange, Exchanged};
 pub use keyring::{Cached, Issue, Keyring};
 pub use listener::Listener;
-pub use serve::{Door, serve};
+pub use serve::{Door, serve, serve_until_told};

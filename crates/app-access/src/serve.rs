@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use service::Stop;
+use service::{Signal, Signals, Stop};
 use tokio::{io::copy_bidirectional, sync::Semaphore, task::JoinSet};
 
 use crate::{Keyring, Listener, forward::Forwarder, listener::Io};
@@ -26,6 +26,29 @@ pub enum Door {
     Tunnel(String),
     /// To the application that the host of each request names.
     Proxy,
+}
+
+/// Serves until this process is told to stop; told again, it does not wait for connections.
+pub async fn serve_until_told(
+    listener: Listener,
+    door: Door,
+    keyring: Arc<dyn Keyring>,
+    clock: Clock,
+    mut signals: Signals,
+) {
+    let stop = Stop::new();
+    let serving = serve(listener, door, keyring, clock, stop.clone());
+    tokio::pin!(serving);
+    loop {
+        tokio::select! {
+            () = &mut serving => return,
+            signal = signals.next() => match signal {
+                Signal::Stop | Signal::StopGracefully if stop.is_requested() => stop.hard(),
+                Signal::Stop | Signal::StopGracefully => stop.soft(),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Serves until it is stopped; connections that are open then may finish what they do until the stop is hard.

@@ -5,7 +5,9 @@
 
 pub mod completion;
 pub mod error;
+pub mod examples;
 pub mod exit;
+pub mod later;
 pub mod output;
 pub mod progress;
 pub mod prompt;

@@ -6,7 +6,7 @@ use app_access::{Door, Keyring, Listener};
 use bot::{Config, Overrides, config::Destination, local::Files};
 use client::Proxies;
 use clock::Clock;
-use service::{Signal, Signals, Stop};
+use service::Signals;
 use telemetry::log;
 
 use super::{invalid, later, print, refused};
@@ -102,22 +102,11 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     // What is wrong with the files is told now, not to the first program that connects.
     files.access(&app.name).await?;
     let listener = Listener::bind(&format!("tcp://127.0.0.1:{port}")).await?;
-    let (stop, mut signals) = (Stop::new(), Signals::install()?);
+    let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     print(&format!("Proxying connections to {} on {place}\n", app.name))?;
-    let serving = app_access::serve(listener, Door::Tunnel(app.name), Arc::new(files), clock, stop.clone());
-    tokio::pin!(serving);
-    loop {
-        tokio::select! {
-            () = &mut serving => return Ok(()),
-            signal = signals.next() => match signal {
-                // A second one does not wait for connections.
-                Signal::Stop | Signal::StopGracefully if stop.is_requested() => stop.hard(),
-                Signal::Stop | Signal::StopGracefully => stop.soft(),
-                _ => {}
-            }
-        }
-    }
+    app_access::serve_until_told(listener, Door::Tunnel(app.name), Arc::new(files), clock, signals).await;
+    Ok(())
 }
 
 #[allow(clippy::disallowed_methods, reason = "a tool reads the environment of the person who runs it")]

@@ -1,36 +1,6 @@
-//! Commands of parts that are not built: known by name, so that a script learns why they fail.
+//! Commands of parts that are not built.
 
-use std::ffi::OsString;
-
-use domain::Error;
-
-/// Whatever follows the name of a command that is not built.
-#[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Rest {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _rest: Vec<OsString>,
-}
-
-macro_rules! later {
-    ($($variant:ident $name:literal,)*) => {
-        /// What cannot be done yet.
-        #[derive(Debug, clap::Subcommand)]
-        pub(crate) enum Later {
-            $(#[doc = concat!("`tctl ", $name, "` (not supported yet).")]
-            #[command(name = $name, hide = true)]
-            $variant(Rest),)*
-        }
-
-        impl Later {
-            fn name(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $name,)* }
-            }
-        }
-    };
-}
-
-later! {
+cli::later! { "tctl":
     Acl "acl",
     Alerts "alerts",
     Autoupdate "autoupdate",
@@ -57,13 +27,4 @@ later! {
     Top "top",
     WindowsDesktops "windows_desktops",
     WorkloadIdentity "workload-identity",
-}
-
-pub(crate) fn run(command: &Later) -> anyhow::Result<()> {
-    unsupported(command.name())
-}
-
-/// The refusal of a command by its name.
-pub(super) fn unsupported(name: &str) -> anyhow::Result<()> {
-    Err(Error::unsupported(format!("tctl {name} is not supported yet")).into())
 }

@@ -107,6 +107,6 @@ async fn dispatch(command: Command, session: &mut Session) -> anyhow::Result<()>
         Command::Access(command) => access::run(command, session).await,
         Command::Version(args) => version::run(args, session),
         Command::Completion(args) => completion::run(args, session),
-        Command::Later(command) => later::run(&command),
+        Command::Later(command) => command.run(),
     }
 }

@@ -1,36 +1,6 @@
-//! Commands of parts that are not built: known by name, so that a script learns why they fail.
+//! Commands of parts that are not built.
 
-use std::ffi::OsString;
-
-use domain::Error;
-
-/// Whatever follows the name of a command that is not built.
-#[derive(Debug, clap::Args)]
-#[command(disable_help_flag = true)]
-pub(crate) struct Rest {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    _rest: Vec<OsString>,
-}
-
-macro_rules! later {
-    ($($variant:ident $name:literal,)*) => {
-        /// What cannot be done yet.
-        #[derive(Debug, clap::Subcommand)]
-        pub(crate) enum Later {
-            $(#[doc = concat!("`tsh ", $name, "` (not supported yet).")]
-            #[command(name = $name, hide = true)]
-            $variant(Rest),)*
-        }
-
-        impl Later {
-            fn name(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $name,)* }
-            }
-        }
-    };
-}
-
-later! {
+cli::later! { "tsh":
     Aws "aws",
     AwsProfile "aws-profile",
     Az "az",
@@ -69,8 +39,4 @@ later! {
     Update "update",
     Vnet "vnet",
     WorkloadIdentity "workload-identity",
-}
-
-pub(crate) fn run(command: &Later) -> anyhow::Result<()> {
-    Err(Error::unsupported(format!("tsh {} is not supported yet", command.name())).into())
 }

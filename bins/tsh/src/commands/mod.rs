@@ -43,7 +43,7 @@ pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()
         Command::Proxy(command) => proxy::run(command, &globals).await,
         Command::Version(shape) => version(shape.format),
         Command::Completion { shell } => Output::stdout().text(cli::completion::script(&mut Cli::command(), shell)),
-        Command::Later(command) => later::run(&command),
+        Command::Later(command) => command.run(),
     }
 }
 

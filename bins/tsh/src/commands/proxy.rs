@@ -6,7 +6,7 @@ use app_access::{Cached, Door, Keyring, Listener};
 use cli::Output;
 use clock::Clock;
 use domain::Error;
-use service::{Signal, Signals, Stop};
+use service::Signals;
 
 use crate::{args::Globals, session::Session};
 
@@ -25,25 +25,25 @@ pub(crate) enum Command {
 pub(crate) enum Later {
     /// `tsh proxy db` (not supported yet).
     #[command(hide = true)]
-    Db(super::later::Rest),
+    Db(cli::later::Rest),
     /// `tsh proxy ssh` (not supported yet).
     #[command(hide = true)]
-    Ssh(super::later::Rest),
+    Ssh(cli::later::Rest),
     /// `tsh proxy kube` (not supported yet).
     #[command(hide = true)]
-    Kube(super::later::Rest),
+    Kube(cli::later::Rest),
     /// `tsh proxy aws` (not supported yet).
     #[command(hide = true)]
-    Aws(super::later::Rest),
+    Aws(cli::later::Rest),
     /// `tsh proxy azure` (not supported yet).
     #[command(hide = true)]
-    Azure(super::later::Rest),
+    Azure(cli::later::Rest),
     /// `tsh proxy gcloud` (not supported yet).
     #[command(hide = true)]
-    Gcloud(super::later::Rest),
+    Gcloud(cli::later::Rest),
     /// `tsh proxy mcp` (not supported yet).
     #[command(hide = true)]
-    Mcp(super::later::Rest),
+    Mcp(cli::later::Rest),
 }
 
 /// Flags.
@@ -72,22 +72,11 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
     // A wrong name or a missing role is told now, not to the first program that connects.
     ring.access(&app.name).await?;
     let listener = Listener::bind(&format!("tcp://127.0.0.1:{local}")).await?;
-    let (stop, mut signals) = (Stop::new(), Signals::install()?);
+    let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     Output::stdout().line(format_args!("Proxying connections to {} on {place}", app.name))?;
-    let serving = app_access::serve(listener, Door::Tunnel(app.name), Arc::new(ring), clock, stop.clone());
-    tokio::pin!(serving);
-    loop {
-        tokio::select! {
-            () = &mut serving => return Ok(()),
-            signal = signals.next() => match signal {
-                // A second one does not wait for connections.
-                Signal::Stop | Signal::StopGracefully if stop.is_requested() => stop.hard(),
-                Signal::Stop | Signal::StopGracefully => stop.soft(),
-                _ => {}
-            }
-        }
-    }
+    app_access::serve_until_told(listener, Door::Tunnel(app.name), Arc::new(ring), clock, signals).await;
+    Ok(())
 }
 
 /// `LOCAL` or `LOCAL:TARGET`.

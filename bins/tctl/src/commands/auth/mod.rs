@@ -5,8 +5,8 @@ mod export;
 mod ls;
 mod sign;
 
-use super::later::{self, Rest};
 use crate::session::Session;
+use cli::later::{self, Rest};
 
 /// What can be done with authorities.
 #[derive(Debug, clap::Subcommand)]
@@ -32,6 +32,6 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Sign(args) => sign::run(args, session).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Crl(args) => crl::run(args, session).await,
-        Command::Rotate(_) => later::unsupported("auth rotate"),
+        Command::Rotate(_) => later::unsupported("tctl auth rotate"),
     }
 }

@@ -4,8 +4,8 @@ mod add;
 pub(crate) mod ls;
 mod rm;
 
-use super::later::{self, Rest};
 use crate::session::Session;
+use cli::later::{self, Rest};
 
 /// What can be done with tokens.
 #[derive(Debug, clap::Subcommand)]
@@ -29,6 +29,6 @@ pub(crate) async fn run(command: Command, session: &mut Session) -> anyhow::Resu
         Command::Add(args) => add::run(args, session).await,
         Command::Ls(args) => ls::run(args, session).await,
         Command::Rm(args) => rm::run(args, session).await,
-        Command::ConfigureKube(_) => later::unsupported("tokens configure-kube"),
+        Command::ConfigureKube(_) => later::unsupported("tctl tokens configure-kube"),
     }
 }
