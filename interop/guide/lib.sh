@@ -64,16 +64,17 @@ unnamed() {
     kept=$(grep -v '# tessera-guide$' /etc/hosts) && printf '%s\n' "$kept" >/etc/hosts
 }
 
-# public_certificate: what a public authority would have given the proxy; this machine's programs trust that authority.
+# public_certificate NAME…: what a public authority would have given to a web server; $DIR/ca.crt is that authority.
 public_certificate() {
+    local names
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj "/CN=A public authority" \
         -addext basicConstraints=critical,CA:TRUE -keyout "$DIR/ca.key" -out "$DIR/ca.crt" 2>/dev/null
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=proxy.example.test \
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
         -keyout "$DIR/web.key" -out "$DIR/web.csr" 2>/dev/null
-    printf 'subjectAltName=DNS:proxy.example.test,DNS:*.proxy.example.test\nextendedKeyUsage=serverAuth\n' >"$DIR/web.ext"
+    names=$(printf ',DNS:%s' "$@")
+    printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth\n' "${names#,}" >"$DIR/web.ext"
     openssl x509 -req -in "$DIR/web.csr" -CA "$DIR/ca.crt" -CAkey "$DIR/ca.key" -CAcreateserial -days 1 \
         -extfile "$DIR/web.ext" -out "$DIR/web.crt" 2>/dev/null
-    export SSL_CERT_FILE=$DIR/ca.crt CURL_CA_BUNDLE=$DIR/ca.crt
 }
 
 # unit_start, unit_reload: what systemd would do with $UNIT; the log goes to $DIR/journal, BOT is the main process.

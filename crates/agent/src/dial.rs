@@ -3,6 +3,7 @@
 use std::{io, time::Duration};
 
 use async_trait::async_trait;
+use client::Wire;
 use crypto::tls::{self, ClientOptions, Trust};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -32,9 +33,20 @@ impl Dial for Dialler {
             alpn: vec![ALPN.to_vec()],
         };
         let config = tls::client_config(options, &self.0.config().clock).map_err(io::Error::other)?;
-        let tcp = client::tcp(address, &self.0.config().out, TCP_KEEP_ALIVE).await?;
-        let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(config).connect(name, tcp).await?;
+        let (out, clock) = (&self.0.config().out, &self.0.config().clock);
+        let (connector, name) = (TlsConnector::from(config), ServerName::try_from(NAME).map_err(io::Error::other)?);
+        let tcp = Wire::Tcp(client::tcp(address, out, TCP_KEEP_ALIVE).await?);
+        let stream = match connector.connect(name.clone(), tcp).await {
+            Ok(stream) => stream,
+            // Somebody else has answered, perhaps a balancer that ends TLS.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                match client::past_balancer(address, out, clock).await? {
+                    Some(wire) => connector.connect(name, wire).await?,
+                    None => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(io::Error::other(format!("{address} does not speak the tunnel's protocol; is it a proxy?")));
         }

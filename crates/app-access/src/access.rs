@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::Web;
+use client::{Web, Wire};
 use clock::{Clock, Timestamp};
 use crypto::tls::{self, CertificateChain, ClientOptions};
 use domain::Error;
@@ -14,7 +14,6 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::connector::Connector;
@@ -129,7 +128,7 @@ impl Access {
     ///
     /// # Errors
     /// See [`Web::connect`].
-    pub(crate) async fn connect(&self) -> Result<TlsStream<TcpStream>, Error> {
+    pub(crate) async fn connect(&self) -> Result<TlsStream<Wire>, Error> {
         self.raw.connect().await
     }
 

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use client::Web;
+use client::{Web, Wire};
 use domain::Error;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -17,7 +17,6 @@ use hyper_util::{
     rt::TokioIo,
 };
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
@@ -34,7 +33,7 @@ impl Connector {
         Self { web, name: name.into(), tls }
     }
 
-    pub(crate) async fn connect(&self) -> Result<TlsStream<TcpStream>, Error> {
+    pub(crate) async fn connect(&self) -> Result<TlsStream<Wire>, Error> {
         self.web.connect(&self.name, &self.tls).await
     }
 }
@@ -55,7 +54,7 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection that says which protocol was agreed on.
-pub(crate) struct Stream(TokioIo<TlsStream<TcpStream>>);
+pub(crate) struct Stream(TokioIo<TlsStream<Wire>>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{Config, ConnectError, Proxies, SERVER_NAME, Trust, error::chain, proxies};
+use crate::{Config, ConnectError, Proxies, SERVER_NAME, Trust, error::chain, proxies, upgrade};
 
 /// Builds the TLS half of a client, once for each [`crate::Client`].
 pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectError> {
@@ -42,8 +42,25 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// Marks the address of a socket on this host, `unix:///path`: HTTP/2 without TLS, the operating system says who calls.
 pub(crate) const UNIX: &str = "unix://";
 
-/// Opens a connection to one address.
+/// Opens a connection to one address: to the auth service itself, through a proxy that carries our TLS unread, or past a
+/// balancer that would end it.
 pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<Box<dyn Io>, ConnectError> {
+    let error = match straight(address, tls, config).await {
+        Err(error @ (ConnectError::Untrusted { .. } | ConnectError::Refused { .. })) => error,
+        settled => return settled,
+    };
+    // Somebody else has answered. Whether that is a balancer is asked only now: most have none.
+    match upgrade::past_balancer(&host_and_port(address), &config.proxies, &config.clock).await {
+        Ok(Some(wire)) => match TlsConnector::from(Arc::clone(tls)).connect(server_name(), wire).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(ConnectError::from_io(address, &error)),
+        },
+        Ok(None) => Err(error),
+        Err(error) => Err(ConnectError::from_io(address, &error)),
+    }
+}
+
+async fn straight(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<Box<dyn Io>, ConnectError> {
     let limit = config.timeouts.dial;
     let attempt = async {
         if let Some(path) = address.strip_prefix(UNIX) {

@@ -14,6 +14,7 @@ mod identity;
 mod proxies;
 mod retry;
 mod skew;
+mod upgrade;
 mod watch;
 mod web;
 
@@ -28,6 +29,7 @@ pub use crate::{
     proxies::{Proxies, ProxyError},
     retry::Backoff,
     skew::Skew,
+    upgrade::{Wire, past_balancer},
     watch::{Watch, WatchKind},
     web::{Find, Web},
 };

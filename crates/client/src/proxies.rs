@@ -17,6 +17,9 @@ pub struct Proxies {
     https: Option<Proxy>,
     http: Option<Proxy>,
     exceptions: Exceptions,
+    /// Whether a balancer ends TLS before the cluster's proxy, by its address or everywhere, in the order in which it was
+    /// said.
+    upgrades: Vec<(Option<String>, bool)>,
 }
 
 /// An HTTP proxy that makes tunnels.
@@ -51,7 +54,9 @@ pub struct ProxyError {
 }
 
 impl Proxies {
-    /// From `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or small letters; capitals win.
+    /// From `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or small letters; capitals win. And from
+    /// `TELEPORT_TLS_ROUTING_CONN_UPGRADE`: `yes`, `no`, or a list of `address=yes`, for those who know what is tested
+    /// otherwise.
     ///
     /// # Errors
     /// When a proxy's address cannot be read, or is of a kind that is not supported.
@@ -66,7 +71,14 @@ impl Proxies {
             https: proxy(["HTTPS_PROXY", "https_proxy"])?,
             http: if is_cgi { None } else { proxy(["HTTP_PROXY", "http_proxy"])? },
             exceptions: Exceptions::parse(&first(["NO_PROXY", "no_proxy"]).unwrap_or_default().1),
+            upgrades: upgrades(&variable("TELEPORT_TLS_ROUTING_CONN_UPGRADE").unwrap_or_default()),
         })
+    }
+
+    /// Whether a balancer ends TLS at `host:port`, when somebody has said.
+    pub(crate) fn upgrades(&self, address: &str) -> Option<bool> {
+        let of = |wanted: Option<&str>| self.upgrades.iter().rfind(|(place, _)| place.as_deref() == wanted);
+        of(Some(address)).or_else(|| of(None)).map(|(_, is_needed)| *is_needed)
     }
 
     /// The proxy on the way to `host:port`. This machine itself is never behind one.
@@ -89,6 +101,20 @@ impl Proxies {
     pub fn describe(&self, address: &str) -> Option<String> {
         self.on_the_way_to(&crate::dial::host_and_port(address)).map(Proxy::describe)
     }
+}
+
+/// What is no answer is none, as in official tools.
+fn upgrades(text: &str) -> Vec<(Option<String>, bool)> {
+    let answer = |word: &str| match word.trim().to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" | "y" | "yes" | "on" => Some(true),
+        "0" | "f" | "false" | "n" | "no" | "off" => Some(false),
+        _ => None,
+    };
+    let entry = |part: &str| match part.split_once('=') {
+        Some((place, word)) => Some((Some(place.trim().to_owned()), answer(word)?)),
+        None => Some((None, answer(part)?)),
+    };
+    text.split([';', ',']).filter_map(entry).collect()
 }
 
 impl Proxy {

@@ -1,6 +1,10 @@
 //! A proxy's web address: what it says about its cluster to anybody who asks, and TLS connections to it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clock::Clock;
@@ -14,10 +18,12 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{ConnectError, Proxies, dial};
+use crate::{
+    ConnectError, Proxies, dial,
+    upgrade::{self, Wire},
+};
 
 /// Where proxies listen unless told otherwise.
 const WEB_PORT: u16 = 443;
@@ -37,6 +43,8 @@ pub struct Web {
     address: String,
     proxies: Proxies,
     clock: Clock,
+    /// Whether a balancer ends TLS there, once that is known.
+    balancer: Arc<OnceLock<bool>>,
 }
 
 /// What a proxy says about its cluster.
@@ -51,7 +59,7 @@ pub struct Find {
 impl Web {
     /// A proxy at `host:port`, as people write it.
     pub fn new(address: &str, proxies: Proxies, clock: Clock) -> Self {
-        Self { address: Self::address_of(address), proxies, clock }
+        Self { address: Self::address_of(address), proxies, clock, balancer: Arc::default() }
     }
 
     /// `host:port` of a proxy's address as people write it; 443 is the default port.
@@ -97,17 +105,38 @@ impl Web {
         Ok(found)
     }
 
-    /// A TLS connection for `name`, which the proxy's certificate must carry.
+    /// A TLS connection for `name`, which the proxy's certificate must carry; past a balancer that would end it.
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub async fn connect(&self, name: &str, tls: &Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, Error> {
+    pub async fn connect(&self, name: &str, tls: &Arc<ClientConfig>) -> Result<TlsStream<Wire>, Error> {
+        self.handshake(name, tls, Box::pin(self.wire())).await
+    }
+
+    async fn wire(&self) -> io::Result<Wire> {
+        let is_balancer = match self.balancer.get().copied().or_else(|| self.proxies.upgrades(&self.address)) {
+            Some(is_balancer) => is_balancer,
+            None => match upgrade::is_balancer(&self.address, &self.proxies, &self.clock).await {
+                Some(is_balancer) => *self.balancer.get_or_init(|| is_balancer),
+                None => false,
+            },
+        };
+        if is_balancer { upgrade::open(&self.address, &self.proxies, &self.clock).await } else { self.tcp().await }
+    }
+
+    async fn tcp(&self) -> io::Result<Wire> {
+        dial::tcp(&self.address, &self.proxies, KEEP_ALIVE).await.map(Wire::Tcp)
+    }
+
+    async fn handshake(
+        &self,
+        name: &str,
+        tls: &Arc<ClientConfig>,
+        wire: impl Future<Output = io::Result<Wire>>,
+    ) -> Result<TlsStream<Wire>, Error> {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Error::invalid(format!("{name:?} is no name of a server")))?;
-        let attempt = async {
-            let tcp = dial::tcp(&self.address, &self.proxies, KEEP_ALIVE).await?;
-            TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await
-        };
+        let attempt = async { TlsConnector::from(Arc::clone(tls)).connect(name, wire.await?).await };
         match self.clock.timeout(DEADLINE, attempt).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => Err(self.explain(ConnectError::from_io(&self.address, &error))),
@@ -121,7 +150,8 @@ impl Web {
     async fn get(&self, path: &str, trust: tls::Trust) -> Result<Bytes, Error> {
         let options = tls::ClientOptions { trust, certificate: None, alpn: vec![b"http/1.1".to_vec()] };
         let tls = tls::client_config(options, &self.clock).map_err(|error| Error::invalid(error.to_string()))?;
-        let stream = self.connect(self.host(), &tls).await?;
+        // A balancer passes questions like this one on.
+        let stream = self.handshake(self.host(), &tls, self.tcp()).await?;
         let broken = |error: &dyn std::error::Error| {
             Error::unavailable(format!("the proxy at {} did not answer {path}: {error}", self.address))
         };

@@ -75,3 +75,13 @@ fn what_is_no_proxy_is_refused_with_the_variable_and_without_the_password() {
         );
     }
 }
+
+#[test]
+fn whether_a_balancer_ends_tls_can_be_said() {
+    let said = |text: &str| proxies(&[("TELEPORT_TLS_ROUTING_CONN_UPGRADE", text)]).unwrap();
+    assert_eq!(said("").upgrades("a:1"), None);
+    assert_eq!(said("nonsense").upgrades("a:1"), None);
+    assert_eq!(said("yes").upgrades("a:1"), Some(true));
+    let some = said("a:1=true; b:2=0, no");
+    assert_eq!(["a:1", "b:2", "c:3"].map(|place| some.upgrades(place)), [Some(true), Some(false), Some(false)]);
+}

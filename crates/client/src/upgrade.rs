@@ -1,0 +1,228 @@
+//! Past a balancer that ends TLS and knows nothing of our protocols: connections inside a WebSocket to the proxy's
+//! `/webapi/connectionupgrade`, with TLS of their own.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use clock::Clock;
+use crypto::{
+    hash,
+    tls::{self, ClientOptions},
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{Request, StatusCode, header};
+use http_body_util::Empty;
+use hyper::rt::Executor as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error, Message, protocol::Role},
+};
+
+use crate::{Proxies, dial};
+
+/// What a proxy that ends TLS itself takes, and balancers have never heard of.
+const KNOWN_TO_PROXIES: &[u8] = b"teleport-reversetunnel";
+
+/// With pings between the bytes: balancers cut connections that are silent for a minute.
+const PROTOCOL: &str = "alpn-ping";
+
+/// How long the question whether there is a balancer may take.
+const TEST_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long it may take until the WebSocket is open.
+const OPEN_WITHIN: Duration = Duration::from_secs(15);
+
+/// Silence after which we send a ping.
+const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// Bytes under way between the outer and the inner connection.
+const BUFFER: usize = 64 * 1024;
+
+/// The longest message that we send.
+const PACKET: usize = 16 * 1024;
+
+/// Between two probes on a quiet connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Bytes both ways with a proxy.
+#[derive(Debug)]
+pub enum Wire {
+    /// A socket.
+    Tcp(TcpStream),
+    /// The inside of a connection upgrade.
+    Upgraded(DuplexStream),
+}
+
+/// A connection past the balancer at `address`; nothing when what answers there is the proxy itself, or nobody.
+///
+/// # Errors
+/// There is a balancer, and no way past it.
+pub async fn past_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Option<Wire>> {
+    let is_needed = match proxies.upgrades(address) {
+        Some(is_needed) => is_needed,
+        None => is_balancer(address, proxies, clock).await.unwrap_or(false),
+    };
+    if is_needed { open(address, proxies, clock).await.map(Some) } else { Ok(None) }
+}
+
+/// Whether somebody else than a proxy ends TLS at `address`; nothing when nobody does. A proxy whose certificate this
+/// system does not trust has no such balancer before it.
+pub(crate) async fn is_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> Option<bool> {
+    let outcome = clock.timeout(TEST_WITHIN, outer(address, KNOWN_TO_PROXIES, proxies, clock)).await.ok()?;
+    match outcome {
+        Ok(stream) => Some(stream.get_ref().1.alpn_protocol() != Some(KNOWN_TO_PROXIES)),
+        Err(error) => {
+            let refusal = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+            let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            tls.map(|error| *error == refusal)
+        }
+    }
+}
+
+/// A WebSocket to the proxy behind a balancer.
+pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Wire> {
+    match clock.timeout(OPEN_WITHIN, upgrade(address, proxies, clock)).await {
+        Ok(wire) => wire,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the balancer before the proxy does not answer")),
+    }
+}
+
+async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Wire> {
+    let outer = outer(address, b"http/1.1", proxies, clock).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(outer)).await.map_err(io::Error::other)?;
+    TokioExecutor::new().execute(async move {
+        // Its error reaches the request.
+        let _ = connection.with_upgrades().await;
+    });
+    // It tells caches apart, nothing else; the connection inside has keys of its own.
+    let nonce = hash::sha256(format!("{address} {:?}", clock.now()).as_bytes());
+    let key = STANDARD.encode(&nonce[..16]);
+    let request = Request::get("/webapi/connectionupgrade")
+        .header(header::HOST, address)
+        .header(header::USER_AGENT, concat!("tessera/", env!("CARGO_PKG_VERSION")))
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header("X-Teleport-Upgrade", PROTOCOL)
+        .header(header::SEC_WEBSOCKET_VERSION, "13")
+        .header(header::SEC_WEBSOCKET_KEY, &key)
+        .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
+        .body(Empty::<Bytes>::new())
+        .map_err(io::Error::other)?;
+    let mut answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let status = answer.status();
+        return Err(io::Error::other(format!(
+            "what is behind the balancer answers a connection upgrade with {status}"
+        )));
+    }
+    let accept = STANDARD.encode(hash::websocket_accept(&key));
+    let says = |name, value: &str| answer.headers().get(name).is_some_and(|said| said.as_bytes() == value.as_bytes());
+    if !says(header::SEC_WEBSOCKET_ACCEPT, &accept) || !says(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+        return Err(io::Error::other("what is behind the balancer is no proxy"));
+    }
+    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(io::Error::other)?;
+    let (near, far) = tokio::io::duplex(BUFFER);
+    let clock = clock.clone();
+    TokioExecutor::new().execute(async move {
+        if let Err(error) = carry(TokioIo::new(upgraded), far, &clock).await {
+            tracing::debug!(%error, "a connection past a balancer broke");
+        }
+    });
+    Ok(Wire::Upgraded(near))
+}
+
+/// TLS with whoever ends it at `address`, whom this system trusts.
+async fn outer(address: &str, alpn: &[u8], proxies: &Proxies, clock: &Clock) -> io::Result<TlsStream<TcpStream>> {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+    let trust = tls::Trust::Roots(crate::system_authorities());
+    let options = ClientOptions { trust, certificate: None, alpn: vec![alpn.to_vec()] };
+    let config = tls::client_config(options, clock).map_err(io::Error::other)?;
+    let tcp = dial::tcp(address, proxies, KEEP_ALIVE).await?;
+    TlsConnector::from(config).connect(name, tcp).await
+}
+
+/// Carries bytes between a WebSocket and what is inside, until one side has ended.
+async fn carry(outer: impl AsyncRead + AsyncWrite + Unpin, inner: DuplexStream, clock: &Clock) -> io::Result<()> {
+    let (mut send, mut receive) = WebSocketStream::from_raw_socket(outer, Role::Client, None).await.split();
+    let (mut read, mut write) = tokio::io::split(inner);
+    let inwards = async {
+        while let Some(message) = receive.next().await {
+            match message {
+                Ok(Message::Binary(bytes)) => write.write_all(&bytes).await?,
+                Ok(Message::Close(_)) | Err(Error::ConnectionClosed) => break,
+                // The library answers pings; text is nobody's.
+                Ok(_) => {}
+                Err(error) => return Err(io::Error::other(error)),
+            }
+        }
+        Ok(())
+    };
+    let outwards = async {
+        let mut bytes = vec![0; PACKET];
+        loop {
+            let message = match clock.timeout(PING_EVERY, read.read(&mut bytes)).await {
+                Ok(Ok(0)) => return Ok(()),
+                Ok(length) => Message::Binary(Bytes::copy_from_slice(&bytes[..length?])),
+                Err(_) => Message::Ping(Bytes::new()),
+            };
+            send.send(message).await.map_err(io::Error::other)?;
+        }
+    };
+    // Either end takes the other one along: a close says "no more" of both directions.
+    let ended = tokio::select! {
+        ended = inwards => ended,
+        ended = outwards => ended,
+    };
+    // Whoever has gone needs no farewell.
+    let _ = write.shutdown().await;
+    let _ = send.close().await;
+    ended
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, into),
+            Self::Upgraded(inner) => Pin::new(inner).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Self::Upgraded(inner) => Pin::new(inner).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(context),
+            Self::Upgraded(inner) => Pin::new(inner).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(context),
+            Self::Upgraded(inner) => Pin::new(inner).poll_shutdown(context),
+        }
+    }
+}
