@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use app_access::{Access, Keyring, Lead};
@@ -11,6 +12,11 @@ use client::{Proxies, Web, credentials::system_authorities};
 use clock::Clock;
 use crypto::{KeyPair, tls, x509::Certificate};
 use domain::{Error, identity::Identity};
+
+/// How often a certificate and a key that do not fit are read again, and how long after each time: a renewal writes one
+/// file after another.
+const TORN: u8 = 10;
+const TORN_FOR: Duration = Duration::from_millis(100);
 
 /// The directory of an `application` output, read again whenever its certificate changes.
 pub struct Files {
@@ -28,25 +34,30 @@ pub struct Files {
     pub held: Mutex<Option<(String, Arc<Access>)>>,
 }
 
+/// Why a certificate is not to be had from the directory.
+enum Broken {
+    /// A file is no whole one, or the key is another one's: somebody writes a new pair at this moment.
+    Torn(Error),
+    /// Time does not heal it.
+    Wrong(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Wrong(error)
+    }
+}
+
 #[async_trait]
 impl Keyring for Files {
     async fn access(&self, app: &str) -> Result<Arc<Access>, Error> {
-        let text = read(&self.directory.join("tlscert"))?;
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, access)) = held.as_ref().filter(|(of, _)| *of == text) {
-            return self.alive(access);
-        }
-        match self.load(app, &text) {
-            Ok(access) => {
-                let access = Arc::new(access);
-                *held = Some((text, Arc::clone(&access)));
-                self.alive(&access)
+        let mut again = 0..TORN;
+        loop {
+            match self.look(app) {
+                Ok(access) => return Ok(access),
+                Err(Broken::Torn(_)) if again.next().is_some() => self.clock.sleep(TORN_FOR).await,
+                Err(Broken::Torn(error) | Broken::Wrong(error)) => return Err(error),
             }
-            // Caught between two files of a renewal: the old pair is still good.
-            Err(error) => match held.as_ref() {
-                Some((_, access)) => self.alive(access),
-                None => Err(error),
-            },
         }
     }
 
@@ -54,6 +65,26 @@ impl Keyring for Files {
 }
 
 impl Files {
+    fn look(&self, app: &str) -> Result<Arc<Access>, Broken> {
+        let text = read(&self.directory.join("tlscert"))?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, access)) = held.as_ref().filter(|(of, _)| *of == text) {
+            return Ok(self.alive(access)?);
+        }
+        match self.load(app, &text) {
+            Ok(access) => {
+                let access = Arc::new(access);
+                *held = Some((text, Arc::clone(&access)));
+                Ok(self.alive(&access)?)
+            }
+            // Caught between two files of a renewal: the old pair is still good.
+            Err(error) => match held.as_ref() {
+                Some((_, access)) => Ok(self.alive(access)?),
+                None => Err(error),
+            },
+        }
+    }
+
     fn alive(&self, access: &Arc<Access>) -> Result<Arc<Access>, Error> {
         let (ended, now) = (access.not_after(), self.clock.now());
         if ended <= now {
@@ -65,19 +96,19 @@ impl Files {
         Ok(Arc::clone(access))
     }
 
-    fn load(&self, app: &str, text: &str) -> Result<Access, Error> {
+    fn load(&self, app: &str, text: &str) -> Result<Access, Broken> {
         let directory = self.directory.display();
-        let broken = |what: &str, reason: String| Error::invalid(format!("{directory}/{what}: {reason}"));
+        let broken = |what: &str, reason: String| Broken::Torn(Error::invalid(format!("{directory}/{what}: {reason}")));
         let certificate = Certificate::from_pem(text).map_err(|error| broken("tlscert", error.to_string()))?;
         let says =
             Identity::from_subject(certificate.subject()).map_err(|error| broken("tlscert", error.to_string()))?;
         let route = &says.route_to_app;
         if route.name != app {
             let leads = if route.name.is_empty() { "no application".into() } else { format!("{:?}", route.name) };
-            return Err(Error::invalid(format!(
+            return Err(Broken::Wrong(Error::invalid(format!(
                 "the certificate in {directory} leads to {leads}: name the directory of an output of type application with \
                  app_name: {app}"
-            )));
+            ))));
         }
         let key = read(&self.directory.join("key"))?;
         let key = KeyPair::from_pem(&key).map_err(|error| broken("key", error.to_string()))?;
@@ -99,7 +130,7 @@ impl Files {
             renew_at: certificate.not_after(),
             not_after: certificate.not_after(),
         };
-        Access::new(lead, &self.clock)
+        Ok(Access::new(lead, &self.clock)?)
     }
 }
 
