@@ -56,7 +56,11 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
             Err(error) => Err(ConnectError::from_io(address, &error)),
         },
         Ok(None) => Err(error),
-        Err(error) => Err(ConnectError::from_io(address, &error)),
+        // An auth service of another cluster looks like a balancer so far: what it said first says more.
+        Err(past) => {
+            tracing::debug!(address, error = %past, "there is no way past a balancer either");
+            Err(error)
+        }
     }
 }
 
