@@ -10,7 +10,7 @@ use crate::{
     config::{Config, Service},
     destination::{DestinationError, Sink},
     impersonation::Impersonation,
-    renewal::machine::FIRST_WAIT,
+    renewal::machine::{FIRST_WAIT, left},
     run::Hub,
 };
 
@@ -65,7 +65,7 @@ impl Output {
             "application" => Box::pin(application::write(self, hub)).await?,
             _ => identity::write(self, hub).await?,
         };
-        let left = Duration::try_from(issued.not_after().duration_since(hub.clock().now())).unwrap_or_default();
+        let left = left(hub.clock().now(), issued.not_before(), issued.not_after());
         let planned = pause(self.interval, self.grant.ttl, self.grant.ttl);
         if left < planned {
             tracing::warn!(
@@ -88,11 +88,7 @@ impl Output {
 /// (`left` of `ttl`) is renewed after the same part of it.
 fn pause(interval: Duration, ttl: Duration, left: Duration) -> Duration {
     let planned = interval + (interval / 20).min(ttl.saturating_sub(interval) / 2);
-    // By a clock that is far ahead nothing is left of what was issued this moment: it says nothing about it.
-    if left.is_zero() || left >= ttl {
-        return planned;
-    }
-    planned.mul_f64(left.as_secs_f64() / ttl.as_secs_f64()).max(FIRST_WAIT)
+    if left >= ttl { planned } else { planned.mul_f64(left.as_secs_f64() / ttl.as_secs_f64()).max(FIRST_WAIT) }
 }
 
 /// The key of the file and its older spelling.
@@ -124,7 +120,6 @@ mod tests {
             (minutes(20), minutes(60), minutes(10), Duration::from_secs(210)),
             (minutes(59), minutes(60), minutes(6), Duration::from_secs(357)),
             (minutes(20), minutes(60), Duration::from_millis(10), FIRST_WAIT),
-            (minutes(20), minutes(60), Duration::ZERO, minutes(21)),
         ] {
             assert_eq!(pause(interval, ttl, left), expect, "{interval:?} of {ttl:?}, {left:?} left");
         }

@@ -157,15 +157,14 @@ impl Machine {
 
     /// There is a new identity.
     pub fn succeeded(&mut self, now: Now, validity: Validity) {
-        let life = span(validity.not_before, validity.not_after);
-        let left = span(now.wall, validity.not_after);
-        // What was issued this moment has ended already: our clock is far ahead and says nothing about it. Gone by that
-        // clock, each answer would be followed by the next question at once.
-        let is_clock_wrong = left.is_zero();
+        let Validity { not_before, not_after, .. } = validity;
+        // What was issued this moment has ended already: gone by such a clock, each answer would be followed by the next
+        // question at once.
+        let is_clock_wrong = now.wall >= not_after;
         // A certificate shorter than asked for (the role's limit) is renewed at half of what is left.
-        let interval = self.interval.min(if is_clock_wrong { life } else { left } / 2).max(FIRST_WAIT);
-        let half = validity.not_before.saturating_add(life / 2).unwrap_or(validity.not_after);
-        let wall = now.wall.saturating_add(interval).map_or(half, |at| at.max(half).min(validity.not_after));
+        let interval = self.interval.min(left(now.wall, not_before, not_after) / 2).max(FIRST_WAIT);
+        let half = not_before.saturating_add(span(not_before, not_after) / 2).unwrap_or(not_after);
+        let wall = now.wall.saturating_add(interval).map_or(half, |at| at.max(half).min(not_after));
         *self = Self {
             due: Some(Due { boot: now.boot + interval, wall: (!is_clock_wrong).then_some(wall) }),
             identity: Some(validity),
@@ -204,6 +203,13 @@ impl Due {
         let boot = self.boot.saturating_sub(now.boot);
         self.wall.map_or(boot, |wall| boot.min(span(now.wall, wall)))
     }
+}
+
+/// How long a certificate that was issued this moment is good. By a clock that is far ahead it has ended, by one that is
+/// far behind it is good for longer than it lives: then its life is the better guess.
+pub fn left(now: Timestamp, not_before: Timestamp, not_after: Timestamp) -> Duration {
+    let (left, life) = (span(now, not_after), span(not_before, not_after));
+    if left.is_zero() { life } else { left.min(life) }
 }
 
 /// From one time to another; zero when the other is not later.

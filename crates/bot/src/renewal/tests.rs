@@ -65,6 +65,15 @@ fn a_clock_far_ahead_makes_no_hot_loop_of_renewals() {
 }
 
 #[test]
+fn a_clock_far_behind_waits_no_longer_than_the_certificate_lives() {
+    let mut machine = machine();
+    // Ten minutes from the server's now on, and backdated.
+    machine.succeeded(at(0), validity(HOUR - 300, HOUR + 600));
+    assert_eq!(machine.step(at(0)), Step::Wait(Duration::from_secs(450)));
+    assert_eq!(machine.step(at(450)), Step::Ask(Way::Renew));
+}
+
+#[test]
 fn failures_wait_longer_each_time_and_never_longer_than_a_minute() {
     let mut machine = machine();
     let mut waits = Vec::new();

@@ -12,7 +12,7 @@ use service::{Component, Stop};
 use crate::{
     Config,
     impersonation::Impersonation,
-    renewal::machine::{FIRST_WAIT, LONGEST_WAIT},
+    renewal::machine::{FIRST_WAIT, LONGEST_WAIT, left},
     run::Hub,
 };
 
@@ -64,8 +64,7 @@ impl Issue for AsBot {
         roots.extend(identity.authorities().iter().cloned());
         let (clock, now) = (self.hub.clock(), self.hub.clock().now());
         // A role may have given less time than was asked for.
-        let left = Duration::try_from(identity.not_after().duration_since(now)).unwrap_or_default();
-        let renew_in = if left.is_zero() { self.interval } else { self.interval.min(left / 2) };
+        let renew_in = self.interval.min(left(now, identity.not_before(), identity.not_after()) / 2);
         let lead = Lead {
             app: app.to_owned(),
             is_tcp: lookup::is_tcp(&routed.app),
