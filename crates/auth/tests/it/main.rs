@@ -22,6 +22,7 @@ mod locks;
 mod operations;
 mod outside;
 mod people;
+mod public_certificates;
 mod refusals;
 mod renewal;
 mod roles;

@@ -22,6 +22,7 @@ use crate::{
     hosts,
     locks::lock,
     people::{role, user},
+    public_certificates,
     renewal::in_grace,
 };
 
@@ -121,6 +122,8 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
         }
         Operation::CreateAppSession => app_sessions::cookie(cluster).await.map(drop),
         Operation::DeleteAppSession => auth::app_sessions::end::end_all(auth, admin).await,
+        Operation::StorePublicCertificate => public_certificates::keep_one(cluster, admin).await,
+        Operation::StoreAcmeAccount => public_certificates::keep_account(cluster, admin).await,
         Operation::EmitEvent => {
             let event = serde_json::json!({"event": "session.data", "code": "T2006I"});
             emit(auth, admin, event.as_object().unwrap().clone()).await
