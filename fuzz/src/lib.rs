@@ -4,6 +4,7 @@
 mod certificates;
 mod configs;
 mod documents;
+mod http;
 mod keys;
 mod languages;
 mod messages;
@@ -15,6 +16,7 @@ pub use crate::{
     certificates::{jwts, ssh_certificates, x509_certificates},
     configs::{bot_config, server_config},
     documents::{documents, stored_records},
+    http::{app_rewrites, launch_places, request_heads, ssh_clients, tunnel_streams, upgrade_packets},
     keys::{identity_files, private_keys, public_keys, ssh_keys},
     languages::predicates,
     messages::{grace_questions, messages, requests, watch_events},
@@ -58,6 +60,12 @@ targets!(
     client_hellos,
     control_messages,
     source_statements,
+    request_heads,
+    launch_places,
+    app_rewrites,
+    tunnel_streams,
+    upgrade_packets,
+    ssh_clients,
     http_proxies,
     key_pairs,
 );

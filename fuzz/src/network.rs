@@ -21,7 +21,7 @@ use tunnel::{
 use crate::text;
 
 /// Reading from memory never waits.
-fn at_once<F: Future>(future: F) -> F::Output {
+pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("it waits for more than there is"),
