@@ -66,7 +66,8 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut proxy: Proxy) -> Result<Ti
     let texts = [&proxy.hostname, &proxy.version, &proxy.peer_addr];
     let is_long = |text: &&String| text.len() > LONGEST || text.chars().any(char::is_control);
     let is_talkative = proxy.notice.len() > LONGEST_NOTICE || proxy.notice.chars().any(char::is_control);
-    let is_bad = is_talkative || texts.iter().any(is_long) || lists.iter().any(|list| list.iter().any(|text| is_long(&text)));
+    let is_bad =
+        is_talkative || texts.iter().any(is_long) || lists.iter().any(|list| list.iter().any(|text| is_long(&text)));
     if is_bad || lists.iter().any(|list| list.len() > MOST_ADDRESSES) {
         return Err(Error::invalid(format!(
             "proxy: at most {MOST_ADDRESSES} addresses, each of at most {LONGEST} visible characters"

@@ -161,9 +161,11 @@ pub(crate) async fn exchange(proxy: &Arc<Proxy>, target: &Target, request: Reque
 
 fn begin(proxy: &Arc<Proxy>, target: &Target, query: &str) -> Response<Body> {
     if web::value(query, "state").is_some_and(|state| !state.is_empty()) {
-        let content = format!("<h1>Signing in</h1>\n<p id=\"said\">One moment …</p>\n\
+        let content = format!(
+            "<h1>Signing in</h1>\n<p id=\"said\">One moment …</p>\n\
              <noscript><p>This page hands your session over to the application, and needs JavaScript for it.</p></noscript>\n\
-             <script>{SCRIPT}</script>");
+             <script>{SCRIPT}</script>"
+        );
         let mut page = pages::html(StatusCode::OK, "Signing in", &content);
         page.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY.clone());
         return page;

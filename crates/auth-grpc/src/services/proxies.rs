@@ -34,5 +34,14 @@ fn from_wire(proxy: ProxyServer) -> Proxy {
 
 fn to_wire(proxy: Proxy) -> ProxyServer {
     let Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires } = proxy;
-    ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires: expires.map(timestamp) }
+    ProxyServer {
+        host_id,
+        hostname,
+        version,
+        public_addrs,
+        tunnel_addrs,
+        peer_addr,
+        notice,
+        expires: expires.map(timestamp),
+    }
 }

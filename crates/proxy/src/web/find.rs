@@ -42,7 +42,8 @@ fn description(proxy: &Proxy) -> Value {
             ssh.insert(name.to_owned(), value.into());
         }
     };
-    let separate = |address: &Option<Address>| Some(address.as_ref().map_or_else(|| listen.clone(), Address::to_string));
+    let separate =
+        |address: &Option<Address>| Some(address.as_ref().map_or_else(|| listen.clone(), Address::to_string));
     put("listen_addr", separate(&config.ssh_listen_address));
     put("tunnel_listen_addr", separate(&config.tunnel_listen_address));
     put("web_listen_addr", Some(listen.clone()));
@@ -82,7 +83,10 @@ fn sign_in(preference: &AuthPreference) -> Value {
     put("type", spec.connector_type.as_str().into());
     let factor = second_factor(spec);
     put("second_factor", factor.into());
-    put("preferred_local_mfa", if matches!(factor, "webauthn" | "on" | "optional") { "webauthn" } else { factor }.into());
+    put(
+        "preferred_local_mfa",
+        if matches!(factor, "webauthn" | "on" | "optional") { "webauthn" } else { factor }.into(),
+    );
     // Not before there is somebody to sign in.
     put("allow_passwordless", false.into());
     put("allow_headless", false.into());

@@ -23,7 +23,7 @@ use crate::{Proxy, body::Body, forward, pages, transport::Ends};
 const MOST: usize = 256 * 1024;
 
 /// The request as programs write it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Asked {
     #[serde(rename = "hostID")]
@@ -45,26 +45,6 @@ struct Asked {
     expires: Option<Timestamp>,
     bot_instance_id: String,
     bot_generation: i32,
-}
-
-impl Default for Asked {
-    fn default() -> Self {
-        Self {
-            host_id: String::new(),
-            node_name: String::new(),
-            role: String::new(),
-            token: String::new(),
-            additional_principals: Vec::new(),
-            dns_names: Vec::new(),
-            public_tls_key: Vec::new(),
-            public_ssh_key: Vec::new(),
-            ec2_identity_document: Vec::new(),
-            id_token: String::new(),
-            expires: None,
-            bot_instance_id: String::new(),
-            bot_generation: 0,
-        }
-    }
 }
 
 /// Programs write an empty list as `null`.

@@ -12,7 +12,10 @@ use http::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Bytes, Error, Message, protocol::{Role, WebSocketConfig}},
+    tungstenite::{
+        Bytes, Error, Message,
+        protocol::{Role, WebSocketConfig},
+    },
 };
 
 /// The longest message that is taken; what is inside is TLS, whose records are 16 KiB.
@@ -106,6 +109,7 @@ pub(super) async fn carry(
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 mod tests {
     use super::*;
 
