@@ -239,10 +239,7 @@ fn proxy_service(answers: &Answers) -> anyhow::Result<String> {
         Some((certificate, key)) => {
             text += "  # The public certificate, for the proxy's name and all names below it.\n  https_keypairs:\n";
             text += &format!("  - cert_file: {}\n", scalar(&certificate.display().to_string())?);
-            text += &format!(
-                "    key_file: {}\n  https_keypairs_reload_interval: 1h\n",
-                scalar(&key.display().to_string())?
-            );
+            text += &format!("    key_file: {}\n", scalar(&key.display().to_string())?);
         }
         None if answers.acme.is_none() => {
             text += "  # Without this the port shows a certificate of the cluster's own authority, which browsers do not trust.\n  \
@@ -284,7 +281,7 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let file = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = match file {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!(domain::Error::already_exists(format!(
+            bail!(Error::already_exists(format!(
                 "{} exists already; remove it, or choose another place with --output",
                 path.display()
             )))
