@@ -48,8 +48,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// The longest wait after failures.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// How long the answer "nobody has to prove this name" is kept: strangers can ask for names, too.
-const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+/// How long the answer to a challenge, or that there is none, is kept: strangers can ask for it, too.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// Where certificates are ordered.
 #[derive(Clone)]
@@ -252,14 +252,13 @@ async fn claim(
 /// has to prove anything.
 pub(crate) async fn challenge_of(proxy: &Proxy, name: &str) -> Option<AcmeChallenge> {
     proxy.config.acme.as_ref()?;
-    let is_ours = proxy.config.public_addresses.iter().any(|own| own.host == name);
-    if !is_ours && proxy.view.names().label(name).is_none() {
+    // Strangers name whatever they like; the auth service is asked for what may be ordered, and nothing else.
+    if !wanted(proxy).contains(name) {
         return None;
     }
     let now = proxy.ports.clock.monotonic();
     let known = proxy.acme.lock().challenges.get(name).cloned();
-    if let Some((known, at)) = known.filter(|(_, at)| now.saturating_sub(*at) < UNKNOWN_FOR) {
-        let _ = at;
+    if let Some((known, _)) = known.filter(|(_, at)| now.saturating_sub(*at) < KEPT_FOR) {
         return known;
     }
     let request = GetAcmeChallengeRequest { name: name.to_owned() };
