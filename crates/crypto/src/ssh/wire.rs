@@ -85,6 +85,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What is left, as it stands.
+    pub fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
     /// Insists that nothing is left.
     ///
     /// # Errors

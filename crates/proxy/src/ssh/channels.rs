@@ -35,7 +35,7 @@ pub(super) const WINDOW: usize = 512 * 1024;
 /// The longest message with data, either way.
 const LONGEST_DATA: usize = 32 * 1024;
 
-/// The longest request to dial.
+/// The longest request to dial: JSON, as it stands.
 const LONGEST_DIAL: usize = 4 * 1024;
 
 /// The kind of extended data that an error's text is.
@@ -205,7 +205,7 @@ impl Channel {
                 let kind = reader.text().map_err(cut_short)?;
                 let wants_reply = reader.u8().map_err(cut_short)? != 0;
                 if kind == DIAL && self.stage == Stage::Idle {
-                    return Ok(self.dial(reader.string().unwrap_or_default(), wants_reply, out));
+                    return Ok(self.dial(reader.rest(), wants_reply, out));
                 }
                 if wants_reply {
                     out.push(self.message(CHANNEL_FAILURE).done());

@@ -168,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     pub(crate) async fn dial(&mut self, channel: u32, address: &str) -> io::Result<Heard> {
         let request = format!(r#"{{"address":"{address}","conn_type":"node"}}"#);
-        self.request(channel, DIAL, &Message::default().string(request).done()).await
+        self.request(channel, DIAL, request.as_bytes()).await
     }
 
     /// The same for the only address that there is.

@@ -56,7 +56,7 @@ fn message(step: &Step, peer: u32) -> Option<Vec<u8>> {
         }
         Step::Dial(id) => {
             let request = format!(r#"{{"address":"{AUTH}"}}"#);
-            Message::new(CHANNEL_REQUEST).u32(*id).string(DIAL).bool(true).string(request).done()
+            Message::new(CHANNEL_REQUEST).u32(*id).string(DIAL).bool(true).raw(request.as_bytes()).done()
         }
         Step::Data(id, length) => Message::new(CHANNEL_DATA).u32(*id).string(vec![7; *length]).done(),
         Step::Adjust(id, more) => Message::new(CHANNEL_WINDOW_ADJUST).u32(*id).u32(*more).done(),
