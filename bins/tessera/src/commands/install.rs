@@ -127,7 +127,7 @@ WantedBy=multi-user.target
         user = word(&flags.user)?,
         variables = word(flags.env_file.display())?,
         files = flags.fd_limit,
-        places = places(config)?,
+        places = format!("{}{}", places(config)?, place_of_pid(flags, config)?),
         privilege = privilege(config),
     ))
 }
@@ -157,10 +157,26 @@ fn places(config: &Config) -> Result<String, Error> {
     Ok(lines)
 }
 
+/// A directory of our own below /run, which systemd makes, or wherever the file of the process id is to be.
+fn place_of_pid(flags: &Systemd, config: &Config) -> Result<String, Error> {
+    let path = flags.pid_file.as_deref().or(config.teleport.pid_file.as_deref());
+    let Some(parent) = path.and_then(Path::parent) else { return Ok(String::new()) };
+    match parent.strip_prefix("/run") {
+        Ok(below) if below.components().count() == 1 => Ok(format!("RuntimeDirectory={}\n", word(below.display())?)),
+        Ok(below) if below.as_os_str().is_empty() && flags.user != "root" => Err(Error::invalid(format!(
+            "--pid-file or teleport.pid_file: user {} cannot write into /run; name a directory there, such as \
+             /run/tessera/pid",
+            flags.user
+        ))),
+        _ => Ok(format!("ReadWritePaths={}\n", word(parent.display())?)),
+    }
+}
+
 /// What a low port of a service that runs here needs.
 fn privilege(config: &Config) -> &'static str {
     let proxy = &config.proxy_service;
-    let own = [Some(&proxy.web_listen_addr), proxy.listen_addr.as_ref(), proxy.tunnel_listen_addr.as_ref()];
+    let plain = proxy.acme.as_ref().and_then(|acme| acme.http_listen_addr.as_ref());
+    let own = [Some(&proxy.web_listen_addr), proxy.listen_addr.as_ref(), proxy.tunnel_listen_addr.as_ref(), plain];
     let own = own.into_iter().flatten().filter(|_| proxy.enabled);
     let all = own.chain(Some(&config.auth_service.listen_addr).filter(|_| config.auth_service.enabled));
     if all.into_iter().any(|address| (1..FIRST_FREE_PORT).contains(&address.port)) {
@@ -199,16 +215,17 @@ mod tests {
     #[test]
     fn the_unit_follows_the_configuration() {
         let plain =
-            written(&["--pid-file=/run/t.pid", "--fd-limit=7", "--group=g"], "auth_service: {enabled: yes}").unwrap();
+            written(&["--pid-file=/run/t/pid", "--fd-limit=7", "--group=g"], "auth_service: {enabled: yes}").unwrap();
         for line in [
             "Type=notify",
             "User=tessera",
             "Group=g",
             "EnvironmentFile=-/etc/default/tessera",
-            "ExecStart=/usr/local/bin/tessera start -c /etc/tessera.yaml --pid-file=/run/t.pid",
+            "ExecStart=/usr/local/bin/tessera start -c /etc/tessera.yaml --pid-file=/run/t/pid",
             "ExecReload=/bin/kill -HUP $MAINPID",
             "LimitNOFILE=7",
             "StateDirectory=teleport",
+            "RuntimeDirectory=t",
         ] {
             assert!(plain.lines().any(|found| found == line), "{line}\n{plain}");
         }
@@ -225,6 +242,13 @@ mod tests {
             assert!(other.lines().any(|found| found == line), "{line}\n{other}");
         }
         assert!(!other.contains("StateDirectory") && !other.contains("/srv/t/backend"), "{other}");
+    }
+
+    #[test]
+    fn a_place_that_the_server_could_not_write_to_is_refused() {
+        let config = "teleport: {pid_file: /run/teleport.pid}\nauth_service: {enabled: yes}";
+        assert!(written(&[], config).unwrap_err().message.contains("/run/tessera/pid"));
+        assert!(written(&["--user=root"], config).unwrap().contains("ReadWritePaths=/run\n"));
     }
 
     /// Where systemd is: its own opinion of the unit.
