@@ -1,6 +1,12 @@
 //! One stream of the tunnel: TLS, then HTTP or plain bytes, until it ends or is not allowed any more.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{
@@ -85,28 +91,39 @@ pub(crate) async fn http(io: impl Io, protocol: Protocol, guard: &Arc<Guard>) {
         return refuse(io, protocol, guard, refusal).await;
     }
     guarded(guard, |tasks| {
-        let guard = Arc::clone(guard);
+        let (stopping, guard) = (guard.stopping(), Arc::clone(guard));
         async move {
             let answering = tasks.clone();
             let service = service_fn(move |request: Request<Incoming>| {
                 let (guard, tasks) = (Arc::clone(&guard), answering.clone());
                 async move { Ok::<_, Infallible>(web::request::handle(request, &guard, &tasks).await) }
             });
+            // When the agent stops, what runs comes to its end; a connection that only waits would hold it up.
+            macro_rules! run {
+                ($connection:expr) => {{
+                    let mut connection = pin!($connection);
+                    tokio::select! {
+                        ended = connection.as_mut() => ended,
+                        () = stopping.cancelled() => {
+                            connection.as_mut().graceful_shutdown();
+                            connection.await
+                        }
+                    }
+                }};
+            }
             let ended = match protocol {
                 Protocol::Http1 => {
-                    http1::Builder::new()
-                        .max_headers(MAX_HEADERS)
-                        .serve_connection(TokioIo::new(io), service)
-                        .with_upgrades()
-                        .await
+                    let server =
+                        http1::Builder::new().max_headers(MAX_HEADERS).serve_connection(TokioIo::new(io), service);
+                    run!(server.with_upgrades())
                 }
                 Protocol::Http2 => {
-                    http2::Builder::new(tasks)
+                    let mut server = http2::Builder::new(tasks);
+                    server
                         .max_concurrent_streams(MAX_STREAMS)
                         .initial_stream_window_size(WINDOW)
-                        .initial_connection_window_size(4 * WINDOW)
-                        .serve_connection(TokioIo::new(io), service)
-                        .await
+                        .initial_connection_window_size(4 * WINDOW);
+                    run!(server.serve_connection(TokioIo::new(io), service))
                 }
             };
             if let Err(error) = ended {

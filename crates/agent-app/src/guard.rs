@@ -10,6 +10,7 @@ use clock::Clock;
 use crypto::SecretString;
 use domain::Error;
 use http::{Method, StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Session,
@@ -51,6 +52,11 @@ impl Guard {
 
     pub(crate) fn source(&self) -> Option<SocketAddr> {
         self.source
+    }
+
+    /// Tells that the agent stops.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.shared.stopping.clone()
     }
 
     pub(crate) fn clock(&self) -> &Clock {

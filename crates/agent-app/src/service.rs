@@ -14,6 +14,7 @@ use domain::{
 use rustls::ServerConfig;
 use service::Stop;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, Ports, SERVICE, View, assertion, labels, liveness::Liveness, recorder::Recorder, registry::Registry, serve,
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) assertions: assertion::Kept,
     pub(crate) ports: Ports,
     pub(crate) recorder: Recorder,
+    /// Cancelled when the agent stops.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl AppService {
@@ -86,6 +89,7 @@ impl AppService {
             registry: Arc::new(Registry::new(config, &clock)?),
             liveness: Liveness::new(Arc::clone(&ports.sessions), clock.clone()),
             assertions: assertion::Kept::new(Arc::clone(&ports.assertions), clock.clone()),
+            stopping: CancellationToken::new(),
             recorder: Recorder::new(Arc::clone(&ports.journal), clock.clone(), me.random.clone()),
             me,
             clock,
@@ -176,7 +180,7 @@ impl agent::Service for AppService {
 
     async fn run(&self, stop: Stop) {
         tokio::select! {
-            () = stop.requested() => {}
+            () = stop.requested() => self.shared.stopping.cancel(),
             () = self.follow() => {}
             () = self.react() => {}
             () = labels::run(&self.shared.registry, &self.shared.clock, stop.clone()) => {}

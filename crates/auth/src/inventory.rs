@@ -48,17 +48,16 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// A proxy may be a service of a process that is known already.
-    fn add(&mut self, proxy: Proxy) {
-        match self.connected.iter_mut().find(|member| member.id == proxy.host_id) {
-            Some(member) => member.services.push(SystemRole::Proxy),
-            None => self.connected.push(Member {
-                version: proxy.version,
-                id: proxy.host_id,
-                services: vec![SystemRole::Proxy],
-                hostname: proxy.hostname,
-                ..Member::default()
-            }),
+    /// It may be a service of a process that is known already.
+    fn add(&mut self, member: Member) {
+        match self.connected.iter_mut().find(|known| known.id == member.id) {
+            Some(known) => {
+                known.services.extend(member.services);
+                if known.hostname.is_empty() {
+                    known.hostname = member.hostname;
+                }
+            }
+            None => self.connected.push(member),
         }
     }
 
@@ -101,10 +100,8 @@ pub async fn inventory(auth: &Auth, caller: &Caller, version: &str) -> Result<In
         })
         .await?;
     let mut inventory = Inventory { connected: vec![own], ..Inventory::default() };
-    inventory.connected.extend(agents.into_values());
-    for proxy in proxies::all(auth).await? {
-        inventory.add(proxy);
-    }
+    agents.into_values().for_each(|agent| inventory.add(agent));
+    proxies::all(auth).await?.into_iter().map(proxy).for_each(|proxy| inventory.add(proxy));
     for member in inventory.connected.clone() {
         inventory.count(&member);
     }
@@ -129,6 +126,16 @@ fn agent(server: &AppServer) -> Member {
         id: server.spec.host_id.clone(),
         services: vec![SystemRole::App],
         hostname: server.spec.hostname.clone(),
+        ..Member::default()
+    }
+}
+
+fn proxy(proxy: Proxy) -> Member {
+    Member {
+        version: proxy.version,
+        id: proxy.host_id,
+        services: vec![SystemRole::Proxy],
+        hostname: proxy.hostname,
         ..Member::default()
     }
 }

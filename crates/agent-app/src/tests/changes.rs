@@ -51,6 +51,18 @@ async fn changes_end_running_connections_within_a_second() {
 }
 
 #[tokio::test]
+async fn an_agent_that_stops_ends_what_waits_and_lets_what_runs_come_to_its_end() {
+    let (kit, shown) = serving(|_| {}).await;
+    let (mut idle, mut busy) = (Line::to(&kit, &shown).await, Line::to(&kit, &shown).await);
+    assert_eq!(idle.get("/").await.0, StatusCode::OK);
+    let huge = busy.ask(get("/huge").body(Default::default()).unwrap()).await;
+    kit.service.shared.stopping.cancel();
+    Clock::system().timeout(SOON, idle.ended()).await.expect("a connection that waits holds the agent up");
+    let length = huge.into_body().collect().await.unwrap().to_bytes().len();
+    assert_eq!(length, 64 * 1024 * 1024, "what runs comes to its end");
+}
+
+#[tokio::test]
 async fn expiry_ends_a_running_connection() {
     let (kit, _) = serving(|_| {}).await;
     let shown = kit.cluster.issue(CaType::User, &identity("s", "app"), Duration::from_secs(2)).await;

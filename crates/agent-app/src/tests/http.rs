@@ -33,6 +33,13 @@ impl Line {
         self.send.send_request(request).await.unwrap()
     }
 
+    /// Waits until the agent has closed it.
+    pub(super) async fn ended(&mut self) {
+        while !self.send.is_closed() {
+            clock::Clock::system().sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
     pub(super) async fn get(&mut self, path: &str) -> (StatusCode, String) {
         let response = self.ask(get(path).body(Full::default()).unwrap()).await;
         (response.status(), text(response).await)

@@ -256,11 +256,17 @@ async fn proxies_say_for_themselves_that_they_are_there() {
     assert_eq!(proxies::public_address(auth).await.unwrap().as_deref(), Some("proxy.example.com:3080"));
     let own = auth.host_name().split('.').next().unwrap().to_owned();
     proxies::upsert(auth, &cluster.admin(), word(&own)).await.unwrap();
+    let mut server = domain::resources::AppServer::new("app", Default::default());
+    let mut app = domain::resources::App::new("app", Default::default());
+    app.spec.uri = "http://127.0.0.1:1".into();
+    (server.spec.host_id, server.spec.hostname, server.spec.app) = (own.clone(), "here".into(), Some(app));
+    auth::apps::servers::upsert(auth, &cluster.admin(), server).await.unwrap();
     let inventory = auth::inventory::inventory(auth, &cluster.admin(), "18.0.0").await.unwrap();
     let services: Vec<_> =
         inventory.connected.iter().map(|member| (member.id.as_str(), &member.services[..])).collect();
-    let both = [SystemRole::Auth, SystemRole::Proxy];
-    assert_eq!(services, [(own.as_str(), &both[..]), (HOST, &both[1..])], "one process, two services");
+    let all = [SystemRole::Auth, App, SystemRole::Proxy];
+    assert_eq!(services, [(own.as_str(), &all[..]), (HOST, &all[2..])], "one process, three services");
+    assert_eq!((inventory.instances, inventory.connected[0].hostname.as_str()), (2, "here"));
     cluster.clock.advance(proxies::PRESENCE);
     assert!(proxies::list(auth, &agent).await.unwrap().is_empty());
     assert_eq!(proxies::public_address(auth).await.unwrap(), None);
