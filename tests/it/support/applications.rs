@@ -160,8 +160,7 @@ async fn body(head: &str, read: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec
 
 /// The cluster.
 pub(crate) struct Stage {
-    pub(crate) cluster: Cluster,
-    pub(crate) admin: Client,
+    _cluster: Cluster,
     pub(crate) proxy: SocketAddr,
     pub(crate) one: Recorder,
     pub(crate) two: Recorder,
@@ -192,7 +191,7 @@ app_service:
         people::role(&admin, "dev", json!({"allow": {"app_labels": {"env": "dev"}}})).await;
         let alice = routed(&cluster, &admin, "alice", "one").await;
         let bob = routed(&cluster, &admin, "bob", "two").await;
-        let stage = Self { cluster, admin, proxy, one, two, alice, bob };
+        let stage = Self { _cluster: cluster, proxy, one, two, alice, bob };
         for (host, who) in [(ONE, &stage.alice), (TWO, &stage.bob)] {
             let since = Instant::now();
             while !stage.ask(host, Some(who), "/ready").await.starts_with("HTTP/1.1 200") {
@@ -323,9 +322,8 @@ impl Bystander {
 
     /// Every request was answered within `bound`.
     pub(crate) async fn was_served_within(self, bound: Duration, during: &str) {
-        drop(self.stop.send(()));
+        let _ = self.stop.send(());
         let (asked, longest) = self.task.await.unwrap();
-        println!("{during}: {asked} requests of somebody else, the longest took {longest:?}");
         assert!(
             asked > 0 && longest < bound,
             "{during}: {asked} requests of somebody else, the longest took {longest:?}"
