@@ -52,6 +52,12 @@ const STATE_SECONDS: u32 = 300;
 /// Random bytes of a state.
 const STATE_BYTES: usize = 32;
 
+/// The longest value of a cookie of ours; what is longer is none.
+const LONGEST: usize = 256;
+
+/// Sessions of cookies that nobody has shown before, asked for at a time; the others wait.
+pub(crate) const GUESSES: usize = 32;
+
 /// More than an exchange ever says.
 const MOST: usize = 8 * 1024;
 
@@ -92,7 +98,7 @@ impl Cookies {
     }
 
     fn new(id: &str, bearer: &str) -> Option<Self> {
-        let is_whole = !id.is_empty() && !bearer.is_empty();
+        let is_whole = [id, bearer].iter().all(|part| (1..=LONGEST).contains(&part.len()));
         is_whole.then(|| Self {
             key: sha256(id.as_bytes()),
             id: SecretString::new(id.to_owned()),
@@ -102,6 +108,11 @@ impl Cookies {
 
     /// The live session that they are for, when that is one with `app` that a browser holds.
     pub(crate) async fn session(&self, proxy: &Proxy, app: &str) -> Result<Arc<Live>, Refused> {
+        // Anybody can invent cookies, and each that is new is a question to the auth service.
+        let _turn = match proxy.sessions.knows(&self.key) {
+            true => None,
+            false => proxy.guesses.acquire().await.ok(),
+        };
         let live = proxy.sessions.get(&self.key, &self.id).await.map_err(Refused::NoSession)?;
         let holds = match &live.session.holder {
             Holder::Bearer(expect) => constant_time_eq(expect, &self.bearer),

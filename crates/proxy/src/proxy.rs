@@ -14,7 +14,10 @@ use clock::Clock;
 use crypto::Random;
 use net::{Gate, Listener};
 use service::Stop;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use tunnel::{Peer, Switchboard};
 
@@ -22,6 +25,7 @@ use crate::{
     Config, Identity, Metrics, Sessions, WebCertificate,
     acme::{self, Acme},
     applications::{mismatches::Mismatches, places::Places, pool::Pool},
+    cookies::GUESSES,
     door::{self, Door},
     feed,
     fetch::GrpcSessions,
@@ -79,6 +83,8 @@ pub struct Proxy {
     pub(crate) sessions: SessionCache,
     pub(crate) pool: Arc<Pool>,
     pub(crate) places: Arc<Places>,
+    /// Turns of those whose cookies nobody has shown before.
+    pub(crate) guesses: Semaphore,
     pub(crate) mismatches: Mismatches,
     pub(crate) tasks: Tasks,
     pub(crate) acme: Acme,
@@ -114,6 +120,7 @@ impl Proxy {
             mismatches: Mismatches::new(clock.clone()),
             pool: Pool::new(clock),
             places: Arc::default(),
+            guesses: Semaphore::new(GUESSES),
             tasks: Tasks::default(),
             acme: Acme::default(),
             metrics: ports.metrics.clone(),

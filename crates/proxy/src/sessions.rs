@@ -212,6 +212,11 @@ impl SessionCache {
         Ok(Arc::clone(live))
     }
 
+    /// Whether something is known of the session, or asked.
+    pub(crate) fn knows(&self, key: &SessionKey) -> bool {
+        self.lock().by_key.contains_key(key)
+    }
+
     fn entry(&self, key: &SessionKey) -> Arc<Entry> {
         let mut entries = self.lock();
         if let Some(entry) = entries.by_key.get(key) {
