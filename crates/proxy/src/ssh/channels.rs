@@ -104,7 +104,11 @@ impl Channels {
             }
             REQUEST_SUCCESS | REQUEST_FAILURE => {}
             CHANNEL_OPEN => self.open(reader, closed, out).map_err(cut_short)?,
-            CHANNEL_WINDOW_ADJUST | CHANNEL_DATA | CHANNEL_EXTENDED_DATA | CHANNEL_EOF | CHANNEL_CLOSE
+            CHANNEL_WINDOW_ADJUST
+            | CHANNEL_DATA
+            | CHANNEL_EXTENDED_DATA
+            | CHANNEL_EOF
+            | CHANNEL_CLOSE
             | CHANNEL_REQUEST => {
                 let id = reader.u32().map_err(cut_short)?;
                 let channel = self.open.get_mut(&id).ok_or_else(|| invalid("a message for no channel"))?;

@@ -99,12 +99,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.packets.receive().await?;
         }
         let request = self.packets.receive().await?;
-        let said = Said {
-            client_version: &self.client_version,
-            server_version: VERSION.as_bytes(),
-            client_init,
-            server_init,
-        };
+        let said =
+            Said { client_version: &self.client_version, server_version: VERSION.as_bytes(), client_init, server_init };
         let (reply, keys, hash) = answer(agreed, &said, &self.setup.host, &request, session).map_err(unlucky)?;
         self.packets.queue(&reply)?;
         self.packets.queue(&[NEWKEYS])?;

@@ -117,8 +117,16 @@ async fn only_certificates_of_the_cluster_that_are_good_now_sign_in() {
         ("somebody else", users.ssh(CertificateType::User, &key, &["dev"], |_| {}).await, false),
         ("an expired one", user(|it| it.valid_before = it.valid_after + Duration::from_secs(1)).await, false),
         ("one for later", user(|it| it.valid_after = it.valid_before - Duration::from_secs(60)).await, false),
-        ("from here", user(|it| it.critical_options = vec![("source-address".into(), "127.0.0.0/8".into())]).await, true),
-        ("from elsewhere", user(|it| it.critical_options = vec![("source-address".into(), "192.0.2.1".into())]).await, false),
+        (
+            "from here",
+            user(|it| it.critical_options = vec![("source-address".into(), "127.0.0.0/8".into())]).await,
+            true,
+        ),
+        (
+            "from elsewhere",
+            user(|it| it.critical_options = vec![("source-address".into(), "192.0.2.1".into())]).await,
+            false,
+        ),
         ("with a limit", user(|it| it.critical_options = vec![("force-command".into(), "true".into())]).await, false),
     ];
     for (what, certificate, is_good) in certificates {
@@ -129,7 +137,9 @@ async fn only_certificates_of_the_cluster_that_are_good_now_sign_in() {
     let certificate = user(|_| {}).await;
     let another = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
     assert!(!plain(&world).await.sign_in("ops", &certificate, &another).await.unwrap(), "without its key");
-    for (method, rest) in [("none", &b""[..]), ("password", b"\0\0\0\0\x01x"), ("keyboard-interactive", b"\0\0\0\0\0\0\0\0")] {
+    for (method, rest) in
+        [("none", &b""[..]), ("password", b"\0\0\0\0\x01x"), ("keyboard-interactive", b"\0\0\0\0\0\0\0\0")]
+    {
         assert_eq!(plain(&world).await.try_method(method, rest).await.unwrap(), "publickey", "{method}");
     }
 }
@@ -224,7 +234,9 @@ async fn garbage_ends_the_connection_at_once() {
         let mut stream = TcpStream::connect(world.address).await.unwrap();
         let written = stream.write_all(&bytes).await;
         match rest(&mut stream).await {
-            Some(said) => assert!(said.starts_with(b"SSH-2.0-Tessera\r\n") && said.len() < 2000, "{what}: {}", said.len()),
+            Some(said) => {
+                assert!(said.starts_with(b"SSH-2.0-Tessera\r\n") && said.len() < 2000, "{what}: {}", said.len())
+            }
             None => panic!("{what}: still open, {written:?}"),
         }
     }
