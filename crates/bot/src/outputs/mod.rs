@@ -61,11 +61,12 @@ impl Output {
 
     /// Gets new certificates and writes the artifacts. Returns when they are to be written again.
     pub(crate) async fn write(&self, hub: &Hub) -> Result<Duration, BotError> {
+        let asked = hub.clock().now();
         let issued = match self.kind {
             "application" => Box::pin(application::write(self, hub)).await?,
             _ => identity::write(self, hub).await?,
         };
-        let left = left(hub.clock().now(), issued.not_before(), issued.not_after());
+        let left = left(asked, hub.clock().now(), issued.not_before(), issued.not_after());
         let planned = pause(self.interval, self.grant.ttl, self.grant.ttl);
         if left < planned {
             tracing::warn!(

@@ -76,6 +76,7 @@ impl Driver {
 
     /// Asks once; tells the machine what came of it.
     pub(crate) async fn attempt(&mut self, way: Way) -> Result<BotIdentity, BotError> {
+        let asked = self.now().wall;
         let answer = match way {
             Way::Join => self.join().await,
             Way::Renew | Way::Grace => self.renew(way).await,
@@ -83,7 +84,7 @@ impl Driver {
         let now = self.now();
         match answer {
             Ok(identity) => {
-                self.machine.succeeded(now, validity(&identity));
+                self.machine.succeeded(asked, now, validity(&identity));
                 self.identity = Some(identity.clone());
                 (self.refused, self.last_error) = (None, None);
                 Ok(identity)

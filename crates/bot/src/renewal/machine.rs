@@ -155,14 +155,14 @@ impl Machine {
         self.due = None;
     }
 
-    /// There is a new identity.
-    pub fn succeeded(&mut self, now: Now, validity: Validity) {
+    /// There is a new identity, which was asked for at `asked` by the wall clock.
+    pub fn succeeded(&mut self, asked: Timestamp, now: Now, validity: Validity) {
         let Validity { not_before, not_after, .. } = validity;
-        // What was issued this moment has ended already: gone by such a clock, each answer would be followed by the next
+        // What was issued since then has ended before: gone by such a clock, each answer would be followed by the next
         // question at once.
-        let is_clock_wrong = now.wall >= not_after;
+        let is_clock_wrong = asked >= not_after;
         // A certificate shorter than asked for (the role's limit) is renewed at half of what is left.
-        let interval = self.interval.min(left(now.wall, not_before, not_after) / 2).max(FIRST_WAIT);
+        let interval = self.interval.min(left(asked, now.wall, not_before, not_after) / 2).max(FIRST_WAIT);
         let half = not_before.saturating_add(span(not_before, not_after) / 2).unwrap_or(not_after);
         let wall = now.wall.saturating_add(interval).map_or(half, |at| at.max(half).min(not_after));
         *self = Self {
@@ -205,11 +205,11 @@ impl Due {
     }
 }
 
-/// How long a certificate that was issued this moment is good. By a clock that is far ahead it has ended, by one that is
-/// far behind it is good for longer than it lives: then its life is the better guess.
-pub fn left(now: Timestamp, not_before: Timestamp, not_after: Timestamp) -> Duration {
-    let (left, life) = (span(now, not_after), span(not_before, not_after));
-    if left.is_zero() { life } else { left.min(life) }
+/// How long a certificate that was asked for at `asked` is good. By a clock that is far ahead it had ended before, by one
+/// that is far behind it is good for longer than it lives: then its life is the better guess.
+pub fn left(asked: Timestamp, now: Timestamp, not_before: Timestamp, not_after: Timestamp) -> Duration {
+    let life = span(not_before, not_after);
+    if asked >= not_after { life } else { span(now, not_after).min(life) }
 }
 
 /// From one time to another; zero when the other is not later.

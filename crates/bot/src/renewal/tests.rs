@@ -37,17 +37,17 @@ fn a_start_asks_at_once_in_the_way_that_is_open() {
 #[test]
 fn the_interval_or_half_of_what_is_left_is_waited_for() {
     let mut machine = machine();
-    machine.succeeded(at(0), validity(0, HOUR));
+    machine.succeeded(at(0).wall, at(0), validity(0, HOUR));
     assert_eq!(machine.step(at(0)), Step::Wait(Duration::from_secs(1200)));
     assert_eq!(machine.step(at(1200)), Step::Ask(Way::Renew));
-    machine.succeeded(at(1200), validity(1200, 1800));
+    machine.succeeded(at(1200).wall, at(1200), validity(1200, 1800));
     assert_eq!(machine.step(at(1200)), Step::Wait(Duration::from_secs(300)), "shorter than asked for");
 }
 
 #[test]
 fn a_suspend_and_a_step_of_the_clock_are_noticed() {
     let mut machine = machine();
-    machine.succeeded(at(0), validity(0, HOUR));
+    machine.succeeded(at(0).wall, at(0), validity(0, HOUR));
     let slept = Now { wall: wall(30 * HOUR), boot: Duration::from_secs(30 * HOUR) };
     assert_eq!(machine.step(slept), Step::Ask(Way::Grace), "a weekend without power");
     let set_forward = Now { wall: wall(2000), boot: Duration::from_secs(10) };
@@ -59,16 +59,23 @@ fn a_suspend_and_a_step_of_the_clock_are_noticed() {
 #[test]
 fn a_clock_far_ahead_makes_no_hot_loop_of_renewals() {
     let mut machine = machine();
-    machine.succeeded(at(2 * HOUR), validity(0, HOUR));
+    machine.succeeded(at(2 * HOUR).wall, at(2 * HOUR), validity(0, HOUR));
     assert_eq!(machine.step(at(2 * HOUR)), Step::Wait(Duration::from_secs(1200)));
     assert_eq!(machine.step(at(2 * HOUR + 1200)), Step::Ask(Way::Grace));
+}
+
+#[test]
+fn a_suspend_before_the_answer_is_taken_is_no_wrong_clock() {
+    let mut machine = machine();
+    machine.succeeded(at(0).wall, at(2 * HOUR), validity(0, HOUR));
+    assert_eq!(machine.step(at(2 * HOUR)), Step::Ask(Way::Grace));
 }
 
 #[test]
 fn a_clock_far_behind_waits_no_longer_than_the_certificate_lives() {
     let mut machine = machine();
     // Ten minutes from the server's now on, and backdated.
-    machine.succeeded(at(0), validity(HOUR - 300, HOUR + 600));
+    machine.succeeded(at(0).wall, at(0), validity(HOUR - 300, HOUR + 600));
     assert_eq!(machine.step(at(0)), Step::Wait(Duration::from_secs(450)));
     assert_eq!(machine.step(at(450)), Step::Ask(Way::Renew));
 }
@@ -84,7 +91,7 @@ fn failures_wait_longer_each_time_and_never_longer_than_a_minute() {
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
     assert!(machine.is_unhealthy());
-    machine.succeeded(at(0), validity(0, HOUR));
+    machine.succeeded(at(0).wall, at(0), validity(0, HOUR));
     assert_eq!((machine.failures(), machine.is_unhealthy()), (0, false));
     machine.failed(at(1200), Failure::Unavailable, 1.0);
     assert_eq!(machine.step(at(1200)), Step::Wait(FIRST_WAIT), "the waits begin anew");
@@ -108,7 +115,7 @@ fn the_server_decides_what_has_expired() {
 #[test]
 fn somebody_asking_is_served_at_once() {
     let mut machine = machine();
-    machine.succeeded(at(0), validity(0, HOUR));
+    machine.succeeded(at(0).wall, at(0), validity(0, HOUR));
     machine.renew_now();
     assert_eq!(machine.step(at(1)), Step::Ask(Way::Renew));
 }
@@ -164,7 +171,7 @@ proptest! {
                     let not_before = if ahead < 0 { now.wall - by } else { now.wall + by };
                     let not_after = not_before + Duration::from_secs(life);
                     end = Some(not_after);
-                    machine.succeeded(now, Validity { not_before, not_after, renewable: true });
+                    machine.succeeded(now.wall, now, Validity { not_before, not_after, renewable: true });
                     prop_assert!(matches!(machine.step(now), Step::Wait(_)), "a new certificate is used for a while");
                 }
                 Happening::Signal => machine.renew_now(),

@@ -54,6 +54,7 @@ struct AsBot {
 #[async_trait]
 impl Issue for AsBot {
     async fn issue(&self, app: &str) -> Result<Access, Error> {
+        let asked = self.hub.clock().now();
         let routed = self.grant.routed(&self.hub, app).await?;
         let web = routed.web.ok_or_else(|| {
             Error::unavailable("the cluster names no proxy to reach applications through: set proxy_server")
@@ -64,7 +65,7 @@ impl Issue for AsBot {
         roots.extend(identity.authorities().iter().cloned());
         let (clock, now) = (self.hub.clock(), self.hub.clock().now());
         // A role may have given less time than was asked for.
-        let renew_in = self.interval.min(left(now, identity.not_before(), identity.not_after()) / 2);
+        let renew_in = self.interval.min(left(asked, now, identity.not_before(), identity.not_after()) / 2);
         let lead = Lead {
             app: app.to_owned(),
             is_tcp: lookup::is_tcp(&routed.app),
