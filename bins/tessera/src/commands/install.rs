@@ -116,7 +116,7 @@ Restart=on-failure
 RestartSec=5
 WatchdogSec=30
 LimitNOFILE={files}
-{places}{privilege}NoNewPrivileges=yes
+{places}{runtime}{privilege}NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
@@ -127,7 +127,8 @@ WantedBy=multi-user.target
         user = word(&flags.user)?,
         variables = word(flags.env_file.display())?,
         files = flags.fd_limit,
-        places = format!("{}{}", places(config)?, place_of_pid(flags, config)?),
+        places = places(config)?,
+        runtime = place_of_pid(flags, config)?,
         privilege = privilege(config),
     ))
 }
