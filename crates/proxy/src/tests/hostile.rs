@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
@@ -10,12 +11,13 @@ use crypto::tls::{CertificateChain, ClientOptions, Trust, client_config};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
+    task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::world::{APP, PROXY, SESSION, World, world, world_with};
-use crate::{Config, router::HTTP_1_1};
+use crate::{Config, cookies::GUESSES, router::HTTP_1_1};
 
 /// Deadlines of a test.
 const SHORT: Duration = Duration::from_millis(400);
@@ -161,4 +163,22 @@ async fn who_holds_a_certificate_of_ours_is_no_stranger() {
         let answer = timeout(LONG, sender.send_request(super::world::get(APP, "/x"))).await.unwrap().unwrap();
         assert_eq!(answer.status(), 200);
     }
+}
+
+#[tokio::test]
+async fn invented_cookies_are_asked_about_a_few_at_a_time() {
+    let world = world().await;
+    let mut running = JoinSet::new();
+    for number in 0..80 {
+        let mut sender = world.http(APP, None).await;
+        running.spawn(async move {
+            let cookies = format!("__Host-grv_app_session=guess-{number}; __Host-grv_app_session_subject=x");
+            let mut request = super::world::get(APP, "/x");
+            request.headers_mut().insert("cookie", cookies.parse().unwrap());
+            sender.send_request(request).await.unwrap().status()
+        });
+    }
+    assert!(running.join_all().await.into_iter().all(|status| status == 302));
+    let most = world.sessions.most_missed.load(Ordering::Relaxed);
+    assert!((1..=GUESSES).contains(&most), "{most} at a time");
 }

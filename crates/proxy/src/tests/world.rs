@@ -175,6 +175,9 @@ impl Authority {
 pub(super) struct FakeSessions {
     live: Mutex<HashMap<String, Session>>,
     pub(super) asked: AtomicUsize,
+    /// How many are asked for now that are not there, and how many there were at most.
+    missed: AtomicUsize,
+    pub(super) most_missed: AtomicUsize,
     /// Questions are never answered.
     pub(super) is_silent: AtomicBool,
 }
@@ -211,7 +214,13 @@ impl Sessions for FakeSessions {
             std::future::pending::<()>().await;
         }
         let session = self.live.lock().unwrap().get(id.expose()).cloned();
-        let session = session.ok_or_else(|| Error::not_found("no such session"))?;
+        let Some(session) = session else {
+            let now = self.missed.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most_missed.fetch_max(now, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            self.missed.fetch_sub(1, Ordering::Relaxed);
+            return Err(Error::not_found("no such session"));
+        };
         Ok(AppSession {
             user: session.user,
             app: session.app,
