@@ -61,9 +61,11 @@ async fn a_suspend_and_a_clock_that_jumps_need_no_person() {
             wait_until(&format!("generation {expect}"), || {
                 // Naps of half a minute end; no interval does.
                 manual.advance(Duration::from_secs(1));
-                generation(&state) == expect
+                generation(&state) == expect && !state.join("pending").exists()
             })
             .await;
+            // The files are there; the bot has yet to note for itself until when they are good.
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
     becomes(1).await;
