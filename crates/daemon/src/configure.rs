@@ -125,7 +125,7 @@ impl Services {
         let is_open = answers.roles.is_empty();
         let services = Self {
             auth: is_open || is_named("auth"),
-            proxy: is_open && has_certificate || is_named("proxy"),
+            proxy: is_open && (has_certificate || answers.app.is_some()) || is_named("proxy"),
             app: is_open && answers.app.is_some() || is_named("app"),
         };
         let refuse = |flags: &str, role: &str| Err(Error::invalid(format!("{flags} need --roles with \"{role}\"")));
