@@ -20,7 +20,7 @@ pub use crate::{
     keys::{identity_files, private_keys, public_keys, ssh_keys},
     languages::predicates,
     messages::{grace_questions, messages, requests, watch_events},
-    network::{client_hellos, control_messages, http_proxies, key_pairs, proxy_headers, source_statements},
+    network::{client_hellos, control_messages, http_proxies, key_pairs, proxy_headers, source_statements, ssh_messages},
     records::{audit_records, page_tokens},
     texts::{small_texts, spiffe_ids},
 };
@@ -60,6 +60,7 @@ targets!(
     client_hellos,
     control_messages,
     source_statements,
+    ssh_messages,
     request_heads,
     launch_places,
     app_rewrites,

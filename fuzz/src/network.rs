@@ -132,3 +132,8 @@ pub fn key_pairs(data: &[u8]) {
     let (certificate, key, authorities) = (part(), part(), part());
     let _ = client::Credentials::from_pem(certificate, key, authorities);
 }
+
+/// Packets of an SSH client, in the clear.
+pub fn ssh_messages(data: &[u8]) {
+    proxy::fuzzing::ssh(data);
+}
