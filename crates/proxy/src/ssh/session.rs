@@ -80,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let agreed = Agreed::new(client_init, &self.setup.host).map_err(unlucky)?;
         let server_init = init(&self.setup.host, &self.setup.random);
         self.packets.queue(&server_init)?;
+        self.packets.flush().await?;
         let (clock, deadline, id) = (self.setup.clock.clone(), self.setup.deadline, self.id);
         let exchange = self.exchange(&agreed, client_init, &server_init, Some(id));
         clock.timeout(deadline, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
