@@ -1,6 +1,11 @@
 //! Our path to the application: a proxy and an agent in processes of their own, and a bot's certificate that leads to it.
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
 use api::r#gen::proto::RouteToApp;
@@ -15,6 +20,9 @@ use crate::{
 
 /// Where the proxy is reached, and so where applications are.
 const PUBLIC_NAME: &str = "proxy.bench.example";
+
+/// How long an agent may take to announce its application after it is ready.
+const ANNOUNCED: Duration = Duration::from_secs(10);
 
 /// The application.
 pub(super) const APP: &str = "bench";
@@ -99,8 +107,15 @@ impl OurPath {
     }
 }
 
-/// A certificate that leads to an application.
+/// A certificate that leads to an application, once its agent has announced it.
 pub(crate) async fn led_to(cluster: &Cluster, machine: &Machine, app: &str) -> anyhow::Result<Credentials> {
     let (name, public_addr, cluster_name) = (app.to_owned(), host_of(app), CLUSTER.to_owned());
-    cluster.led_to(machine, RouteToApp { name, public_addr, cluster_name, ..RouteToApp::default() }).await
+    let route = RouteToApp { name, public_addr, cluster_name, ..RouteToApp::default() };
+    let until = Instant::now() + ANNOUNCED;
+    loop {
+        match cluster.led_to(machine, route.clone()).await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(50)).await,
+            answer => return answer,
+        }
+    }
 }
