@@ -20,7 +20,7 @@ const SUITES: [Suite; 4] = [Suite::BalancedV1, Suite::Legacy, Suite::FipsV1, Sui
                         --app-uri=http://localhost:3000\n  \
                         tessera configure -o /tmp/tessera.yaml --data-dir=/tmp/tessera")]
 pub(crate) struct Args {
-    /// Services to run, comma separated: auth, proxy, app [default: auth, and the proxy when it is given a certificate].
+    /// Services to run, comma separated: auth, proxy, app [default: auth, and what the other flags speak of].
     #[arg(short, long, value_name = "ROLES", value_delimiter = ',')]
     roles: Vec<String>,
     /// The cluster's name; it cannot change later [default: the host name].
