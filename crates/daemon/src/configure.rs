@@ -19,7 +19,8 @@ use crate::{
 /// What the file shall say.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// The services that run here; the auth service when none is named, and the proxy and the agent when something is said about them.
+    /// The services that run here; the auth service when none is named, and the proxy and the agent when something is
+    /// said about them.
     pub roles: Vec<String>,
     /// The cluster's name; the host name when not given.
     pub cluster_name: Option<String>,
