@@ -13,10 +13,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use api::{
     convert::Wire,
-    r#gen::{
-        proto::UpsertApplicationServerRequest,
-        types::RegisterUsingTokenRequest,
-    },
+    r#gen::{proto::UpsertApplicationServerRequest, types::RegisterUsingTokenRequest},
     methods::proto::{auth_service::UpsertApplicationServer, join_service::RegisterUsingToken},
 };
 use async_trait::async_trait;
@@ -94,7 +91,7 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     let with_agents = proxy.resident()?;
 
     let machine = cluster.machines(1).await?.pop().context("no machine")?;
-    let (mut new, mut kept) = ask(&cluster, &machine, address).await?;
+    let (new, kept) = ask(&cluster, &machine, address).await?;
 
     say("  the proxy restarts");
     proxy.stop()?;
@@ -103,7 +100,7 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     let ready = began.elapsed();
     let back = ready + all_connected(&connected).await?;
     let spent = proxy.cpu()?;
-    let mut after = ask(&cluster, &machine, address).await?.1;
+    let after = ask(&cluster, &machine, address).await?.1;
 
     // A new process: what the agents left in this one's memory would be taken for the clients'.
     agents.but_one.cancel();
@@ -119,6 +116,28 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     proxy.stop()?;
     drop(agents);
 
+    stop(cluster)?;
+    Ok(report(Seen { before, with_agents, first, new, kept, ready, back, spent, after, without_clients, with_clients }))
+}
+
+/// What was measured: memory in bytes, and times.
+struct Seen {
+    before: u64,
+    with_agents: u64,
+    first: Duration,
+    new: Times,
+    kept: Times,
+    ready: Duration,
+    back: Duration,
+    spent: Duration,
+    after: Times,
+    without_clients: u64,
+    with_clients: u64,
+}
+
+fn report(seen: Seen) -> Report {
+    let Seen { before, with_agents, first, mut new, mut kept, .. } = seen;
+    let Seen { ready, back, spent, mut after, without_clients, with_clients, .. } = seen;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let row = |what: String, figures: Vec<String>| [vec![what], figures].concat();
     let p99 = kept.quantile(0.99).as_secs_f64() * 1_000.0;
@@ -152,8 +171,7 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
         milliseconds(ready),
         figure(spent.as_secs_f64()),
     ));
-    stop(cluster)?;
-    Ok(report)
+    report
 }
 
 fn stop(cluster: Arc<Cluster>) -> anyhow::Result<()> {

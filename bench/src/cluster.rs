@@ -99,7 +99,8 @@ impl Cluster {
 
     /// Makes a token that joins a machine to a bot.
     pub(crate) async fn make_token(&self, bot: &str) -> anyhow::Result<String> {
-        self.store_token(TokenSpec { roles: vec![SystemRole::Bot], bot_name: bot.to_owned(), ..TokenSpec::default() }).await
+        self.store_token(TokenSpec { roles: vec![SystemRole::Bot], bot_name: bot.to_owned(), ..TokenSpec::default() })
+            .await
     }
 
     /// Makes a token that joins hosts.

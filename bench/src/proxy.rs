@@ -71,7 +71,8 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     let ours = OurPath::start(&site, &cluster, application.address).await?;
     let machine = cluster.machines(1).await?.pop().context("no machine")?;
     let led = led_to(&cluster, &machine, path::APP).await?;
-    let options = ClientOptions { trust: Trust::DangerAnyServer, certificate: led.chain(), alpn: vec![b"http/1.1".to_vec()] };
+    let options =
+        ClientOptions { trust: Trust::DangerAnyServer, certificate: led.chain(), alpn: vec![b"http/1.1".to_vec()] };
     let tls = client_config(options, &Clock::system())?;
     let target = |address| Target { address, host: host_of(path::APP), tls: Some(Arc::clone(&tls)) };
 
@@ -120,11 +121,11 @@ async fn measure(name: &'static str, target: &Target, pids: &[u32]) -> anyhow::R
 
 fn report(direct: &mut Times, done: &mut [Done]) -> Report {
     let mut report = Report::default();
-    let megabytes = |(per_cpu, per_second): (f64, f64)| format!("{} ({})", figure(per_cpu / 1e6), figure(per_second / 1e6));
+    let megabytes =
+        |(per_cpu, per_second): (f64, f64)| format!("{} ({})", figure(per_cpu / 1e6), figure(per_second / 1e6));
     let quantiles = |times: &mut Times| [milliseconds(times.median()), milliseconds(times.quantile(0.99))];
-    let mut rows = vec![
-        [vec!["the application itself".to_owned()], vec![String::new(); 4], quantiles(direct).to_vec()].concat(),
-    ];
+    let mut rows =
+        vec![[vec!["the application itself".to_owned()], vec![String::new(); 4], quantiles(direct).to_vec()].concat()];
     rows.extend(done.iter_mut().map(|done| {
         let figures = vec![figure(done.requests), figure(done.connections), megabytes(done.one), megabytes(done.many)];
         [vec![done.name.to_owned()], figures, quantiles(&mut done.alone).to_vec()].concat()
@@ -141,9 +142,8 @@ fn report(direct: &mut Times, done: &mut [Done]) -> Report {
         ],
         &rows,
     );
-    let mut added = |done: &mut Done| {
-        done.alone.quantile(0.99).saturating_sub(direct.quantile(0.99)).as_secs_f64() * 1_000.0
-    };
+    let mut added =
+        |done: &mut Done| done.alone.quantile(0.99).saturating_sub(direct.quantile(0.99)).as_secs_f64() * 1_000.0;
     if let [nginx, _, ours] = done {
         let part = |what: &str, ours: f64, theirs: f64, goal: f64| {
             vec![what.to_owned(), figure(ours / theirs), figure(goal), format!("{:.2}×", ours / theirs / goal)]

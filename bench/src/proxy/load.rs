@@ -66,7 +66,12 @@ impl Target {
     }
 
     /// Requests on `connections` kept connections, one after the other on each, for `span`.
-    pub(super) async fn requests(&self, connections: usize, path: &'static str, span: Duration) -> anyhow::Result<Times> {
+    pub(super) async fn requests(
+        &self,
+        connections: usize,
+        path: &'static str,
+        span: Duration,
+    ) -> anyhow::Result<Times> {
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
             let mut sender = self.connect().await?;
@@ -90,7 +95,12 @@ impl Target {
     }
 
     /// Connections with one request each, `at_a_time`, for `span`.
-    pub(super) async fn connections(&self, at_a_time: usize, path: &'static str, span: Duration) -> anyhow::Result<Times> {
+    pub(super) async fn connections(
+        &self,
+        at_a_time: usize,
+        path: &'static str,
+        span: Duration,
+    ) -> anyhow::Result<Times> {
         let (until, mut running) = (Instant::now() + span, JoinSet::new());
         for _ in 0..at_a_time {
             let target = self.clone();

@@ -112,7 +112,8 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         // SIGTERM: nginx ends its workers; they would outlive a master that is killed.
-        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM);
+        let _ =
+            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM);
         let _ = self.child.wait();
     }
 }

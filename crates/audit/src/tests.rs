@@ -26,7 +26,8 @@ fn alice() -> UserMetadata {
 
 #[test]
 fn a_serial_number_is_read_as_text_and_as_the_number_that_it_was() {
-    for written in [r#"{"ssh_serial_number":"18446744073709551615"}"#, r#"{"ssh_serial_number":18446744073709551615}"#] {
+    for written in [r#"{"ssh_serial_number":"18446744073709551615"}"#, r#"{"ssh_serial_number":18446744073709551615}"#]
+    {
         let event: cert::CertificateCreate = serde_json::from_str(written).unwrap();
         assert_eq!(event.ssh_serial_number, Some(u64::MAX), "{written}");
     }

@@ -31,7 +31,7 @@ pub struct Export {
 fn day_of(date: Timestamp) -> (Timestamp, Timestamp) {
     let begin = date.as_second().div_euclid(DAY) * DAY;
     let begin = Timestamp::from_second(begin).unwrap_or(date);
-    (begin, begin.saturating_add(Duration::from_secs(24 * 3600) - Duration::from_millis(1)).unwrap_or(Timestamp::MAX))
+    (begin, begin.saturating_add(Duration::from_secs(24 * 3600) - Duration::from_micros(1)).unwrap_or(Timestamp::MAX))
 }
 
 /// The chunks of a day: one if anything happened.

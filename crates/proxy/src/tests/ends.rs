@@ -83,7 +83,10 @@ async fn an_application_that_does_not_answer_in_time_is_named() {
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     let id = response.headers()["x-teleport-request-id"].to_str().unwrap().to_owned();
     let page = text(response).await;
-    assert!(page.contains("behind the proxy") && page.contains("did not answer in time") && page.contains(&id), "{page}");
+    assert!(
+        page.contains("behind the proxy") && page.contains("did not answer in time") && page.contains(&id),
+        "{page}"
+    );
     assert_eq!(sender.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::OK, "others go on");
 }
 
