@@ -200,15 +200,26 @@ impl Machine {
         }
         let address = link.address.clone();
         self.leave(id);
-        self.spread(now, &address, jitter);
+        self.lost(now, &address, jitter);
     }
 
     fn down(&mut self, now: Duration, id: LinkId, jitter: f64) {
         let Some(link) = self.links.remove(&id) else { return };
         match link.state {
-            State::Up { since, .. } if now.saturating_sub(since) >= PROVEN => self.spread(now, &link.address, jitter),
+            State::Up { since, .. } if now.saturating_sub(since) >= PROVEN => self.lost(now, &link.address, jitter),
             State::Up { .. } | State::Dialling => self.postpone(now, &link.address, jitter),
             State::Leaving => {}
+        }
+    }
+
+    /// A link that was good is looked for again at once. If it was the last one, so is everybody behind the entry: that a
+    /// balancer led to the same proxy time and again, and what we waited for that, says nothing any more.
+    fn lost(&mut self, now: Duration, address: &str, jitter: f64) {
+        self.spread(now, address, jitter);
+        if self.connected().is_empty() {
+            for address in self.entry.clone() {
+                self.spread(now, &address, jitter);
+            }
         }
     }
 

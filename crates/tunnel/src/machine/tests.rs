@@ -79,6 +79,26 @@ fn a_draining_proxy_is_replaced_while_its_link_still_lives() {
 }
 
 #[test]
+fn an_agent_that_loses_its_last_link_waits_no_longer_for_having_met_that_proxy_too_often() {
+    let mut machine = machine();
+    let peers = [("a", None), ("b", Some("b:1"))];
+    let (first, _) = dialled(&machine.on(SECOND, Event::Tick, 0.5))[0];
+    let (second, _) = dialled(&machine.on(SECOND, Event::Up(first, hello("a", "1", &peers)), 0.5))[0];
+    drop(machine.on(SECOND, Event::Up(second, hello("b", "1", &peers)), 0.5));
+    let mut now = 20 * SECOND;
+    drop(machine.on(now, Event::Down(first), 0.5));
+    while now < 120 * SECOND {
+        now = machine.wake().expect("the other proxy is looked for");
+        let (again, _) = dialled(&machine.on(now, Event::Tick, 0.5))[0];
+        assert_eq!(machine.on(now, Event::Up(again, hello("b", "1", &peers)), 0.5), [Effect::Close(again)]);
+    }
+    assert!(machine.wake() > Some(now + 2 * SPREAD), "as long as there is a link");
+    let effects = machine.on(now, Event::Down(second), 0.0);
+    let addresses: BTreeSet<&str> = dialled(&effects).into_iter().map(|(_, address)| address).collect();
+    assert_eq!(addresses, BTreeSet::from(["b:1", "entry:1"]));
+}
+
+#[test]
 fn a_renewed_agent_links_anew_before_it_lets_the_old_link_go() {
     let mut machine = machine();
     let hello = || hello("a", "1", &[("a", None)]);
