@@ -150,7 +150,8 @@ impl Front {
         let (_, chain) = cluster.issue(&cluster.host, "front", &[NAME], clock).await;
         let trusted = TrustedClients::new(&ca::authority::trusted_certificates(&cluster.user).unwrap()).unwrap();
         let certificate = ServerCertificate::new(chain);
-        let alpn: &[&[u8]] = &[b"teleport-tcp", b"h2", b"http/1.1"];
+        // The last one tells a client that no balancer ends TLS before this.
+        let alpn: &[&[u8]] = &[b"teleport-tcp", b"h2", b"http/1.1", b"teleport-reversetunnel"];
         let config = tls::server_config(certificate, ClientAuth::Optional(trusted), alpn, clock).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let front = Arc::new(Self {
