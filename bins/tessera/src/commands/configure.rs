@@ -14,10 +14,10 @@ const SUITES: [Suite; 4] = [Suite::BalancedV1, Suite::Legacy, Suite::FipsV1, Sui
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  tessera configure --cluster-name=example.com\n  \
                         tessera configure --cluster-name=example.com --public-addr=auth.example.com:3025 -o file\n  \
-                        tessera configure --roles=proxy --auth-server=auth.example.com --token=/etc/token --ca-pin=sha256:… \
-                        --public-addr=proxy.example.com:443 --cert-file=proxy.crt --key-file=proxy.key\n  \
-                        tessera configure --roles=app --proxy=proxy.example.com:443 --token=/etc/token --app-name=grafana \
-                        --app-uri=http://localhost:3000\n  \
+                        tessera configure --roles=proxy --auth-server=auth.example.com --token=/etc/token \\\n    \
+                        --ca-pin=sha256:… --public-addr=proxy.example.com:443 --cert-file=proxy.crt --key-file=proxy.key\n  \
+                        tessera configure --roles=app --proxy=proxy.example.com:443 --token=/etc/token \\\n    \
+                        --app-name=grafana --app-uri=http://localhost:3000\n  \
                         tessera configure -o /tmp/tessera.yaml --data-dir=/tmp/tessera")]
 pub(crate) struct Args {
     /// Services to run, comma separated: auth, proxy, app [default: auth, and what the other flags speak of].

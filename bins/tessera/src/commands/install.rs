@@ -38,7 +38,7 @@ enum What {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  tessera install systemd\n  tessera install systemd -c /etc/tessera.yaml --user=tessera \\\n    \
-                  -o /etc/systemd/system/tessera.service && systemctl daemon-reload && systemctl enable --now tessera"
+                  -o /etc/systemd/system/tessera.service\n  systemctl daemon-reload && systemctl enable --now tessera"
 )]
 struct Systemd {
     /// The server's configuration file. Where the unit lets the server write, and which privilege it has, follow from it.
