@@ -79,13 +79,14 @@ pub(crate) async fn answer(
     if request.method() == Method::TRACE {
         return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not passed on\n");
     }
-    let login = launch::redirect(proxy, &target.host, request.uri());
-    let Some(app) = proxy.view.app_of(&target.host) else { return login };
+    let asked = (target.host.clone(), request.uri().clone());
+    let login = || launch::redirect(proxy, &asked.0, &asked.1);
+    let Some(app) = proxy.view.app_of(&target.host) else { return login() };
     let (credential, live) = match credential::session(proxy, visit, &app, request.headers()).await {
         Ok(found) => found,
         Err(refused) => {
             tracing::debug!(app, client = %visit.ends.client, reason = &refused as &dyn Error, "led to the login page");
-            return login;
+            return login();
         }
     };
     let running = visit.requests.begin(&credential, &app);
@@ -171,7 +172,7 @@ async fn from_hop(
     proxy: &Proxy,
     mut answer: Response<Body>,
     session: &[u8; 32],
-    login: Response<Body>,
+    login: impl FnOnce() -> Response<Body>,
     failure: Failure<'_>,
 ) -> Response<Body> {
     let hop = answer.headers_mut().remove(HOP);
@@ -180,7 +181,7 @@ async fn from_hop(
         StatusCode::UNAUTHORIZED if is_session => {
             proxy.sessions.forget(session);
             proxy.pool.clear(Some(session));
-            login
+            login()
         }
         status @ (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) => {
             let reason = Limited::new(answer.into_body(), MAX_REASON).collect().await;
