@@ -38,7 +38,7 @@ use tokio::{net::TcpStream, sync::watch, task::JoinSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector, rustls};
 use tokio_util::sync::CancellationToken;
 use tunnel::{
-    Io, Open, Stream,
+    Open, Stream,
     agent::{Agent, Dial, Entry},
     link::Serve,
 };
@@ -304,7 +304,7 @@ impl Here {
 
 #[async_trait]
 impl Dial for Here {
-    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>> {
+    async fn dial(&self, address: &str) -> io::Result<net::BoxIo> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let name = rustls::pki_types::ServerName::try_from(PROXY_NAME).map_err(io::Error::other)?;

@@ -16,8 +16,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use net::BoxIo;
 use tokio::{sync::mpsc, task::JoinSet};
-use tunnel::Io;
 
 use crate::{
     access::Refusal,
@@ -85,7 +85,7 @@ pub(crate) async fn guarded<F: Future<Output = ()>>(guard: &Arc<Guard>, make: im
 }
 
 /// Serves HTTP to a session.
-pub(crate) async fn http(io: impl Io, protocol: Protocol, guard: &Arc<Guard>) {
+pub(crate) async fn http(io: BoxIo, protocol: Protocol, guard: &Arc<Guard>) {
     if let Err(refusal) = guard.check().await {
         guard.log_refusal(&refusal);
         return refuse(io, protocol, guard, refusal).await;
@@ -135,7 +135,7 @@ pub(crate) async fn http(io: impl Io, protocol: Protocol, guard: &Arc<Guard>) {
 }
 
 /// Answers the refusal, for a moment.
-async fn refuse(io: impl Io, protocol: Protocol, guard: &Arc<Guard>, refusal: Refusal) {
+async fn refuse(io: BoxIo, protocol: Protocol, guard: &Arc<Guard>, refusal: Refusal) {
     let (tasks, mut made) = mpsc::unbounded_channel();
     let (refusal, source) = (Arc::new(refusal), guard.source());
     let service = service_fn(move |request: Request<Incoming>| {

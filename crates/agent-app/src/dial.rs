@@ -10,10 +10,10 @@ use std::{
 
 use clock::Clock;
 use crypto::tls::{self, ClientOptions, Trust};
+use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tunnel::Io;
 
 use crate::{Blocked, Hosts, app::App, config::Config, target::Scheme};
 
@@ -103,7 +103,7 @@ impl Dialler {
     }
 
     /// A connection to a port of the application; over TLS if that is how it is spoken to.
-    pub(crate) async fn dial(&self, port: u16, is_http2: bool) -> Result<Box<dyn Io>, DialError> {
+    pub(crate) async fn dial(&self, port: u16, is_http2: bool) -> Result<BoxIo, DialError> {
         let place = format!("{}:{port}", self.0.host);
         match self.0.clock.timeout(CONNECT_WITHIN, self.attempt(port, is_http2, &place)).await {
             Ok(connected) => connected,
@@ -111,7 +111,7 @@ impl Dialler {
         }
     }
 
-    async fn attempt(&self, port: u16, is_http2: bool, place: &str) -> Result<Box<dyn Io>, DialError> {
+    async fn attempt(&self, port: u16, is_http2: bool, place: &str) -> Result<BoxIo, DialError> {
         let stream = self.tcp(port, place).await?;
         let config = if is_http2 { &self.0.http2 } else { &self.0.http1 };
         let (Scheme::Https, Some(config)) = (self.0.scheme, config) else { return Ok(Box::new(stream)) };

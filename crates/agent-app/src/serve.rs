@@ -59,6 +59,7 @@ impl Serve for AppService {
         };
         let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         let guard = Guard::new(Arc::clone(&self.shared), session, open.source);
+        let stream = Box::new(stream);
         match alpn.as_deref() {
             Some(ALPN_TCP) => tcp::serve(stream, &guard).await,
             Some(ALPN_HTTP2) => connection::http(stream, Protocol::Http2, &guard).await,

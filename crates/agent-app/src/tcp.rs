@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use hyper::rt::Executor as _;
+use net::BoxIo;
 use tokio::io::copy_bidirectional_with_sizes;
-use tunnel::Io;
 
 use crate::{connection, dial::DialError, guard::Guard, ports::DialDenied};
 
@@ -12,7 +12,7 @@ use crate::{connection, dial::DialError, guard::Guard, ports::DialDenied};
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a TCP application to a session. Nobody could read a refusal: the connection is closed instead.
-pub(crate) async fn serve(mut io: impl Io, guard: &Arc<Guard>) {
+pub(crate) async fn serve(mut io: BoxIo, guard: &Arc<Guard>) {
     let (served, live) = match guard.check().await {
         Ok(found) => found,
         Err(refusal) => return guard.log_refusal(&refusal),

@@ -3,11 +3,11 @@
 use std::{io, time::Duration};
 
 use async_trait::async_trait;
-use client::Wire;
 use crypto::tls::{self, ClientOptions, Trust};
+use net::BoxIo;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
-use tunnel::{Io, agent::Dial};
+use tunnel::agent::Dial;
 
 use crate::Host;
 
@@ -25,7 +25,7 @@ pub(crate) struct Dialler(pub(crate) Host);
 
 #[async_trait]
 impl Dial for Dialler {
-    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>> {
+    async fn dial(&self, address: &str) -> io::Result<BoxIo> {
         let identity = self.0.identity();
         let options = ClientOptions {
             trust: Trust::Roots(identity.authorities().to_vec()),
@@ -35,7 +35,7 @@ impl Dial for Dialler {
         let config = tls::client_config(options, &self.0.config().clock).map_err(io::Error::other)?;
         let (out, clock) = (&self.0.config().out, &self.0.config().clock);
         let (connector, name) = (TlsConnector::from(config), ServerName::try_from(NAME).map_err(io::Error::other)?);
-        let tcp = Wire::Tcp(client::tcp(address, out, TCP_KEEP_ALIVE).await?);
+        let tcp: BoxIo = Box::new(client::tcp(address, out, TCP_KEEP_ALIVE).await?);
         let stream = match connector.connect(name.clone(), tcp).await {
             Ok(stream) => stream,
             // Somebody else has answered, perhaps a balancer that ends TLS.

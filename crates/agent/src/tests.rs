@@ -129,7 +129,7 @@ async fn proxy(authority: &Authority, name: &str, alpn: &'static [u8]) -> Proxy 
             let certificates = stream.get_ref().1.peer_certificates().expect("the agent shows who it is");
             seen.lock().unwrap().push(certificates[0].to_vec());
             let board = board.clone();
-            links.spawn(async move { drop(board.attach(HOST, stream, CancellationToken::new()).await) });
+            links.spawn(async move { drop(board.attach(HOST, Box::new(stream), CancellationToken::new()).await) });
         }
     });
     Proxy { address, switchboard, shown, _peers: peers_known, _tasks: tasks }

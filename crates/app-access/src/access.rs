@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Web, Wire};
+use client::Web;
 use clock::{Clock, Timestamp};
 use crypto::tls::{self, CertificateChain, ClientOptions};
 use domain::Error;
@@ -14,6 +14,7 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
+use net::BoxIo;
 use tokio_rustls::client::TlsStream;
 
 use crate::connector::Connector;
@@ -128,7 +129,7 @@ impl Access {
     ///
     /// # Errors
     /// See [`Web::connect`].
-    pub(crate) async fn connect(&self) -> Result<TlsStream<Wire>, Error> {
+    pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Error> {
         self.raw.connect().await
     }
 

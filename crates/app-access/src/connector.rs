@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use client::{Web, Wire};
+use client::Web;
 use domain::Error;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -16,6 +16,7 @@ use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
 };
+use net::BoxIo;
 use rustls::ClientConfig;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
@@ -33,7 +34,7 @@ impl Connector {
         Self { web, name: name.into(), tls }
     }
 
-    pub(crate) async fn connect(&self) -> Result<TlsStream<Wire>, Error> {
+    pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Error> {
         self.web.connect(&self.name, &self.tls).await
     }
 }
@@ -54,7 +55,7 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection that says which protocol was agreed on.
-pub(crate) struct Stream(TokioIo<TlsStream<Wire>>);
+pub(crate) struct Stream(TokioIo<TlsStream<BoxIo>>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {

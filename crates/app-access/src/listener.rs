@@ -7,15 +7,8 @@ use std::{
 };
 
 use domain::Error;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener, UnixStream},
-};
-
-/// Bytes both ways.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+use net::BoxIo;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 /// A listener of `tcp://address:port` or `unix:///path`.
 pub struct Listener {
@@ -51,7 +44,7 @@ impl Listener {
         Ok(Self { inner: Inner::Tcp(listener), place: format!("tcp://{bound}") })
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Io>> {
+    pub(crate) async fn accept(&self) -> io::Result<BoxIo> {
         match &self.inner {
             Inner::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;

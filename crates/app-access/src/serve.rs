@@ -8,10 +8,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use net::BoxIo;
 use service::{Signal, Signals, Stop};
 use tokio::{io::copy_bidirectional, sync::Semaphore, task::JoinSet};
 
-use crate::{Keyring, Listener, forward::Forwarder, listener::Io};
+use crate::{Keyring, Listener, forward::Forwarder};
 
 /// How many connections are served at once; more wait.
 const MAX_CONNECTIONS: usize = 4096;
@@ -86,7 +87,7 @@ pub async fn serve(listener: Listener, door: Door, keyring: Arc<dyn Keyring>, cl
     }
 }
 
-async fn connection(forwarder: Arc<Forwarder>, mut stream: Box<dyn Io>, stop: Stop) {
+async fn connection(forwarder: Arc<Forwarder>, mut stream: BoxIo, stop: Stop) {
     if let Door::Tunnel(app) = &forwarder.door {
         match forwarder.keyring.access(app).await {
             Ok(access) if access.is_tcp() => {
@@ -112,7 +113,7 @@ async fn connection(forwarder: Arc<Forwarder>, mut stream: Box<dyn Io>, stop: St
     http(forwarder, stream, stop).await;
 }
 
-async fn http(forwarder: Arc<Forwarder>, stream: Box<dyn Io>, stop: Stop) {
+async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, stop: Stop) {
     let is_proxy = forwarder.door == Door::Proxy;
     let answer = service_fn(move |request| {
         let forwarder = Arc::clone(&forwarder);

@@ -10,7 +10,7 @@ use crypto::{
 use domain::Kind;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use net::{Accepted, Acceptor, Limits, Listener, tls::Fixed};
+use net::{Accepted, Acceptor, BoxIo, Limits, Listener, tls::Fixed};
 use store::cache::Changed;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -234,7 +234,7 @@ where
             .initial_stream_window_size(WINDOW_OF_STRANGER)
             .initial_connection_window_size(WINDOW_OF_STRANGER);
     }
-    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(Box::new(stream) as BoxIo), service));
     async move {
         let mut is_stopping = false;
         loop {

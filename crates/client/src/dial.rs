@@ -3,9 +3,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use crypto::tls::{self, ClientOptions};
+use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsConnector;
@@ -34,17 +35,12 @@ fn roots(authorities: &[crypto::x509::Certificate]) -> Result<tls::Trust, Connec
     Ok(tls::Trust::Roots(authorities.to_vec()))
 }
 
-/// Bytes both ways.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
 /// Marks the address of a socket on this host, `unix:///path`: HTTP/2 without TLS, the operating system says who calls.
 pub(crate) const UNIX: &str = "unix://";
 
 /// Opens a connection to one address: to the auth service itself, through a proxy that carries our TLS unread, or past a
 /// balancer that would end it.
-pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<Box<dyn Io>, ConnectError> {
+pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<BoxIo, ConnectError> {
     let error = match straight(address, tls, config).await {
         Err(error @ (ConnectError::Untrusted { .. } | ConnectError::Refused { .. })) => error,
         settled => return settled,
@@ -64,16 +60,16 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
     }
 }
 
-async fn straight(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<Box<dyn Io>, ConnectError> {
+async fn straight(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<BoxIo, ConnectError> {
     let limit = config.timeouts.dial;
     let attempt = async {
         if let Some(path) = address.strip_prefix(UNIX) {
-            return Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Io>);
+            return Ok(Box::new(UnixStream::connect(path).await?) as BoxIo);
         }
         let mut tcp = tcp(&host_and_port(address), &config.proxies, Duration::from_secs(60)).await?;
         tcp.write_all(&config.header).await?;
         let tls = TlsConnector::from(Arc::clone(tls)).connect(server_name(), tcp).await?;
-        Ok::<_, io::Error>(Box::new(tls) as Box<dyn Io>)
+        Ok::<_, io::Error>(Box::new(tls) as BoxIo)
     };
     match config.clock.timeout(limit, attempt).await {
         Ok(Ok(stream)) => Ok(stream),

@@ -29,7 +29,7 @@ pub use crate::{
     proxies::{Proxies, ProxyError},
     retry::Backoff,
     skew::Skew,
-    upgrade::{Wire, past_balancer},
+    upgrade::past_balancer,
     watch::{Watch, WatchKind},
     web::{Find, Web},
 };

@@ -1,12 +1,7 @@
 //! Past a balancer that ends TLS and knows nothing of our protocols: connections inside a WebSocket to the proxy's
 //! `/webapi/connectionupgrade`, with TLS of their own.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -20,9 +15,10 @@ use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::rt::Executor as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use net::BoxIo;
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -57,20 +53,11 @@ const PACKET: usize = 16 * 1024;
 /// Between two probes on a quiet connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// Bytes both ways with a proxy.
-#[derive(Debug)]
-pub enum Wire {
-    /// A socket.
-    Tcp(TcpStream),
-    /// The inside of a connection upgrade.
-    Upgraded(DuplexStream),
-}
-
 /// A connection past the balancer at `address`; nothing when what answers there is the proxy itself, or nobody.
 ///
 /// # Errors
 /// There is a balancer, and no way past it.
-pub async fn past_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Option<Wire>> {
+pub async fn past_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Option<BoxIo>> {
     let is_needed = match proxies.upgrades(address) {
         Some(is_needed) => is_needed,
         None => is_balancer(address, proxies, clock).await.unwrap_or(false),
@@ -93,17 +80,18 @@ pub(crate) async fn is_balancer(address: &str, proxies: &Proxies, clock: &Clock)
 }
 
 /// A WebSocket to the proxy behind a balancer.
-pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Wire> {
+pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<BoxIo> {
     match clock.timeout(OPEN_WITHIN, upgrade(address, proxies, clock)).await {
         Ok(wire) => wire,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the balancer before the proxy does not answer")),
     }
 }
 
-async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Wire> {
+async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<BoxIo> {
     let outer = outer(address, b"http/1.1", proxies, clock).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(outer)).await.map_err(io::Error::other)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(Box::new(outer) as BoxIo))
+        .await
+        .map_err(io::Error::other)?;
     TokioExecutor::new().execute(async move {
         // Its error reaches the request.
         let _ = connection.with_upgrades().await;
@@ -142,7 +130,7 @@ async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<
             tracing::debug!(%error, "a connection past a balancer broke");
         }
     });
-    Ok(Wire::Upgraded(near))
+    Ok(Box::new(near))
 }
 
 /// TLS with whoever ends it at `address`, whom this system trusts.
@@ -193,36 +181,4 @@ async fn carry(outer: impl AsyncRead + AsyncWrite + Unpin, inner: DuplexStream, 
     let _ = write.shutdown().await;
     let _ = send.close().await;
     ended
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(context, into),
-            Self::Upgraded(inner) => Pin::new(inner).poll_read(context, into),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Self::Upgraded(inner) => Pin::new(inner).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(context),
-            Self::Upgraded(inner) => Pin::new(inner).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Self::Upgraded(inner) => Pin::new(inner).poll_shutdown(context),
-        }
-    }
 }

@@ -16,14 +16,12 @@ use domain::{
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
+use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use serde_json::Value;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::{
-    ConnectError, Proxies, dial,
-    upgrade::{self, Wire},
-};
+use crate::{ConnectError, Proxies, dial, upgrade};
 
 /// Where proxies listen unless told otherwise.
 const WEB_PORT: u16 = 443;
@@ -109,11 +107,11 @@ impl Web {
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub async fn connect(&self, name: &str, tls: &Arc<ClientConfig>) -> Result<TlsStream<Wire>, Error> {
+    pub async fn connect(&self, name: &str, tls: &Arc<ClientConfig>) -> Result<TlsStream<BoxIo>, Error> {
         self.handshake(name, tls, Box::pin(self.wire())).await
     }
 
-    async fn wire(&self) -> io::Result<Wire> {
+    async fn wire(&self) -> io::Result<BoxIo> {
         let is_balancer = match self.balancer.get().copied().or_else(|| self.proxies.upgrades(&self.address)) {
             Some(is_balancer) => is_balancer,
             None => match upgrade::is_balancer(&self.address, &self.proxies, &self.clock).await {
@@ -124,16 +122,16 @@ impl Web {
         if is_balancer { upgrade::open(&self.address, &self.proxies, &self.clock).await } else { self.tcp().await }
     }
 
-    async fn tcp(&self) -> io::Result<Wire> {
-        dial::tcp(&self.address, &self.proxies, KEEP_ALIVE).await.map(Wire::Tcp)
+    async fn tcp(&self) -> io::Result<BoxIo> {
+        Ok(Box::new(dial::tcp(&self.address, &self.proxies, KEEP_ALIVE).await?))
     }
 
     async fn handshake(
         &self,
         name: &str,
         tls: &Arc<ClientConfig>,
-        wire: impl Future<Output = io::Result<Wire>>,
-    ) -> Result<TlsStream<Wire>, Error> {
+        wire: impl Future<Output = io::Result<BoxIo>>,
+    ) -> Result<TlsStream<BoxIo>, Error> {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Error::invalid(format!("{name:?} is no name of a server")))?;
         let attempt = async { TlsConnector::from(Arc::clone(tls)).connect(name, wire.await?).await };
@@ -157,7 +155,9 @@ impl Web {
         };
         let exchange = async {
             let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+                hyper::client::conn::http1::handshake(TokioIo::new(Box::new(stream) as BoxIo))
+                    .await
+                    .map_err(|error| broken(&error))?;
             let request = Request::get(path)
                 .header(header::HOST, &self.address)
                 .header(header::USER_AGENT, concat!("tessera/", env!("CARGO_PKG_VERSION")))

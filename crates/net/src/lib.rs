@@ -10,6 +10,7 @@ pub mod acceptor;
 pub mod fair;
 pub mod gate;
 pub mod hello;
+pub mod io;
 pub mod listener;
 pub mod prefixed;
 pub mod proxy_protocol;
@@ -17,5 +18,6 @@ pub mod tls;
 
 pub use acceptor::{Accepted, Acceptor, Limits, Sources};
 pub use gate::{Gate, Pass};
+pub use io::{BoxIo, Io};
 pub use listener::{Listener, ListenerOptions};
 pub use prefixed::Prefixed;

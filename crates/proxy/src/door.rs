@@ -1,9 +1,14 @@
 //! From an accepted connection to whoever serves it.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+};
 
 use net::{
-    Gate,
+    BoxIo, Gate,
     gate::Crowded,
     hello::{self, First, Hello},
     proxy_protocol::{self, Mode},
@@ -19,7 +24,7 @@ use crate::{
     forward, http_server,
     router::{H2, Route, route},
     ssh,
-    transport::{Ends, Transport},
+    transport::Ends,
     tunnels::{self, Host},
 };
 
@@ -48,63 +53,72 @@ pub(crate) enum Ended {
     Io(#[from] io::Error),
 }
 
-/// Serves one connection of the public port to its end.
+/// What a connection has become once it is known whose it is, and what for.
+type Served = Pin<Box<dyn Future<Output = Result<(), Ended>> + Send>>;
+
+/// Serves one connection of the public port to its end. In two parts on the heap, one after the other: a future keeps room
+/// for all that was ever moved through it, and ten thousand idle connections would keep room for a handshake each.
 pub(crate) async fn connection(
     proxy: Arc<Proxy>,
     tcp: TcpStream,
     peer: SocketAddr,
     stop: CancellationToken,
 ) -> Result<(), Ended> {
-    let local = tcp.local_addr()?;
-    let looked = {
-        let pass = proxy.door.silent.enter(peer.ip()).await?;
-        let look = async {
-            let (header, stream) = proxy_protocol::read(tcp, proxy.config.proxy_protocol).await?;
+    let admission = Box::pin(async move {
+        let local = tcp.local_addr()?;
+        let mode = proxy.config.proxy_protocol;
+        let (first, tcp, ends) = in_time(&proxy, peer.ip(), async {
+            let (header, stream) = proxy_protocol::read(tcp, mode).await?;
             let (bytes, mut tcp) = stream.into_parts();
             let ends = match header {
-                Some(header) => Ends::claimed(&header, peer, proxy.config.proxy_protocol == Mode::On),
-                None => Ends { client: peer, local, counted: peer.ip() },
+                Some(header) => Ends::claimed(&header, peer, mode == Mode::On),
+                None => Ends { client: peer, local, counted: peer.ip(), is_upgraded: false },
             };
             Ok((hello::read(&mut tcp, bytes.into()).await?, tcp, ends))
-        };
-        let look = proxy.ports.clock.timeout(proxy.config.limits.handshake_deadline, Box::pin(look));
-        match pass.leave().run_until_cancelled(look).await {
-            None => return Err(Crowded.into()),
-            Some(Err(_)) => return Err(Ended::Late),
-            Some(Ok(looked)) => looked.map_err(Ended::Io)?,
-        }
-    };
-    let (first, tcp, ends) = looked;
-    serve(&proxy, first, Transport::Tcp(tcp), ends, stop).await
+        })
+        .await?;
+        admit(proxy, first, Box::new(tcp), ends, stop).await
+    });
+    admission.await?.await
 }
 
 /// The same for what is inside a connection upgrade.
 pub(crate) async fn upgraded(
     proxy: Arc<Proxy>,
-    mut inner: Transport,
+    mut inner: BoxIo,
     ends: Ends,
     stop: CancellationToken,
 ) -> Result<(), Ended> {
-    let first = {
-        let pass = proxy.door.silent.enter(ends.counted).await?;
-        let deadline = proxy.config.limits.handshake_deadline;
-        let look = proxy.ports.clock.timeout(deadline, hello::read(&mut inner, Vec::new()));
-        pass.leave().run_until_cancelled(look).await.ok_or(Crowded)?.map_err(|_| Ended::Late)??
-    };
-    serve(&proxy, first, inner, ends, stop).await
+    let admission = Box::pin(async move {
+        let first = in_time(&proxy, ends.counted, hello::read(&mut inner, Vec::new())).await?;
+        admit(proxy, first, inner, ends, stop).await
+    });
+    admission.await?.await
 }
 
-async fn serve(
-    proxy: &Arc<Proxy>,
+/// Waits for somebody's first bytes, while there is a place for the silent.
+async fn in_time<T>(proxy: &Proxy, counted: IpAddr, look: impl Future<Output = io::Result<T>>) -> Result<T, Ended> {
+    let pass = proxy.door.silent.enter(counted).await?;
+    let look = proxy.ports.clock.timeout(proxy.config.limits.handshake_deadline, look);
+    match pass.leave().run_until_cancelled(look).await {
+        None => Err(Crowded.into()),
+        Some(Err(_)) => Err(Ended::Late),
+        Some(Ok(looked)) => Ok(looked?),
+    }
+}
+
+async fn admit(
+    proxy: Arc<Proxy>,
     first: First,
-    mut transport: Transport,
+    mut transport: BoxIo,
     ends: Ends,
     stop: CancellationToken,
-) -> Result<(), Ended> {
+) -> Result<Served, Ended> {
     let hello = match first {
         First::Tls(hello) => hello,
         First::Ssh(bytes) => {
-            return Box::pin(ssh::serve(proxy, net::Prefixed::new(bytes, transport), ends, stop)).await;
+            let stream: BoxIo = Box::new(net::Prefixed::new(bytes, transport));
+            return Ok(Box::pin(async move { ssh::serve(&proxy, stream, ends, stop).await }));
         }
         First::Other(bytes) => {
             if bytes.starts_with(b"GET ") || bytes.starts_with(b"POST ") || bytes.starts_with(b"HEAD ") {
@@ -117,7 +131,10 @@ async fn serve(
     let route = route(name.as_deref(), &hello.protocols(), &proxy.auth_alpn, proxy.view.names());
     proxy.metrics.connection(route);
     match route {
-        Route::Auth => return Ok(forward::to_auth(proxy, transport, hello.bytes, ends).await?),
+        Route::Auth => {
+            let bytes = hello.bytes;
+            return Ok(Box::pin(async move { Ok(forward::to_auth(&proxy, transport, bytes, ends).await?) }));
+        }
         Route::Nobody => {
             tracing::debug!(name, protocols = ?Named(&hello.protocols()), "a connection for a protocol that is not served");
             transport.write_all(NO_PROTOCOL).await?;
@@ -126,19 +143,15 @@ async fn serve(
         _ => {}
     }
     let config = match route {
-        Route::Acme => acme::tls_alpn::config(proxy, name.as_deref().unwrap_or_default()).await,
-        _ => proxy.tls.of(route, transport.is_upgraded()).map(Arc::clone),
+        Route::Acme => acme::tls_alpn::config(&proxy, name.as_deref().unwrap_or_default()).await,
+        _ => proxy.tls.of(route, ends.is_upgraded).map(Arc::clone),
     };
     let Some(config) = config else {
         transport.write_all(NO_PROTOCOL).await?;
         return Err(Ended::Unserved);
     };
-    let mut stream = handshake(proxy, *hello, transport, config, ends).await?;
-    if route == Route::Acme {
-        // The certificate was the answer.
-        return Ok(stream.shutdown().await?);
-    }
-    Box::pin(established(proxy, stream, route, name, ends, stop)).await
+    let stream = handshake(&proxy, *hello, transport, config, ends).await?;
+    established(proxy, stream, route, name, ends, stop)
 }
 
 /// TLS's own word for it: a fatal alert, `no_application_protocol` (RFC 7301 §3.2).
@@ -160,10 +173,10 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain
 async fn handshake(
     proxy: &Proxy,
     hello: Hello,
-    transport: Transport,
+    transport: BoxIo,
     config: Arc<ServerConfig>,
     ends: Ends,
-) -> Result<TlsStream<Transport>, Ended> {
+) -> Result<TlsStream<BoxIo>, Ended> {
     let pass = proxy.door.handshakes.enter(ends.counted).await?;
     let start = StartHandshake::from_parts(hello.accepted, transport);
     let shaken = start.into_stream(config);
@@ -175,47 +188,60 @@ async fn handshake(
     }
 }
 
-async fn established(
-    proxy: &Arc<Proxy>,
-    stream: TlsStream<Transport>,
+fn established(
+    proxy: Arc<Proxy>,
+    stream: TlsStream<BoxIo>,
     route: Route,
     server_name: Option<String>,
     ends: Ends,
     stop: CancellationToken,
-) -> Result<(), Ended> {
+) -> Result<Served, Ended> {
     let tls = stream.get_ref().1;
+    let is_http2 = tls.alpn_protocol() == Some(H2);
+    let shown = || Shown::of(tls, ends.client);
     let host = || Host::of(tls, &proxy.config.cluster).ok_or(Ended::NoHost);
-    match route {
+    Ok(match route {
         Route::Tunnel => {
-            let host = host()?;
-            tunnels::attach(proxy, host, stream, stop).await?;
+            let (host, stream) = (host()?, Box::new(stream));
+            Box::pin(async move { Ok(tunnels::attach(&proxy, host, stream, stop).await?) })
         }
         Route::Peer => {
-            let host = host()?;
-            tunnels::serve_peer(proxy, host, stream, stop).await?;
+            let (host, stream) = (host()?, Box::new(stream));
+            Box::pin(async move { Ok(tunnels::serve_peer(&proxy, host, stream, stop).await?) })
         }
-        Route::Ssh => ssh::serve(proxy, stream, ends, stop).await?,
+        Route::Ssh => {
+            let stream: BoxIo = Box::new(stream);
+            Box::pin(async move { ssh::serve(&proxy, stream, ends, stop).await })
+        }
         Route::TcpApplication => {
-            let shown = Shown::of(tls, ends.client);
-            tcp::serve(proxy, shown, stream, ends).await?;
+            let (shown, stream) = (shown(), Box::new(stream));
+            Box::pin(async move { Ok(tcp::serve(&proxy, shown, stream, ends).await?) })
         }
-        Route::Grpc => among_strangers(proxy, ends, http_server::refuse_grpc(proxy, stream, stop)).await?,
+        Route::Grpc => {
+            let stream = Box::new(stream);
+            Box::pin(async move {
+                let served = http_server::refuse_grpc(&proxy, stream, stop);
+                among_strangers(&proxy, ends, served).await
+            })
+        }
         Route::Application | Route::Web => {
-            let is_http2 = tls.alpn_protocol() == Some(H2);
-            let shown = if route == Route::Application { Shown::of(tls, ends.client).map(Arc::new) } else { None };
-            let is_known = shown.as_ref().is_some_and(|shown| shown.is_ours(proxy));
-            let is_upgraded = stream.get_ref().0.is_upgraded();
-            let visit = Visit { ends, server_name, shown, is_upgraded, stop, requests: Arc::default() };
-            let served = http_server::serve(proxy, stream, is_http2, visit);
-            if is_known { served.await? } else { among_strangers(proxy, ends, served).await? }
+            let shown = if route == Route::Application { shown().map(Arc::new) } else { None };
+            let is_known = shown.as_ref().is_some_and(|shown| shown.is_ours(&proxy));
+            let visit = Visit { ends, server_name, shown, is_known, stop, requests: Arc::default() };
+            let served = http_server::serve(&proxy, Box::new(stream), is_http2, visit);
+            match is_known {
+                true => Box::pin(async move { Ok(served.await?) }),
+                false => Box::pin(async move { among_strangers(&proxy, ends, served).await }),
+            }
         }
-        Route::Auth | Route::Acme | Route::Nobody => return Err(Ended::Unserved),
-    }
-    Ok(())
+        // The certificate was the answer.
+        Route::Acme => Box::pin(async move { Ok({ stream }.shutdown().await?) }),
+        Route::Auth | Route::Nobody => return Err(Ended::Unserved),
+    })
 }
 
 /// Serves somebody who has shown no certificate of ours. He keeps his place until others need it more.
 async fn among_strangers(proxy: &Proxy, ends: Ends, served: impl Future<Output = io::Result<()>>) -> Result<(), Ended> {
     let pass = proxy.door.strangers.enter(ends.counted).await?;
-    Ok(pass.leave().run_until_cancelled(Box::pin(served)).await.ok_or(Crowded)??)
+    Ok(pass.leave().run_until_cancelled(served).await.ok_or(Crowded)??)
 }

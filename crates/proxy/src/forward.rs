@@ -2,9 +2,12 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use net::proxy_protocol::{Header, Tlv};
+use net::{
+    BoxIo,
+    proxy_protocol::{Header, Tlv},
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional_with_sizes},
+    io::{AsyncWriteExt, copy_bidirectional_with_sizes},
     net::TcpStream,
 };
 use tunnel::source::{Statement, TLV};
@@ -18,12 +21,7 @@ const DIAL_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) const BUFFER: usize = 16 * 1024;
 
 /// Carries a connection, of which `bytes` have been read, to the auth service and back, to its end.
-pub(crate) async fn to_auth(
-    proxy: &Proxy,
-    mut client: impl AsyncRead + AsyncWrite + Unpin,
-    bytes: Vec<u8>,
-    ends: Ends,
-) -> io::Result<()> {
+pub(crate) async fn to_auth(proxy: &Proxy, mut client: BoxIo, bytes: Vec<u8>, ends: Ends) -> io::Result<()> {
     let mut auth = dial(proxy, ends).await?;
     auth.write_all(&bytes).await?;
     drop(bytes);

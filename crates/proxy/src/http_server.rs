@@ -1,6 +1,12 @@
 //! HTTP with a client: HTTP/1.1 or HTTP/2, as was agreed on, with limits on what a slow or greedy client can hold.
 
-use std::{convert::Infallible, io, sync::Arc};
+use std::{
+    convert::Infallible,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
@@ -9,10 +15,10 @@ use http::{
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
-    service::service_fn,
+    service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use net::BoxIo;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,59 +47,80 @@ const MAX_RESETS: usize = 32;
 const MAX_HEADERS: usize = 128;
 
 /// Serves a client's connection to its end; at the visit's stop with the requests that run.
-pub(crate) async fn serve<S>(proxy: &Arc<Proxy>, stream: S, is_http2: bool, visit: Visit) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) fn serve(
+    proxy: &Arc<Proxy>,
+    stream: BoxIo,
+    is_http2: bool,
+    visit: Visit,
+) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> {
+    let (proxy, visit) = (Arc::clone(proxy), Arc::new(visit));
+    if is_http2 { Box::pin(http2(proxy, stream, visit)) } else { Box::pin(http1(proxy, stream, visit)) }
+}
+
+async fn http1(proxy: Arc<Proxy>, stream: BoxIo, visit: Arc<Visit>) -> io::Result<()> {
     let limits = proxy.config.limits;
-    // Anybody can make a certificate: what counts is one of ours.
-    let is_known = visit.shown.as_ref().is_some_and(|shown| shown.is_ours(proxy));
-    let idle = if is_known { limits.idle_deadline } else { limits.header_deadline };
-    let visit = Arc::new(visit);
-    let service = service_fn(|request| {
-        let (proxy, visit) = (Arc::clone(proxy), Arc::clone(&visit));
-        async move { Ok::<_, Infallible>(answer(&proxy, &visit, request).await) }
-    });
-    let io = TokioIo::new(stream);
-    // Polled in place: the connection, and with it its requests, ends when this future is dropped.
-    macro_rules! run {
-        ($connection:expr) => {{
-            let mut connection = std::pin::pin!($connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = visit.requests.is_over(proxy) => {
-                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a session has ended"));
-                }
-                () = visit.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            ended.map_err(io::Error::other)
-        }};
-    }
-    if is_http2 {
-        let mut server = http2::Builder::new(TokioExecutor::new());
-        server
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .initial_stream_window_size(if is_known { STREAM_WINDOW } else { STRANGERS_WINDOW })
-            .initial_connection_window_size(if is_known { CONNECTION_WINDOW } else { STRANGERS_WINDOW })
-            .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .keep_alive_interval(idle)
-            .keep_alive_timeout(limits.header_deadline);
-        run!(server.serve_connection(io, service))
-    } else {
-        let mut server = http1::Builder::new();
-        server
-            .timer(TokioTimer::new())
-            .header_read_timeout(idle)
-            .max_buf_size(limits.header_bytes.max(16 * 1024))
-            .max_headers(MAX_HEADERS)
-            .half_close(false);
-        run!(server.serve_connection(io, service).with_upgrades())
-    }
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle_deadline(&proxy, &visit))
+        .max_buf_size(limits.header_bytes.max(16 * 1024))
+        .max_headers(MAX_HEADERS)
+        .half_close(false);
+    let connection = pin!(server.serve_connection(TokioIo::new(stream), service(&proxy, &visit)).with_upgrades());
+    run(&proxy, &visit, connection, |connection| connection.graceful_shutdown()).await
+}
+
+async fn http2(proxy: Arc<Proxy>, stream: BoxIo, visit: Arc<Visit>) -> io::Result<()> {
+    let limits = proxy.config.limits;
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(if visit.is_known { STREAM_WINDOW } else { STRANGERS_WINDOW })
+        .initial_connection_window_size(if visit.is_known { CONNECTION_WINDOW } else { STRANGERS_WINDOW })
+        .max_pending_accept_reset_streams(MAX_RESETS)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(idle_deadline(&proxy, &visit))
+        .keep_alive_timeout(limits.header_deadline);
+    let connection = pin!(server.serve_connection(TokioIo::new(stream), service(&proxy, &visit)));
+    run(&proxy, &visit, connection, |connection| connection.graceful_shutdown()).await
+}
+
+/// How long a client may be silent.
+fn idle_deadline(proxy: &Proxy, visit: &Visit) -> Duration {
+    let limits = &proxy.config.limits;
+    if visit.is_known { limits.idle_deadline } else { limits.header_deadline }
+}
+
+fn service(
+    proxy: &Arc<Proxy>,
+    visit: &Arc<Visit>,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send> + use<> {
+    let (proxy, visit) = (Arc::clone(proxy), Arc::clone(visit));
+    service_fn(move |request| {
+        let (proxy, visit) = (Arc::clone(&proxy), Arc::clone(&visit));
+        async move { Ok(answer(&proxy, &visit, request).await) }
+    })
+}
+
+/// Polled in place: the connection, and with it its requests, ends when this future is dropped.
+async fn run<C: Future<Output = hyper::Result<()>>>(
+    proxy: &Proxy,
+    visit: &Visit,
+    mut connection: Pin<&mut C>,
+    shut_down: impl FnOnce(Pin<&mut C>),
+) -> io::Result<()> {
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = visit.requests.is_over(proxy) => {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a session has ended"));
+        }
+        () = visit.stop.cancelled() => {
+            shut_down(connection.as_mut());
+            connection.await
+        }
+    };
+    ended.map_err(io::Error::other)
 }
 
 async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -> Response<Body> {
@@ -122,10 +149,7 @@ async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -
 }
 
 /// Refuses each gRPC call by its name.
-pub(crate) async fn refuse_grpc<S>(proxy: &Proxy, stream: S, stop: CancellationToken) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) async fn refuse_grpc(proxy: &Proxy, stream: BoxIo, stop: CancellationToken) -> io::Result<()> {
     let service = service_fn(|request: Request<Incoming>| async move {
         let message = format!("this proxy does not serve {} yet", request.uri().path());
         let mut response = Response::new(Body::empty());

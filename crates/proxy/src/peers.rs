@@ -88,7 +88,7 @@ impl Peers {
         };
         let stream = proxy.ports.clock.timeout(DIAL_WITHIN, Box::pin(dial)).await;
         let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
-        let (opener, link) = Opener::begin(stream, id, &proxy.ports.clock).await?;
+        let (opener, link) = Opener::begin(Box::new(stream), id, &proxy.ports.clock).await?;
         proxy.tasks.spawn(link);
         self.lock().insert(id.to_owned(), (opener.clone(), identity));
         Ok(opener)

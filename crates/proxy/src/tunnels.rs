@@ -5,9 +5,10 @@ use std::{io, sync::Arc};
 use async_trait::async_trait;
 use crypto::x509::Certificate;
 use domain::{identity::Identity, role::SystemRole};
+use net::BoxIo;
 use rbac::locks::LockSubject;
 use rustls::ServerConnection;
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes};
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio_util::sync::CancellationToken;
 use tunnel::{
     Open, Stream, Switchboard,
@@ -79,12 +80,7 @@ impl Host {
 }
 
 /// Holds an agent's link, until it ends, the agent may not be connected any more, or has gone elsewhere after `stop`.
-pub(crate) async fn attach(
-    proxy: &Proxy,
-    mut host: Host,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    stop: CancellationToken,
-) -> io::Result<()> {
+pub(crate) async fn attach(proxy: &Proxy, mut host: Host, stream: BoxIo, stop: CancellationToken) -> io::Result<()> {
     if matches!(host.role, SystemRole::Proxy | SystemRole::Auth) {
         return Err(refused(format!("a host of the role {} does not attach", host.role.as_str())));
     }
@@ -106,7 +102,7 @@ pub(crate) async fn attach(
 pub(crate) async fn serve_peer(
     proxy: &Proxy,
     mut host: Host,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: BoxIo,
     stop: CancellationToken,
 ) -> io::Result<()> {
     if host.role != SystemRole::Proxy {

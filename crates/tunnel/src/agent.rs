@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use clock::Clock;
 use crypto::Random;
+use net::BoxIo;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -12,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Io, Open, Stream,
+    Open, Stream,
     control::{self, Message},
     link::{self, Serve},
     machine::{Effect, Event, LinkId, Machine},
@@ -31,7 +32,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 #[async_trait]
 pub trait Dial: Send + Sync + 'static {
     /// Dials `host:port`, shows our certificate and checks that the other end is a proxy of our cluster.
-    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>>;
+    async fn dial(&self, address: &str) -> io::Result<BoxIo>;
 }
 
 /// What is dialled, and as whom.

@@ -26,10 +26,3 @@ pub use crate::{
     stream::Stream,
     switchboard::Switchboard,
 };
-
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// An established byte stream, whatever it is made of.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}

@@ -20,7 +20,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Io, Stream};
+use net::BoxIo;
+
+use crate::Stream;
 
 /// How often each side asks whether the other is there. With [`PONG_WITHIN`] it bounds how long a half-open link is
 /// believed to live.
@@ -137,11 +139,11 @@ impl Opener {
     ///
     /// # Errors
     /// The other end does not speak HTTP/2.
-    pub async fn begin<S: Io>(
-        io: S,
+    pub async fn begin(
+        io: BoxIo,
         host: &str,
         clock: &Clock,
-    ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<S>)> {
+    ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
         let handshake = client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(LINK_WINDOW)
@@ -211,7 +213,7 @@ pub trait Serve: Send + Sync + 'static {
 ///
 /// # Errors
 /// The link failed; that the other end closed it is none.
-pub async fn serve(io: impl Io, serve: Arc<dyn Serve>, clock: &Clock, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: CancellationToken) -> io::Result<()> {
     let handshake = server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(LINK_WINDOW)

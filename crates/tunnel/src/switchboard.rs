@@ -8,6 +8,7 @@ use std::{
 };
 
 use clock::Clock;
+use net::BoxIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -15,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Io, Open, OpenError, Stream,
+    Open, OpenError, Stream,
     agent::CONTROL,
     control::{self, Hello, Message, Peer},
     link::Opener,
@@ -46,7 +47,7 @@ impl Switchboard {
     ///
     /// # Errors
     /// The agent does not speak our protocol.
-    pub async fn attach(&self, host: &str, io: impl Io, stop: CancellationToken) -> io::Result<()> {
+    pub async fn attach(&self, host: &str, io: BoxIo, stop: CancellationToken) -> io::Result<()> {
         let (opener, link) = Opener::begin(io, host, &self.0.clock).await?;
         tokio::select! {
             () = link => Ok(()),

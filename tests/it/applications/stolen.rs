@@ -72,7 +72,8 @@ impl Thief {
             proxies.into_iter().find(|proxy| proxy.host_id != own).expect("the real proxy says that it is there");
         let name = format!("{}.{CLUSTER}", real.host_id);
         let stream = tls(kit.proxy, &name, &kit.alice.authorities, Some(person.chain()), b"tessera-peer");
-        let (opener, link) = Opener::begin(stream.await.unwrap(), &real.host_id, &Clock::system()).await.unwrap();
+        let (opener, link) =
+            Opener::begin(Box::new(stream.await.unwrap()), &real.host_id, &Clock::system()).await.unwrap();
         tokio::spawn(link);
         let servers = proto::ListResourcesRequest {
             resource_type: "app_server".to_owned(),

@@ -253,10 +253,12 @@ impl Kit {
         let (near, far) = tokio::io::duplex(256 * 1024);
         let mut tasks = JoinSet::new();
         let (serving, link_clock) = (Arc::clone(&service), clock.clone());
-        tasks.spawn(async move { drop(link::serve(far, serving, &link_clock, CancellationToken::new()).await) });
+        tasks.spawn(
+            async move { drop(link::serve(Box::new(far), serving, &link_clock, CancellationToken::new()).await) },
+        );
         let running = Arc::clone(&service);
         tasks.spawn(async move { agent::Service::run(&*running, Stop::new()).await });
-        let (opener, link) = link::Opener::begin(near, HOST_ID, &clock).await.unwrap();
+        let (opener, link) = link::Opener::begin(Box::new(near), HOST_ID, &clock).await.unwrap();
         tasks.spawn(link);
         Self { cluster, auth, view, service, opener, tasks }
     }

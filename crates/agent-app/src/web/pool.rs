@@ -17,9 +17,9 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use net::BoxIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
-use tunnel::Io;
 
 use super::Body;
 use crate::dial::{DialError, Dialler};
@@ -98,7 +98,7 @@ impl Service<Uri> for Connector {
 }
 
 /// A connection as the library wants it.
-struct Pipe(Box<dyn Io>);
+struct Pipe(BoxIo);
 
 impl Connection for Pipe {
     fn connected(&self) -> Connected {

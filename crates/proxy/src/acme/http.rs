@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use net::Listener;
+use net::{BoxIo, Listener};
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +60,7 @@ async fn connection(proxy: Arc<Proxy>, stream: TcpStream) {
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(STAYS).max_buf_size(16 * 1024).keep_alive(false);
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    let _ = server.serve_connection(TokioIo::new(Box::new(stream) as BoxIo), service).await;
 }
 
 async fn answer(proxy: &Proxy, request: &Request<Incoming>) -> Response<Body> {

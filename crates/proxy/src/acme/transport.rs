@@ -12,6 +12,7 @@ use http::{
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::TlsConnector;
 
@@ -75,7 +76,8 @@ async fn exchange(
     request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(agent));
     let tcp = client::tcp(&place, out, KEEP_ALIVE).await?;
     let stream = TlsConnector::from(Arc::clone(tls)).connect(ServerName::try_from(name)?, tcp).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(Box::new(stream) as BoxIo)).await?;
     let answer = async {
         let (parts, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, MOST).collect().await?.to_bytes();

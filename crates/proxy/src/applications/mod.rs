@@ -50,8 +50,8 @@ pub(crate) struct Visit {
     pub(crate) server_name: Option<String>,
     /// The certificate that the client has shown.
     pub(crate) shown: Option<Arc<Shown>>,
-    /// It is inside a connection upgrade.
-    pub(crate) is_upgraded: bool,
+    /// It is one of ours, and good: anybody can make one.
+    pub(crate) is_known: bool,
     /// Asks what the connection carries to come to its end.
     pub(crate) stop: CancellationToken,
     /// Requests to applications that run.

@@ -38,7 +38,7 @@ impl Requests {
             upgrade::again(proxy, &mut forgotten).await;
             let running: Vec<_> = self.lock().running.values().cloned().collect();
             for (credential, app) in running {
-                if credential.session(proxy, &app).await.is_err() {
+                if Box::pin(credential.session(proxy, &app)).await.is_err() {
                     tracing::info!(app, "a connection was cut off: the session of a request has ended");
                     return;
                 }

@@ -10,6 +10,7 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use net::BoxIo;
 
 use super::{
     agents::{NoWay, Purpose, candidates, connect},
@@ -138,7 +139,9 @@ async fn way(
         return Ok(Way::Http1(lease));
     }
     let stream = Box::pin(connect(proxy, live, server, purpose, source)).await?;
-    if stream.get_ref().1.alpn_protocol() == Some(H2) {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+    let stream: BoxIo = Box::new(stream);
+    if is_http2 {
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)

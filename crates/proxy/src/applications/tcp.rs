@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use net::BoxIo;
 
 use super::{
     agents::{NoWay, Purpose, candidates, connect},
@@ -13,12 +13,7 @@ use crate::{Proxy, transport::Ends};
 
 /// Serves one connection to its end. Which application it is for says the certificate: the name that was dialled may be
 /// that of a local listener.
-pub(crate) async fn serve(
-    proxy: &Arc<Proxy>,
-    shown: Option<Shown>,
-    client: impl AsyncRead + AsyncWrite + Unpin,
-    ends: Ends,
-) -> io::Result<()> {
+pub(crate) async fn serve(proxy: &Arc<Proxy>, shown: Option<Shown>, client: BoxIo, ends: Ends) -> io::Result<()> {
     let denied = |error| io::Error::new(io::ErrorKind::PermissionDenied, error);
     let shown = shown.ok_or_else(|| denied(super::credential::Refused::NoCertificate))?;
     let app = shown.app();

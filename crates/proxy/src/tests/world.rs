@@ -55,7 +55,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tunnel::{
-    Io, Open, Stream,
+    Open, Stream,
     agent::{Agent, Dial, Entry},
     link::Serve,
 };
@@ -431,7 +431,7 @@ struct Tls(TlsConnector);
 
 #[async_trait]
 impl Dial for Tls {
-    async fn dial(&self, address: &str) -> io::Result<Box<dyn Io>> {
+    async fn dial(&self, address: &str) -> io::Result<net::BoxIo> {
         let name = ServerName::try_from("proxy.teleport.cluster.local").unwrap();
         Ok(Box::new(self.0.connect(name, TcpStream::connect(address).await?).await?))
     }

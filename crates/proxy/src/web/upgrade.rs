@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 
 use super::websocket;
-use crate::{Proxy, applications::Visit, body::Body, door, pages, transport::Transport};
+use crate::{Proxy, applications::Visit, body::Body, door, pages, transport::Ends};
 
 /// Balancers take `Upgrade` off; this one they leave.
 const TELEPORT_UPGRADE: HeaderName = HeaderName::from_static("x-teleport-upgrade");
@@ -73,12 +73,12 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
         );
     };
     // One inside another, and another inside that, would cost us a connection each and the client one in all.
-    if visit.is_upgraded || request.version() != Version::HTTP_11 {
+    if visit.ends.is_upgraded || request.version() != Version::HTTP_11 {
         return pages::plain(StatusCode::BAD_REQUEST, "upgrade a connection of HTTP/1.1, and once only\n");
     }
     let accepted = kind.clone();
     let upgrade = hyper::upgrade::on(&mut request);
-    let (proxy, ends, stop) = (Arc::clone(proxy), visit.ends, visit.stop.clone());
+    let (proxy, ends, stop) = (Arc::clone(proxy), Ends { is_upgraded: true, ..visit.ends }, visit.stop.clone());
     let tasks = proxy.tasks.clone();
     tasks.spawn(async move {
         let outer = match upgrade.await {
@@ -87,7 +87,7 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
         };
         let (near, far) = tokio::io::duplex(BUFFER);
         let clock = proxy.ports.clock.clone();
-        let served = Box::pin(door::upgraded(proxy, Transport::Upgraded(far), ends, stop));
+        let served = Box::pin(door::upgraded(proxy, Box::new(far), ends, stop));
         let (carried, served) = tokio::join!(Box::pin(carry(kind, outer, near, &clock)), served);
         if let Err(error) = carried {
             tracing::debug!(%error, "a connection upgrade broke");

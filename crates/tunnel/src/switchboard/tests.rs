@@ -46,13 +46,13 @@ struct Port {
 
 #[async_trait]
 impl Dial for Port {
-    async fn dial(&self, _: &str) -> io::Result<Box<dyn Io>> {
+    async fn dial(&self, _: &str) -> io::Result<BoxIo> {
         if self.is_dead.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (board, stop) = (self.board.clone(), self.stop.clone());
-        tokio::spawn(async move { board.attach("agent", theirs, stop).await });
+        tokio::spawn(async move { board.attach("agent", Box::new(theirs), stop).await });
         Ok(Box::new(ours))
     }
 }
@@ -195,8 +195,10 @@ async fn a_half_open_link_is_given_up_after_an_unanswered_ping() {
             () = cable.cancelled() => std::future::pending::<()>().await,
         }
     });
-    tokio::spawn(async move { link::serve(theirs, Arc::new(Echo), &Clock::system(), CancellationToken::new()).await });
-    let (opener, driver) = Opener::begin(ours, "agent", &clock).await.unwrap();
+    tokio::spawn(async move {
+        link::serve(Box::new(theirs), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
+    });
+    let (opener, driver) = Opener::begin(Box::new(ours), "agent", &clock).await.unwrap();
     let driver = tokio::spawn(driver);
     drop(opener.open(&Open::service("echo"), &clock).await.unwrap());
     for _ in 0..4 {
