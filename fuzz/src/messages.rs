@@ -77,10 +77,10 @@ pub fn watch_events(data: &[u8]) {
     }
 }
 
-/// Requests of strangers and of bots: a join, certificates of users and hosts.
+/// Requests of strangers and of bots: a join, certificates of users and hosts, a stream through the proxy.
 pub fn requests(data: &[u8]) {
     let Some((&which, bytes)) = data.split_first() else { return };
-    match which % 4 {
+    match which % 5 {
         0 => {
             if let Ok(request) = types::RegisterUsingTokenRequest::decode(bytes) {
                 let _ = domain::role::SystemRole::parse(&request.role);
@@ -97,9 +97,13 @@ pub fn requests(data: &[u8]) {
                 keys(&request.public_tls_key, &request.public_ssh_key, None);
             }
         }
-        _ => {
+        3 => {
             let _ = teleport::join::v1::JoinRequest::decode(bytes);
             let _ = proto::ListResourcesRequest::decode(bytes);
+        }
+        _ => {
+            let _ = teleport::transport::v1::ProxyClusterRequest::decode(bytes);
+            let _ = teleport::transport::v1::ProxySshRequest::decode(bytes);
         }
     }
 }

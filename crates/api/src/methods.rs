@@ -9,6 +9,9 @@ mod generated;
 
 pub use generated::*;
 
+/// Services that proxies offer, and the auth service does not.
+pub const OF_PROXIES: &[&str] = &["teleport.transport.v1.TransportService"];
+
 /// A call: where it lives, what it takes and gives.
 pub trait Method: Send + Sync + 'static {
     /// What the client sends; for a client stream, each item of it.

@@ -1168,6 +1168,55 @@ pub mod teleport {
         }
     }
 
+    /// Calls under `transport`.
+    pub mod transport {
+
+        /// Calls under `v1`.
+        pub mod v1 {
+
+            /// Calls under `transport_service`.
+            pub mod transport_service {
+                use crate::methods::{Method, Streaming};
+
+                /// `/teleport.transport.v1.TransportService/GetClusterDetails`
+                #[derive(Clone, Copy, Debug)]
+                pub enum GetClusterDetails {}
+                impl Method for GetClusterDetails {
+                    type Request = crate::r#gen::teleport::transport::v1::GetClusterDetailsRequest;
+                    type Response = crate::r#gen::teleport::transport::v1::GetClusterDetailsResponse;
+                    const SERVICE: &'static str = "teleport.transport.v1.TransportService";
+                    const NAME: &'static str = "GetClusterDetails";
+                    const PATH: &'static str = "/teleport.transport.v1.TransportService/GetClusterDetails";
+                    const STREAMING: Streaming = Streaming::Unary;
+                }
+
+                /// `/teleport.transport.v1.TransportService/ProxySSH`
+                #[derive(Clone, Copy, Debug)]
+                pub enum ProxySsh {}
+                impl Method for ProxySsh {
+                    type Request = crate::r#gen::teleport::transport::v1::ProxySshRequest;
+                    type Response = crate::r#gen::teleport::transport::v1::ProxySshResponse;
+                    const SERVICE: &'static str = "teleport.transport.v1.TransportService";
+                    const NAME: &'static str = "ProxySSH";
+                    const PATH: &'static str = "/teleport.transport.v1.TransportService/ProxySSH";
+                    const STREAMING: Streaming = Streaming::Bidirectional;
+                }
+
+                /// `/teleport.transport.v1.TransportService/ProxyCluster`
+                #[derive(Clone, Copy, Debug)]
+                pub enum ProxyCluster {}
+                impl Method for ProxyCluster {
+                    type Request = crate::r#gen::teleport::transport::v1::ProxyClusterRequest;
+                    type Response = crate::r#gen::teleport::transport::v1::ProxyClusterResponse;
+                    const SERVICE: &'static str = "teleport.transport.v1.TransportService";
+                    const NAME: &'static str = "ProxyCluster";
+                    const PATH: &'static str = "/teleport.transport.v1.TransportService/ProxyCluster";
+                    const STREAMING: Streaming = Streaming::Bidirectional;
+                }
+            }
+        }
+    }
+
     /// Calls under `trust`.
     pub mod trust {
 
@@ -1737,6 +1786,9 @@ pub const ALL: &[Description] = &[
     Description::of::<teleport::machineid::v1::bot_service::UpsertBot>(),
     Description::of::<teleport::machineid::v1::bot_service::ListBots>(),
     Description::of::<teleport::machineid::v1::bot_service::DeleteBot>(),
+    Description::of::<teleport::transport::v1::transport_service::GetClusterDetails>(),
+    Description::of::<teleport::transport::v1::transport_service::ProxySsh>(),
+    Description::of::<teleport::transport::v1::transport_service::ProxyCluster>(),
     Description::of::<teleport::trust::v1::trust_service::GetCertAuthority>(),
     Description::of::<teleport::trust::v1::trust_service::UpsertCertAuthority>(),
     Description::of::<teleport::trust::v1::trust_service::GetCertAuthorities>(),

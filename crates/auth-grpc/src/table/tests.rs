@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api::methods::{ALL, NOT_YET};
+use api::methods::{ALL, NOT_YET, OF_PROXIES};
 use auth::{Operation, Trace};
 
 use super::rows;
@@ -11,8 +11,8 @@ use crate::dispatch::Who;
 #[test]
 fn every_call_of_the_schema_has_a_row_or_is_known_not_to_be_built() {
     let served: BTreeSet<&str> = rows().iter().map(|row| row.path).collect();
-    let missing: Vec<&str> =
-        ALL.iter().map(|call| call.path).filter(|path| !served.contains(path) && !NOT_YET.contains(path)).collect();
+    let ours = ALL.iter().filter(|call| !OF_PROXIES.contains(&call.service)).map(|call| call.path);
+    let missing: Vec<&str> = ours.filter(|path| !served.contains(path) && !NOT_YET.contains(path)).collect();
     assert!(missing.is_empty(), "calls with neither a row nor an entry in NOT_YET: {missing:#?}");
 }
 
