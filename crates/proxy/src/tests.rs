@@ -9,6 +9,7 @@ mod front;
 mod hostile;
 mod liveness;
 mod refusals;
+mod scripts;
 mod ssh;
 mod upgrades;
 mod world;

@@ -5,6 +5,7 @@ mod find;
 mod join;
 pub(crate) mod launch;
 mod login;
+mod scripts;
 pub(crate) mod upgrade;
 mod websocket;
 
@@ -37,12 +38,13 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<I
         "/.well-known/jwks.json" => export::jwks(&proxy.view),
         "/readyz" => ready(proxy),
         "/" | "/web" | "/web/login" => login::page(proxy, query),
-        path => match path.strip_prefix("/web/launch/") {
-            Some(rest) => launch::launch(rest),
-            None => {
+        path => {
+            let launched = path.strip_prefix("/web/launch/").map(launch::launch);
+            let script = || path.strip_prefix("/scripts/").and_then(|rest| scripts::script(proxy, rest, query));
+            launched.or_else(script).unwrap_or_else(|| {
                 pages::html(StatusCode::NOT_FOUND, "Not found", "<h1>Not found</h1>\n<p>There is no such page.</p>")
-            }
-        },
+            })
+        }
     }
 }
 
