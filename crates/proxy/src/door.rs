@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Proxy, acme,
     applications::{Visit, credential::Shown, tcp},
-    forward, http_server,
+    forward, grpc, http_server,
     router::{H2, Route, route},
     ssh,
     transport::Ends,
@@ -217,13 +217,7 @@ fn established(
             let (shown, stream) = (shown(), Box::new(stream));
             Box::pin(async move { Ok(tcp::serve(&proxy, shown, stream, ends).await?) })
         }
-        Route::Grpc => {
-            let stream = Box::new(stream);
-            Box::pin(async move {
-                let served = http_server::refuse_grpc(&proxy, stream, stop);
-                among_strangers(&proxy, ends, served).await
-            })
-        }
+        Route::Grpc | Route::Join => Box::pin(grpc::serve(proxy, stream, route, ends, stop)),
         Route::Application | Route::Web => {
             let shown = if route == Route::Application { shown().map(Arc::new) } else { None };
             let is_known = shown.as_ref().is_some_and(|shown| shown.is_ours(&proxy));

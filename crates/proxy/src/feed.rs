@@ -139,8 +139,8 @@ async fn authorities(proxy: &Proxy, client: &Client) -> Result<(), Error> {
         }
     }
     proxy.view.set_authorities(all);
-    if let Err(error) = proxy.tls.trust(&proxy.view.authorities().host) {
-        tracing::warn!(%error, "the host authorities cannot be used");
+    if let Err(error) = proxy.tls.trust(&proxy.view.authorities()) {
+        tracing::warn!(%error, "the authorities cannot be used");
     }
     Ok(())
 }

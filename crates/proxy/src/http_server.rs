@@ -10,7 +10,7 @@ use std::{
 
 use http::{
     HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY},
+    header::{CONNECTION, STRICT_TRANSPORT_SECURITY},
 };
 use hyper::{
     body::Incoming,
@@ -19,7 +19,6 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use net::BoxIo;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     Proxy,
@@ -147,37 +146,6 @@ async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -
     response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
     response
 }
-
-/// Refuses each gRPC call by its name.
-pub(crate) async fn refuse_grpc(proxy: &Proxy, stream: BoxIo, stop: CancellationToken) -> io::Result<()> {
-    let service = service_fn(|request: Request<Incoming>| async move {
-        let message = format!("this proxy does not serve {} yet", request.uri().path());
-        let mut response = Response::new(Body::empty());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from_static(UNIMPLEMENTED));
-        if let Ok(message) = HeaderValue::from_str(&message) {
-            headers.insert("grpc-message", message);
-        }
-        Ok::<_, Infallible>(response)
-    });
-    let limits = proxy.config.limits;
-    let mut server = http2::Builder::new(TokioExecutor::new());
-    server
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_RESETS)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(limits.header_deadline)
-        .keep_alive_timeout(limits.header_deadline);
-    tokio::select! {
-        ended = server.serve_connection(TokioIo::new(stream), service) => ended.map_err(io::Error::other),
-        () = stop.cancelled() => Ok(()),
-    }
-}
-
-/// gRPC's code for it.
-const UNIMPLEMENTED: &str = "12";
 
 /// A year, as browsers demand of those they remember from the start.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");

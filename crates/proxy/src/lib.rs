@@ -18,6 +18,7 @@ mod fetch;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod grpc;
 mod http_server;
 mod hygiene;
 mod identity;

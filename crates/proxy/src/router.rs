@@ -16,8 +16,11 @@ pub(crate) const REVERSE_TUNNEL: &[u8] = b"teleport-reversetunnel";
 /// A certificate authority asks whether a name is ours (RFC 8737).
 pub(crate) const ACME: &[u8] = b"acme-tls/1";
 
-/// gRPC of a proxy, for other tools: known by name, not built.
-pub(crate) const GRPC: [&[u8]; 3] = [b"teleport-proxy-ssh-grpc", b"teleport-proxy-grpc", b"teleport-proxy-grpc-mtls"];
+/// gRPC with a client certificate, for API clients.
+pub(crate) const GRPC: [&[u8]; 2] = [b"teleport-proxy-ssh-grpc", b"teleport-proxy-grpc-mtls"];
+
+/// gRPC without one, for those who want to join.
+pub(crate) const JOIN: &[u8] = b"teleport-proxy-grpc";
 
 /// How the names of protocols begin that mean just one thing; what else the client offers beside them is no matter.
 const OF_TELEPORT: &[u8] = b"teleport-";
@@ -48,8 +51,10 @@ pub(crate) enum Route {
     TcpApplication,
     /// A certificate authority that looks for our answer.
     Acme,
-    /// gRPC calls that are refused one by one, so that callers can say which.
+    /// gRPC of those who have a certificate.
     Grpc,
+    /// gRPC of those who want one.
+    Join,
     /// Ourselves.
     Web,
     /// Nobody.
@@ -68,6 +73,7 @@ impl Route {
             Self::TcpApplication => "tcp application",
             Self::Acme => "acme",
             Self::Grpc => "grpc",
+            Self::Join => "join",
             Self::Web => "web",
             Self::Nobody => "nobody",
         }
@@ -88,10 +94,12 @@ pub(crate) fn route(server_name: Option<&str>, protocols: &[Vec<u8>], auth_alpn:
         Route::Ssh
     } else if offers(TCP) {
         Route::TcpApplication
-    } else if server_name == Some(AUTH_SERVER_NAME) && offers(H2) {
-        Route::Auth
     } else if protocols.iter().any(|name| GRPC.contains(&name.as_slice())) {
         Route::Grpc
+    } else if offers(JOIN) {
+        Route::Join
+    } else if server_name == Some(AUTH_SERVER_NAME) && offers(H2) {
+        Route::Auth
     } else if protocols == [ACME] {
         Route::Acme
     } else if !speaks_http || protocols.iter().any(|name| name.starts_with(OF_TELEPORT)) {
@@ -135,6 +143,10 @@ mod tests {
             (Some("proxy.example"), &[b"teleport-postgres"], Route::Nobody),
             (Some("proxy.example"), &[b"teleport-proxy-ssh", HTTP_1_1], Route::Nobody),
             (Some("proxy.example"), &[b"teleport-proxy-ssh-grpc", H2], Route::Grpc),
+            (Some("teleport.cluster.local"), &[H2, b"teleport-proxy-ssh-grpc"], Route::Grpc),
+            (Some("teleport.cluster.local"), &[&auth, b"teleport-proxy-ssh-grpc", H2], Route::Auth),
+            (Some("proxy.example"), &[JOIN, H2], Route::Join),
+            (Some("teleport.cluster.local"), &[JOIN, H2], Route::Join),
             (Some("grafana.proxy.example"), &[ACME], Route::Acme),
             (Some("grafana.proxy.example"), &[ACME, HTTP_1_1], Route::Application),
         ];

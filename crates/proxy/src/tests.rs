@@ -6,6 +6,7 @@ mod applications;
 mod cookies;
 mod ends;
 mod front;
+mod grpc;
 mod hostile;
 mod liveness;
 mod refusals;

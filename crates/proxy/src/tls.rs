@@ -3,21 +3,20 @@
 use std::sync::Arc;
 
 use clock::Clock;
-use crypto::{
-    tls::{ClientAuth, Error, ServerCertificate, TrustedClients, server_config},
-    x509::Certificate,
-};
+use crypto::tls::{ClientAuth, Error, ServerCertificate, TrustedClients, server_config};
 use rustls::{ServerConfig, server::ResolvesServerCert};
 
 use crate::{
     Identity, WebCertificate,
-    router::{GRPC, H2, HTTP_1_1, PEER, REVERSE_TUNNEL, Route, TCP, TUNNEL},
+    router::{GRPC, H2, HTTP_1_1, JOIN, PEER, REVERSE_TUNNEL, Route, TCP, TUNNEL},
+    view::Authorities,
 };
 
 /// The configurations of all handshakes that we answer.
 pub(crate) struct Tls {
     host_certificate: Arc<ServerCertificate>,
     hosts: Arc<TrustedClients>,
+    members: Arc<TrustedClients>,
     public: Surface,
     /// Within a connection upgrade clients trust the cluster, not the system's authorities (a balancer has the public
     /// certificate there).
@@ -32,6 +31,7 @@ struct Surface {
     application: Arc<ServerConfig>,
     tcp: Arc<ServerConfig>,
     ssh: Arc<ServerConfig>,
+    join: Arc<ServerConfig>,
 }
 
 impl Surface {
@@ -43,6 +43,8 @@ impl Surface {
             application: config(ClientAuth::DangerUnverified, &[H2, HTTP_1_1])?,
             tcp: config(ClientAuth::DangerUnverified, &[TCP])?,
             ssh: config(ClientAuth::None, &[REVERSE_TUNNEL])?,
+            // Who wants to join knows the system's authorities, not the cluster's.
+            join: config(ClientAuth::None, &[JOIN])?,
         })
     }
 }
@@ -51,6 +53,7 @@ impl Tls {
     pub(crate) fn new(identity: &Identity, web: &Arc<WebCertificate>, clock: &Clock) -> Result<Self, Error> {
         let host_certificate = ServerCertificate::new(identity.chain.clone());
         let hosts = TrustedClients::new(&identity.authorities)?;
+        let members = TrustedClients::new(&identity.authorities)?;
         let host: Arc<dyn ResolvesServerCert> = Arc::clone(&host_certificate) as _;
         let web: Arc<dyn ResolvesServerCert> = Arc::clone(web) as _;
         let of_hosts = |alpn| server_config(Arc::clone(&host), ClientAuth::Optional(Arc::clone(&hosts)), alpn, clock);
@@ -59,9 +62,11 @@ impl Tls {
             upgraded: Surface::new(&host, clock)?,
             tunnel: of_hosts(&[TUNNEL])?,
             peer: of_hosts(&[PEER])?,
-            grpc: server_config(Arc::clone(&host), ClientAuth::None, &GRPC, clock)?,
+            // Without a certificate one is refused call by call, in words.
+            grpc: server_config(Arc::clone(&host), ClientAuth::Optional(Arc::clone(&members)), &GRPC, clock)?,
             host_certificate,
             hosts,
+            members,
         })
     }
 
@@ -72,9 +77,10 @@ impl Tls {
         Ok(())
     }
 
-    /// Trusts the hosts of these authorities from the next handshake on.
-    pub(crate) fn trust(&self, hosts: &[Certificate]) -> Result<(), Error> {
-        self.hosts.set(hosts)
+    /// Trusts the hosts and users of these authorities from the next handshake on.
+    pub(crate) fn trust(&self, authorities: &Authorities) -> Result<(), Error> {
+        self.hosts.set(&authorities.host)?;
+        self.members.set(&[authorities.host.as_slice(), &authorities.user].concat())
     }
 
     /// The configuration for a route that ends here.
@@ -87,6 +93,7 @@ impl Tls {
             Route::Application => Some(&surface.application),
             Route::TcpApplication => Some(&surface.tcp),
             Route::Grpc => Some(&self.grpc),
+            Route::Join => Some(&surface.join),
             Route::Web => Some(&surface.web),
             Route::Auth | Route::Acme | Route::Nobody => None,
         }

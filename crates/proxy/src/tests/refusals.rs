@@ -1,9 +1,6 @@
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::StatusCode;
 
 use super::world::{APP, PROXY, get, text, world};
-use crate::router::{GRPC, H2};
 
 #[tokio::test]
 async fn a_protocol_that_is_not_built_is_refused_in_its_own_words() {
@@ -11,20 +8,6 @@ async fn a_protocol_that_is_not_built_is_refused_in_its_own_words() {
     for name in ["teleport-postgres", "teleport-mysql", "teleport-proxy-ssh"] {
         let refused = world.connect(PROXY, None, &[name.as_bytes()]).await.unwrap_err().to_string();
         assert!(refused.contains("NoApplicationProtocol"), "{name}: {refused}");
-    }
-    for name in GRPC {
-        let stream = world.connect("proxy.teleport.cluster.local", None, &[name, H2]).await.unwrap();
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(name));
-        let http2 = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-        let (mut sender, connection) = http2.await.unwrap();
-        tokio::spawn(connection);
-        let uri = "https://proxy/teleport.transport.v1.TransportService/ProxySSH";
-        let request = Request::post(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
-        let response = sender.send_request(request).await.unwrap();
-        assert_eq!((response.status(), &response.headers()["grpc-status"]), (StatusCode::OK, &"12".parse().unwrap()));
-        let message = response.headers()["grpc-message"].to_str().unwrap();
-        assert!(message.contains("TransportService/ProxySSH"), "{message}");
-        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
     }
 }
 

@@ -304,6 +304,7 @@ async fn start(
     };
     let proxy = Proxy::new(config, identity, ports).unwrap();
     proxy.view.set_authorities(vec![hosts.document(CaType::Host), users.document(CaType::User)]);
+    proxy.tls.trust(&proxy.view.authorities()).unwrap();
     let app = App::new("grafana", AppSpec { uri: "http://localhost:1".into(), ..AppSpec::default() });
     let proxy_ids = attached.iter().map(|id| (*id).to_owned()).collect();
     let spec = AppServerSpec { host_id: AGENT.into(), app: Some(app), proxy_ids, ..AppServerSpec::default() };
