@@ -295,6 +295,24 @@ impl Auth {
         Ok(())
     }
 
+    /// Refuses to issue what [`Self::require_user_of`] would refuse for ever: by this clock the user is not there yet. Either
+    /// the clock is wrong now, or it was when the user was made; both pass, and whoever asks again then is served.
+    pub(crate) fn refuse_before_user_of(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
+        let snapshot = self.cache.snapshot();
+        let soon = now.saturating_add(CREATION_LEEWAY).unwrap_or(Timestamp::MAX);
+        let is_later = |name: &str| {
+            let user = snapshot.user(name);
+            user.and_then(|user| user.spec.created_by.time).is_some_and(|made| made > soon)
+        };
+        if is_later(&identity.username) || is_later(&identity.impersonator) {
+            let user = &identity.username;
+            return Err(Error::unavailable(format!(
+                "the clock of the auth service is wrong, or was: it says {now}, and user {user:?} was made later"
+            )));
+        }
+        Ok(())
+    }
+
     fn user_access(&self, identity: &Identity, certificate: &x509::Certificate) -> Result<Arc<AccessChecker>, Error> {
         self.require_user_of(identity, certificate)?;
         self.access(&identity.username, &identity.roles, &identity.traits)

@@ -57,6 +57,7 @@ impl Auth {
         now: Timestamp,
         not_after: Timestamp,
     ) -> Result<Pair, Error> {
+        self.refuse_before_user_of(&identity, now)?;
         let signers = self.signers()?;
         let unusable = |error: ca::Error| match error {
             ca::Error::Refused { .. } => Error::invalid(error.to_string()),

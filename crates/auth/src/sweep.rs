@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use clock::Timestamp;
 use domain::Error;
 use storage::{Backend, Batch, Condition, Item, Key, Write};
 
@@ -16,11 +15,11 @@ use crate::{
     Auth, app_sessions,
     failure::{internal, storage_error},
 };
-use machine::{Machine, Verdict};
+use machine::{Machine, Mark, Verdict};
 use retention::Retention;
 
-/// How often the sweeper looks.
-const EVERY: Duration = Duration::from_secs(60);
+/// How often the sweeper looks: what ends by itself is on record so soon after its end.
+const EVERY: Duration = Duration::from_secs(5);
 
 /// How many items one commit removes: a condition, a write and perhaps an entry of the journal each, within the bounds of
 /// a batch.
@@ -28,9 +27,6 @@ const PER_COMMIT: usize = storage::MAX_BATCH_OPERATIONS / 3;
 
 /// How many commits one look makes at most, so that a great many expired items do not crowd out everybody else's commits.
 const COMMITS: usize = 64;
-
-/// How far the mark in the store may be behind the last look: far below what a clock must be off by to be doubted.
-const MARK_EVERY: Duration = Duration::from_secs(3600);
 
 /// What others may know of the sweeper.
 #[derive(Debug, Default)]
@@ -54,15 +50,15 @@ impl Auth {
     pub(crate) async fn sweep(self: Arc<Self>, stop: service::Stop) -> Result<(), Error> {
         let backend = self.store.backend();
         let mut mark = self.mark().await?;
-        let (mut machine, mut retention) = (Machine::new(mark), Retention::default());
+        let (mut machine, mut retention) = (Machine::new(Some(mark)), Retention::default());
         loop {
-            let now = self.clock.now();
-            match machine.look(now, self.clock.boot()) {
+            let (now, boot) = (self.clock.now(), self.clock.boot());
+            match machine.look(now, boot) {
                 Verdict::Sweep => {
                     self.sweeper.set(None);
-                    if mark.is_none_or(|mark| now.duration_since(mark).unsigned_abs() >= MARK_EVERY) {
-                        put_mark(&**backend, now).await?;
-                        mark = Some(now);
+                    if mark.is_old(now, boot) {
+                        mark = Mark { wall: now, boot: Some(boot) };
+                        put_mark(&**backend, mark).await?;
                     }
                     if let Err(error) = self.sweep_once().await {
                         tracing::warn!(%error, "expired items could not be removed; the next look tries again");
@@ -78,19 +74,21 @@ impl Auth {
         }
     }
 
-    /// The last wall time that was believed. A checkpoint's time is none, because checkpoints are made under a wrong clock
-    /// as well: the newest one stands in for a mark only where there is none yet, and is kept as such.
-    async fn mark(&self) -> Result<Option<Timestamp>, Error> {
+    /// The last look that was believed. A checkpoint's time is none, because checkpoints are made under a wrong clock
+    /// as well: the newest one stands in for a mark only where there is none yet, and is kept as such. Before the first
+    /// checkpoint there is nothing that a wrong clock could erase.
+    async fn mark(&self) -> Result<Mark, Error> {
         let backend = self.store.backend();
         if let Some(item) = backend.get(&mark_key()).await.map_err(storage_error)? {
             let text = std::str::from_utf8(&item.value).unwrap_or_default();
-            return text.parse().map(Some).map_err(|error| internal("the sweeper's time mark cannot be read", error));
+            return text.parse().map_err(|error| internal("the sweeper's time mark cannot be read", error));
         }
-        let last = audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)?.map(|last| last.time);
-        if let Some(last) = last {
-            put_mark(&**backend, last).await?;
-        }
-        Ok(last)
+        let mark = match audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)? {
+            Some(last) => Mark { wall: last.time, boot: None },
+            None => Mark { wall: self.clock.now(), boot: Some(self.clock.boot()) },
+        };
+        put_mark(&**backend, mark).await?;
+        Ok(mark)
     }
 
     /// Removes expired items, as many as one look may.
@@ -143,7 +141,7 @@ fn mark_key() -> Key {
     Key::new("tessera_sweep", "mark")
 }
 
-async fn put_mark(backend: &dyn Backend, at: Timestamp) -> Result<(), Error> {
-    let batch = Batch::new().put(mark_key(), at.to_string(), None);
+async fn put_mark(backend: &dyn Backend, mark: Mark) -> Result<(), Error> {
+    let batch = Batch::new().put(mark_key(), mark.to_string(), None);
     backend.batch(batch).await.map(|_| ()).map_err(storage_error)
 }

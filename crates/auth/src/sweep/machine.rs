@@ -1,13 +1,15 @@
 //! Decides whether the wall clock can be believed enough to remove what it says has expired.
 //!
 //! Told the wall clock and the clock that counts since boot (which nobody can set, and which goes on in suspend): when the
-//! two disagree between two looks, somebody set the wall clock. One bad clock must not erase a cluster.
+//! two disagree between two looks, somebody set the wall clock. One bad clock must not erase a cluster. The [`Mark`] in the
+//! store carries a look over a restart of the server, so that it goes on at once; after a restart of the machine the two
+//! clocks disagree with it, too, and it waits.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use clock::Timestamp;
 
-/// The wait after a start and after a step: an administrator, or NTP, has this long to put a wrong clock right.
+/// The wait after a start of the machine and after a step: an administrator, or NTP, has this long to put a wrong clock right.
 const SETTLE: Duration = Duration::from_secs(15 * 60);
 
 /// The difference between two clocks that counts as a step; drift between two looks is far below it.
@@ -18,6 +20,42 @@ const BELIEVED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The wait when it is further: a server that was off for weeks loses nothing by it, one with a clock a year ahead everything without it.
 const DOUBTED: Duration = Duration::from_secs(24 * 3600);
+
+/// How far the mark in the store may be behind the last look: far below what a clock must be off by to be doubted.
+const MARK_EVERY: Duration = Duration::from_secs(3600);
+
+/// A look that was believed, as it is kept in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// What the wall clock said.
+    pub(crate) wall: Timestamp,
+    /// What the clock since boot said; none in a mark that stands in for one.
+    pub(crate) boot: Option<Duration>,
+}
+
+impl Mark {
+    /// Whether it says too little of this look.
+    pub(crate) fn is_old(&self, wall: Timestamp, boot: Duration) -> bool {
+        wall.duration_since(self.wall).unsigned_abs() >= MARK_EVERY
+            || self.boot.is_none_or(|before| step(self.wall, before, wall, boot) > STEP)
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.wall)?;
+        self.boot.map_or(Ok(()), |boot| write!(f, " {}", boot.as_millis()))
+    }
+}
+
+impl FromStr for Mark {
+    type Err = <Timestamp as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (wall, boot) = text.split_once(' ').unwrap_or((text, ""));
+        Ok(Self { wall: wall.parse()?, boot: boot.parse().ok().map(Duration::from_millis) })
+    }
+}
 
 /// What to do at a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,29 +75,33 @@ pub(crate) struct Machine {
     /// The last wall time that was believed: a mark from the store, or a look.
     mark: Option<Timestamp>,
     last: Option<(Timestamp, Duration)>,
+    is_first: bool,
     /// Until when, on the clock since boot, nothing is removed, and why.
     waits_until: Duration,
     reason: Option<String>,
 }
 
 impl Machine {
-    /// Before the first look; `mark` is the newest time in the store.
-    pub(crate) const fn new(mark: Option<Timestamp>) -> Self {
-        Self { mark, last: None, waits_until: Duration::ZERO, reason: None }
+    /// Before the first look; `mark` is the newest in the store.
+    pub(crate) fn new(mark: Option<Mark>) -> Self {
+        let last = mark.and_then(|mark| Some((mark.wall, mark.boot?)));
+        Self { mark: mark.map(|mark| mark.wall), last, is_first: true, waits_until: Duration::ZERO, reason: None }
     }
 
     /// One look at both clocks.
     pub(crate) fn look(&mut self, wall: Timestamp, boot: Duration) -> Verdict {
         let step = self.last.map(|(last_wall, last_boot)| step(last_wall, last_boot, wall, boot));
         match step {
-            None => self.wait(boot, SETTLE, None),
-            Some(step) if step > STEP => {
+            Some(step) if step <= STEP => {}
+            Some(step) if !self.is_first => {
                 let reason =
                     format!("the clock was set by {} s; expired items are kept for 15 minutes", step.as_secs());
                 self.wait(boot, SETTLE, Some(reason));
             }
-            Some(_) => {}
+            // The machine was started anew, as far as anybody can tell.
+            _ => self.wait(boot, SETTLE, None),
         }
+        self.is_first = false;
         if let Some(mark) = self.mark
             && wall.duration_since(mark).unsigned_abs() > BELIEVED
             && wall > mark
@@ -89,8 +131,10 @@ impl Machine {
 
 /// By how much the wall clock moved more, or less, than time passed.
 fn step(last_wall: Timestamp, last_boot: Duration, wall: Timestamp, boot: Duration) -> Duration {
+    let nanoseconds = |span: Duration| i128::try_from(span.as_nanos()).unwrap_or(i128::MAX);
     let moved = wall.duration_since(last_wall).as_nanos();
-    let passed = i128::try_from(boot.saturating_sub(last_boot).as_nanos()).unwrap_or(i128::MAX);
+    // Less than nothing has passed when the machine was started anew.
+    let passed = nanoseconds(boot) - nanoseconds(last_boot);
     let difference = moved.saturating_sub(passed).unsigned_abs();
     Duration::from_nanos(u64::try_from(difference).unwrap_or(u64::MAX))
 }
@@ -108,7 +152,11 @@ mod tests {
 
     /// Looks: seconds of the wall clock, seconds since boot, and whether something is removed.
     fn follow(mark: Option<i64>, looks: &[(i64, u64, bool)]) {
-        let mut machine = Machine::new(mark.map(at));
+        follow_from(mark.map(|wall| Mark { wall: at(wall), boot: None }), looks);
+    }
+
+    fn follow_from(mark: Option<Mark>, looks: &[(i64, u64, bool)]) {
+        let mut machine = Machine::new(mark);
         for &(wall, boot, sweeps) in looks {
             let verdict = machine.look(at(wall), Duration::from_secs(boot));
             assert_eq!(verdict == Verdict::Sweep, sweeps, "at wall {wall}, boot {boot}: {verdict:?}");
@@ -152,5 +200,32 @@ mod tests {
     #[test]
     fn a_clock_far_beyond_the_store_waits_a_day() {
         follow(Some(0), &[(365 * DAY, 10, false), (365 * DAY + 900, 910, false), (366 * DAY, 86_411, true)]);
+    }
+
+    #[test]
+    fn a_restart_of_the_server_goes_on_where_it_was_and_one_of_the_machine_does_not() {
+        let mark = Some(Mark { wall: at(0), boot: Some(Duration::from_secs(5000)) });
+        follow_from(mark, &[(30, 5030, true)]);
+        follow_from(mark, &[(3 * DAY, 5000 + 3 * 86_400, true)]);
+        // The machine was started anew; or somebody set the clock, in either direction.
+        follow_from(mark, &[(30, 10, false), (800, 780, false), (931, 911, true)]);
+        follow_from(mark, &[(30, 9000, false)]);
+        follow_from(mark, &[(3630, 5030, false), (4600, 6000, true)]);
+        follow_from(mark, &[(-3570, 5030, false)]);
+        follow_from(mark, &[(8 * DAY, 5000 + 8 * 86_400, false)]);
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_also_by_an_older_server() {
+        for boot in [None, Some(Duration::from_millis(1_234_567))] {
+            let mark = Mark { wall: at(1), boot };
+            assert_eq!(mark.to_string().parse::<Mark>().unwrap(), mark);
+        }
+        let mark = Mark { wall: at(0), boot: Some(Duration::from_secs(10)) };
+        let looks = [(100, 110), (3599, 3609), (3600, 3610), (100, 10), (-100, 10)];
+        let old = looks.map(|(wall, boot)| mark.is_old(at(wall), Duration::from_secs(boot)));
+        assert_eq!(old, [false, false, true, true, true]);
+        assert!(Mark { boot: None, ..mark }.is_old(at(0), Duration::ZERO), "it says nothing of the other clock");
+        assert!("never".parse::<Mark>().is_err());
     }
 }

@@ -370,23 +370,51 @@ async fn an_assertion_says_what_the_session_says_to_the_one_application() {
     }
 }
 
+/// The server is started anew; what is recorded is counted from there.
+async fn restart(cluster: Cluster) -> Cluster {
+    let (backend, clock) = (Arc::clone(&cluster.backend), cluster.clock.clone());
+    drop(cluster);
+    let cluster = Cluster::over(backend, clock).await;
+    cluster.settle().await;
+    cluster
+}
+
 #[tokio::test]
-async fn a_session_whose_time_is_over_leaves_its_end() {
-    let cluster = Cluster::start().await;
-    furnish(&cluster).await;
-    let alice = cluster.again("alice").await;
-    let issued = certificate(&cluster, &alice, "grafana", &Machine::new()).await.unwrap();
-    let until = issued.tls.as_ref().unwrap().not_after();
-    cluster.clock.advance(until.duration_since(cluster.auth.clock().now()).unsigned_abs() + Duration::from_secs(1));
-    // The sweeper believes a clock that has stood still for a quarter of an hour.
-    for _ in 0..20 {
-        cluster.clock.advance(Duration::from_secs(60));
+async fn a_session_whose_time_is_over_leaves_its_end_within_seconds_and_once() {
+    let mut cluster = Cluster::start().await;
+    let agent = furnish(&cluster).await;
+    // Soon after the first start, and soon after another one.
+    for is_restarted in [false, true] {
+        let mut server = AppServer::new("grafana", Default::default());
+        server.spec.host_id = HOST.into();
+        server.spec.app = Some(application("grafana", "prod"));
+        servers::upsert(&cluster.auth, &agent, server).await.unwrap();
         cluster.settle().await;
+        let alice = cluster.again("alice").await;
+        let issued = certificate(&cluster, &alice, "grafana", &Machine::new()).await.unwrap();
+        let until = issued.tls.as_ref().unwrap().not_after();
+        let left = until.duration_since(cluster.auth.clock().now()).unsigned_abs();
+        cluster.clock.advance(left - Duration::from_secs(2));
+        cluster.settle().await;
+        if is_restarted {
+            cluster = restart(cluster).await;
+        }
+        let before = cluster.records("app.session.end").await.len();
+        for _ in 0..8 {
+            cluster.clock.advance(Duration::from_secs(1));
+            cluster.settle().await;
+        }
+        let ends = cluster.records("app.session.end").await;
+        assert_eq!((before, ends.len()), (0, 1), "{ends:?}");
+        assert_eq!((&ends[0]["reason"], &ends[0]["sid"]), (&"expired".into(), &id_of(&issued).shown().into()));
+        assert_eq!((&ends[0]["user"], &ends[0]["app_name"]), (&"alice".into(), &"grafana".into()));
+        cluster = restart(cluster).await;
+        for _ in 0..20 {
+            cluster.clock.advance(Duration::from_secs(60));
+            cluster.settle().await;
+        }
+        assert!(cluster.records("app.session.end").await.is_empty(), "told once more");
     }
-    let ends = cluster.records("app.session.end").await;
-    assert_eq!(ends.len(), 1, "{ends:?}");
-    assert_eq!((&ends[0]["reason"], &ends[0]["sid"]), (&"expired".into(), &id_of(&issued).shown().into()));
-    assert_eq!((&ends[0]["user"], &ends[0]["app_name"]), (&"alice".into(), &"grafana".into()));
 }
 
 #[tokio::test]

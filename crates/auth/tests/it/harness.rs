@@ -148,8 +148,10 @@ impl Cluster {
         bot.spec.roles = vec!["deployer".into()];
         bot.set_defaults();
         let store = self.auth.store();
+        let mut user = bot.derived_user();
+        user.spec.created_by.time = Some(self.auth.clock().now());
         let change = store.change().create(&role).unwrap().create(&bot).unwrap();
-        change.create(&bot.derived_user()).unwrap().create(&bot.derived_role()).unwrap().commit().await.unwrap();
+        change.create(&user).unwrap().create(&bot.derived_role()).unwrap().commit().await.unwrap();
         self.settle().await;
         self.token("secret-token-1").await
     }

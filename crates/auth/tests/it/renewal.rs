@@ -271,3 +271,18 @@ async fn an_overheard_grace_renewal_is_good_for_another_nonce_cluster_or_questio
         assert_eq!(answer.err().map(|error| error.kind()), Some(Kind::Denied), "{what}");
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_goes_back_locks_nobody_out() {
+    let cluster = Cluster::start().await;
+    let token = cluster.with_bot().await;
+    let held = cluster.join(&token, &Machine::new()).await.unwrap();
+    let right = cluster.clock.clock().now();
+    cluster.clock.set(right.checked_sub(Duration::from_secs(3600)).unwrap());
+    // By this clock the bot is not made yet: what is issued to it now would be nobody's, for ever.
+    let error = renew(&cluster, &held, &Machine::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    cluster.clock.set(right);
+    let held = renew(&cluster, &held, &Machine::new()).await.unwrap();
+    output(&cluster, &cluster.caller(&held).unwrap()).await.unwrap();
+}
