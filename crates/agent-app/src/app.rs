@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The name of the debug application.
-const DUMPER: &str = "dumper";
+pub const DUMPER: &str = "dumper";
 
 /// An application as this agent serves it.
 #[derive(Debug, Clone)]
@@ -29,6 +29,14 @@ pub(crate) enum Origin {
 }
 
 impl App {
+    /// Whether a definition of a configuration file can be served, told before anything is joined.
+    ///
+    /// # Errors
+    /// As an agent with this definition would fail: `spec.KEY: why`.
+    pub fn check(document: &resources::App) -> Result<(), Error> {
+        Self::compile(document.clone(), Origin::Config).map(|_| ())
+    }
+
     /// Compiles a definition.
     ///
     /// # Errors

@@ -34,10 +34,11 @@ mod view;
 mod web;
 
 pub use crate::{
-    app::App,
+    app::{App, DUMPER},
     config::Config,
     hosts::{Blocked, Hosts},
     ports::Ports,
+    selector::check as check_selector,
     service::{AppService, Me},
     session::Session,
     view::View,

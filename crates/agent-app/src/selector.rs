@@ -9,6 +9,14 @@ use predicate::Pattern;
 #[derive(Debug, Clone)]
 pub(crate) struct Selector(Vec<(String, Vec<Pattern>)>);
 
+/// Whether a selector of a configuration file makes sense.
+///
+/// # Errors
+/// A value that is no pattern.
+pub fn check(labels: &Labels) -> Result<(), Error> {
+    Selector::compile(labels).map(|_| ())
+}
+
 impl Selector {
     pub(crate) fn compile(labels: &Labels) -> Result<Self, Error> {
         let keys = labels.iter().map(|(key, values)| {

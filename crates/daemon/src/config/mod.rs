@@ -35,7 +35,7 @@ pub use sections::{
 };
 
 use fields::Fields;
-use node::{Node, Place};
+use node::Node;
 use problem::Problems;
 pub(crate) use sections::teleport::read_pins;
 
@@ -113,10 +113,6 @@ impl Config {
         })?;
         let problems = Problems::default();
         let mut config = sections::read(&node, &problems);
-        if problems.errors.borrow().is_empty() && config.services().next().is_none() {
-            let problem = Problem::at(Place { line: 1, column: 1 }, 1, "auth_service", "no service is enabled");
-            problems.error(problem.hint("add \"auth_service: {enabled: yes}\""));
-        }
         let mut found = problems.errors.into_inner();
         if found.is_empty() {
             let warning = |p: Problem| format!("{name}:{}: {} {}", p.line, p.path, p.message);
@@ -148,6 +144,11 @@ impl Config {
     /// Invalid, with what is missing.
     pub fn check(&self) -> Result<(), domain::Error> {
         let Common { auth_servers, proxy_server, .. } = &self.teleport;
+        if self.services().next().is_none() {
+            return Err(domain::Error::invalid(
+                "no service is enabled: add \"auth_service: {enabled: yes}\" to the file, or name one with --roles",
+            ));
+        }
         let is_joining = !self.auth_service.enabled;
         if is_joining && self.proxy_service.enabled && auth_servers.is_empty() {
             return Err(domain::Error::invalid(

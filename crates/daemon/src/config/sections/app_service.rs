@@ -56,18 +56,22 @@ const NO_SUCH_PROGRAMS: &str = "remove it: only http, https and tcp applications
 pub(super) fn read(fields: &Fields<'_>) -> AppService {
     let selectors = fields.sections("resources").into_iter().map(|each| {
         let labels = each.labels("labels");
+        if let Err(error) = agent_app::check_selector(&labels) {
+            each.refuse("labels", error.message, "");
+        }
         each.unsupported("aws", &Any, "remove it");
         each.finish();
         Selector { labels }
     });
+    let debug_app = fields.flag("debug_app").unwrap_or_default();
     let service = AppService {
         // A section is there to be used.
         enabled: fields.flag("enabled").unwrap_or(!fields.is_empty()),
-        debug_app: fields.flag("debug_app").unwrap_or_default(),
+        debug_app,
         resources: selectors.collect(),
         allowed_hosts: fields.texts("allowed_hosts").unwrap_or_default(),
         denied_hosts: fields.texts("denied_hosts").unwrap_or_default(),
-        apps: fields.sections("apps").iter().filter_map(application).collect(),
+        apps: applications(fields, debug_app),
     };
     if let Err(error) = agent_app::Hosts::parse(&service.allowed_hosts, &service.denied_hosts) {
         let key = if service.denied_hosts.is_empty() { "allowed_hosts" } else { "denied_hosts" };
@@ -77,6 +81,29 @@ pub(super) fn read(fields: &Fields<'_>) -> AppService {
     fields.finish();
     service
 }
+
+fn applications(fields: &Fields<'_>, debug_app: bool) -> Vec<Application> {
+    let mut apps: Vec<Application> = Vec::new();
+    for each in fields.sections("apps") {
+        let Some(app) = application(&each) else { continue };
+        if apps.iter().any(|other| other.0.name() == app.0.name()) {
+            each.refuse("name", format!("{:?} is there twice", app.0.name()), "");
+        }
+        if debug_app && app.0.name() == agent_app::DUMPER {
+            each.refuse("name", "is the name of the application that debug_app makes", "");
+        }
+        apps.push(app);
+    }
+    apps
+}
+
+/// The keys of an application that are checked together, and what errors call them.
+const CHECKED: [(&str, &str); 4] = [
+    ("spec.uri", "uri"),
+    ("spec.public_addr", "public_addr"),
+    ("spec.tcp_ports", "tcp_ports"),
+    ("spec.rewrite", "rewrite"),
+];
 
 fn application(fields: &Fields<'_>) -> Option<Application> {
     let name = fields.text("name");
@@ -107,8 +134,8 @@ fn application(fields: &Fields<'_>) -> Option<Application> {
     fields.finish();
     name?;
     app.set_defaults();
-    if let Err(error) = app.validate() {
-        let key = if app.spec.uri.is_empty() || error.message.contains("uri") { "uri" } else { "name" };
+    if let Err(error) = agent_app::App::check(&app) {
+        let key = CHECKED.iter().find(|(path, _)| error.message.starts_with(path)).map_or("name", |(_, key)| key);
         fields.refuse(key, error.message, "");
         return None;
     }
