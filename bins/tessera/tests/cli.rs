@@ -31,10 +31,17 @@ fn each_failure_ends_with_the_documented_code() {
     let no_trust_domain = file("upper.yaml", "auth_service: {cluster_name: Example.Com}\n");
     let proxy = file("proxy.yaml", "proxy_service: {kubernetes: {enabled: yes}}\n");
     let agent = file("agent.yaml", "auth_service: {enabled: no}\napp_service: {enabled: yes}\n");
+    let off = file("off.yaml", "auth_service: {enabled: no}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
     for (arguments, code, text) in [
-        (&["start", "-c", &good, "--fips"][..], 7, "--fips belongs to a part that is not supported yet"),
+        (&["start", "-c", &good, "--fips"][..], 7, "--fips is not supported: this program contains no validated"),
+        (&["start", "-c", &good, "--insecure-no-tls"], 7, "speak TLS to the proxy"),
+        (&["start", "-c", &good, "--permit-user-env"], 7, "access to SSH hosts"),
+        (&["start", "-c", &off], 8, "no service is enabled"),
+        (&["check", &off], 8, "no service is enabled"),
+        (&["start", "-c", &off, "--roles=app", "--app-name=x", "--app-uri=http://x"], 8, "the agent has no cluster"),
+        (&["start", "-c", &good, "--app-name=x", "--app-uri=tcp://x"], 8, "needs a port"),
         (&["start", "-c", &good, "--roles=auth,node"], 7, "\"node\" is not supported yet"),
         (&["start", "-c", &good, "--roles=proxy"], 8, "the proxy has no auth service"),
         (&["start", "-c", &good, "--app-name=x"], 2, "--app-uri"),

@@ -37,6 +37,8 @@ pub struct Overrides {
     pub advertise_ip: Option<IpAddr>,
     /// Where every public port listens (`-l`).
     pub listen_ip: Option<IpAddr>,
+    /// Believe whoever answers when this host joins.
+    pub insecure: bool,
     /// Log everything that helps to find a fault.
     pub debug: bool,
 }
@@ -60,7 +62,7 @@ impl AppFlags {
         let mut app = App::new(self.name, spec);
         app.metadata.labels = labels(&self.labels)?;
         app.set_defaults();
-        app.validate()?;
+        agent_app::App::check(&app)?;
         Ok(Application(app))
     }
 }
@@ -128,6 +130,19 @@ impl Overrides {
             {
                 address.host = ip.to_string();
             }
+        }
+        if self.insecure {
+            let joins = !config.auth_service.enabled;
+            config.teleport.insecure = joins && config.teleport.ca_pin.is_empty();
+            config.warnings.push(match (joins, config.teleport.insecure) {
+                (_, true) => {
+                    "--insecure: whoever answers is believed when this host joins, and may read the join token \
+                              and choose our authorities; give --ca-pin instead (tctl status shows it)"
+                        .to_owned()
+                }
+                (true, _) => "--insecure has no effect: --ca-pin says who is believed".to_owned(),
+                (false, _) => "--insecure has no effect: the auth service runs in this process".to_owned(),
+            });
         }
         if self.debug {
             config.teleport.log.severity = Severity::Debug;
@@ -217,7 +232,17 @@ mod tests {
         let mut pinned = Config::embedded();
         let pins = vec![format!("{one},{other}")];
         Overrides { ca_pins: pins, ..flags.clone() }.apply(&mut pinned).unwrap();
-        assert_eq!(pinned.teleport.ca_pin, [one, other], "as tctl tokens add writes them");
+        assert_eq!(pinned.teleport.ca_pin, [one.clone(), other], "as tctl tokens add writes them");
+
+        for (pins, is_anybody_believed) in [(Vec::new(), true), (vec![one], false)] {
+            let mut config = Config::embedded();
+            Overrides { ca_pins: pins, insecure: true, ..flags.clone() }.apply(&mut config).unwrap();
+            assert_eq!(config.teleport.insecure, is_anybody_believed, "a pin says more than --insecure");
+            assert!(config.warnings[0].contains("--insecure"), "{:?}", config.warnings);
+        }
+        let mut alone = Config::from_text("auth_service: {enabled: no}", "x").unwrap();
+        flags.clone().apply(&mut alone).unwrap();
+        assert_eq!(alone.services().collect::<Vec<_>>(), ["app"], "flags count before the file is judged");
 
         for (flags, expected) in [
             (Overrides { ca_pins: vec!["sha256:abc".into()], ..flags.clone() }, "--ca-pin: \"sha256:abc\" is no pin"),

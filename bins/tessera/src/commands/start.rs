@@ -48,14 +48,14 @@ pub(crate) struct Args {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long)]
     diag_addr: Option<String>,
-    /// Do not verify the certificates of others.
+    /// Believe whoever answers when this host joins; who sits on the wire reads the token. Give --ca-pin instead.
     #[arg(long)]
     insecure: bool,
-    /// Serve the web port without TLS.
-    #[arg(long)]
+    /// Serve the web port without TLS (not supported).
+    #[arg(long, hide = true)]
     insecure_no_tls: bool,
-    /// Allow FIPS 140 algorithms only.
-    #[arg(long)]
+    /// Run with a validated FIPS 140 module only (not supported).
+    #[arg(long, hide = true)]
     fips: bool,
     /// Write the process id to this file.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -72,8 +72,8 @@ pub(crate) struct Args {
     /// Documents that a new cluster begins with.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     bootstrap: Option<PathBuf>,
-    /// Let SSH users set environment variables.
-    #[arg(long)]
+    /// Let SSH users set environment variables (not supported yet).
+    #[arg(long, hide = true)]
     permit_user_env: bool,
     /// Do not compare versions with the rest of the cluster.
     #[arg(long)]
@@ -93,14 +93,24 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The flags of parts that are not built yet, with whether they were given.
-    fn later(&self) -> [(&'static str, bool); 5] {
+    /// The flags that cannot be obeyed, whether they were given, and why not.
+    fn refused(&self) -> [(&'static str, bool, &'static str); 4] {
+        let ssh = "belongs to access to SSH hosts, which is not supported yet";
         [
-            ("--labels without --app-name", self.labels.is_some() && self.app_name.is_none()),
-            ("--insecure", self.insecure),
-            ("--insecure-no-tls", self.insecure_no_tls),
-            ("--fips", self.fips),
-            ("--permit-user-env", self.permit_user_env),
+            ("--labels without --app-name", self.labels.is_some() && self.app_name.is_none(), ssh),
+            ("--permit-user-env", self.permit_user_env, ssh),
+            (
+                "--insecure-no-tls",
+                self.insecure_no_tls,
+                "is not supported: agents, bots and applications are told apart by what their TLS handshakes say; let the \
+                 balancer in front pass TCP on, or speak TLS to the proxy",
+            ),
+            (
+                "--fips",
+                self.fips,
+                "is not supported: this program contains no validated FIPS 140 module; for the algorithms alone set \
+                 auth_service.authentication.signature_algorithm_suite to fips-v1",
+            ),
         ]
     }
 
@@ -123,14 +133,15 @@ impl Args {
             pid_file: self.pid_file.clone(),
             advertise_ip: self.advertise_ip,
             listen_ip: self.listen_ip,
+            insecure: self.insecure,
             debug: self.debug,
         }
     }
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
-    if let Some((flag, _)) = args.later().into_iter().find(|(_, is_given)| *is_given) {
-        bail!(domain::Error::unsupported(format!("{flag} belongs to a part that is not supported yet")));
+    if let Some((flag, _, why)) = args.refused().into_iter().find(|(_, is_given, _)| *is_given) {
+        bail!(domain::Error::unsupported(format!("{flag} {why}")));
     }
     // Versions are only compared once there are other servers.
     let _ = args.skip_version_check;

@@ -39,7 +39,11 @@ impl Source {
         let config = agent::Config {
             auth_servers,
             entry,
-            trust: if common.ca_pin.is_empty() { Trust::Credentials } else { Trust::Pins(common.ca_pin.clone()) },
+            trust: match common.ca_pin.as_slice() {
+                [] if common.insecure => Trust::DangerAnything,
+                [] => Trust::Credentials,
+                pins => Trust::Pins(pins.to_vec()),
+            },
             token: common.join_params.as_ref().map(token).transpose()?,
             node_name: common.nodename.clone(),
             role,

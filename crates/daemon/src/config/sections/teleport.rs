@@ -48,6 +48,9 @@ pub struct Common {
     pub join_params: Option<JoinParams>,
     /// Pins of the host CA that this cluster must have; none: any.
     pub ca_pin: Vec<String>,
+    /// Believe whoever answers when this host joins. No file says so, only a flag.
+    #[serde(skip)]
+    pub insecure: bool,
     /// What one address may hold.
     pub connection_limits: ConnectionLimits,
     /// The log.
@@ -132,6 +135,7 @@ pub(super) fn read(fields: &Fields<'_>) -> Common {
         proxy_server: fields.address("proxy_server", PROXY_PORT),
         join_params: join_params(fields),
         ca_pin: pins(fields),
+        insecure: false,
         connection_limits: connection_limits(&fields.section_or_empty("connection_limits")),
         log: log::read(fields.section_or_empty("log")),
         storage: storage::read(fields.section_or_empty("storage"), &data_dir),
