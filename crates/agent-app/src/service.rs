@@ -1,6 +1,10 @@
 //! The service as an agent runs it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use agent::Host;
 use async_trait::async_trait;
@@ -9,6 +13,7 @@ use clock::Clock;
 use crypto::{Random, tls::ServerCertificate};
 use domain::{
     Error, Metadata, Resource as _,
+    error::Kind,
     resources::app_server::{AppServer, AppServerSpec},
 };
 use rustls::ServerConfig;
@@ -43,6 +48,8 @@ pub struct AppService {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tls: Arc<ServerConfig>,
     hostname: String,
+    /// The applications that others believe to be here.
+    announced: Mutex<BTreeSet<String>>,
 }
 
 /// What every connection looks at.
@@ -96,7 +103,7 @@ impl AppService {
             view,
             ports,
         });
-        Ok(Arc::new(Self { shared, tls, hostname }))
+        Ok(Arc::new(Self { shared, tls, hostname, announced: Mutex::default() }))
     }
 
     pub(crate) fn is_tcp(&self, app: &str) -> bool {
@@ -117,6 +124,23 @@ impl AppService {
             tracing::warn!(%error, "lost sight of the cluster's roles and locks; looking again");
             clock.sleep(backoff.wait(&self.shared.me.random)).await;
         }
+    }
+
+    /// Takes back what was announced of all applications but these. What cannot be taken back is tried again the next time.
+    async fn take_back(&self, but: &BTreeSet<String>) {
+        let gone: Vec<String> = self.announced().difference(but).cloned().collect();
+        for app in gone {
+            match self.shared.ports.presence.withdraw(&self.shared.me.host_id, &app).await {
+                Err(error) if error.kind != Kind::NotFound => {
+                    tracing::debug!(%error, app, "could not take back an announcement; it ends by itself");
+                }
+                _ => drop(self.announced().remove(&app)),
+            }
+        }
+    }
+
+    fn announced(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Carries changes of the view to what depends on them.
@@ -145,8 +169,11 @@ impl agent::Service for AppService {
 
     async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
         let expires = self.shared.clock.now().saturating_add(ANNOUNCED_FOR).ok();
-        for served in self.shared.registry.all() {
+        let all = self.shared.registry.all();
+        self.take_back(&all.iter().map(|served| served.app.name().to_owned()).collect()).await;
+        for served in all {
             let app = served.document();
+            self.announced().insert(app.name().to_owned());
             let mut metadata = Metadata::named(app.name());
             metadata.labels = served.labels();
             metadata.expires = expires;
@@ -166,12 +193,7 @@ impl agent::Service for AppService {
     }
 
     async fn withdraw(&self) {
-        for served in self.shared.registry.all() {
-            let taken = self.shared.ports.presence.withdraw(&self.shared.me.host_id, served.app.name()).await;
-            if let Err(error) = taken {
-                tracing::debug!(%error, app = served.app.name(), "could not take back an announcement; it ends by itself");
-            }
-        }
+        self.take_back(&BTreeSet::new()).await;
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

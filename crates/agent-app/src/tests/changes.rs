@@ -137,6 +137,34 @@ async fn app_resources_are_served_by_label_and_announced() {
 }
 
 #[tokio::test]
+async fn what_is_not_served_any_more_is_taken_back_without_a_stop() {
+    let resources = vec![[("env", vec!["dev"])].into_iter().collect()];
+    let kit = Kit::new(Config { resources, ..Config::default() }).await;
+    let define = |name: &str, env: &str| {
+        let mut document = app(name, "http://127.0.0.1:1");
+        document.metadata.labels.insert("env".into(), env.into());
+        AnyResource::App(document)
+    };
+    for name in ["one", "two", "three"] {
+        kit.put(define(name, "dev"));
+    }
+    let served = async |expect: &[&str]| {
+        let names =
+            || kit.service.shared.registry.all().iter().map(|one| one.app.name().to_owned()).collect::<Vec<_>>();
+        kit.until(|| (names() == expect).then_some(())).await;
+        kit.service.announce(&["proxy-1".to_owned()]).await.unwrap();
+        let mut announced: Vec<_> = kit.auth.announced.lock().unwrap().keys().cloned().collect();
+        announced.sort();
+        announced
+    };
+    assert_eq!(served(&["one", "three", "two"]).await, ["one", "three", "two"]);
+    kit.put(define("two", "prod"));
+    assert_eq!(served(&["one", "three"]).await, ["one", "three"]);
+    kit.view.apply(Event::Delete { kind: Kind::App, sub_kind: String::new(), name: "one".into() });
+    assert_eq!(served(&["three"]).await, ["three"]);
+}
+
+#[tokio::test]
 async fn labels_that_commands_print_decide_who_may_come() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("env");
