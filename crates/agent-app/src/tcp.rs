@@ -18,7 +18,7 @@ pub(crate) async fn serve(mut io: BoxIo, guard: &Arc<Guard>) {
         Err(refusal) => return guard.log_refusal(&refusal),
     };
     let (app, sid) = (served.app.name(), guard.session().sid());
-    let Some(port) = served.app.tcp_port(live.target_port).filter(|_| served.app.is_tcp()) else {
+    let Some(port) = served.app.document().tcp_port(live.target_port).filter(|_| served.app.is_tcp()) else {
         tracing::info!(app, sid, port = live.target_port, "the application has no such port");
         return;
     };

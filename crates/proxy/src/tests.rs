@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 
 mod applications;
+mod browsers;
 mod cookies;
 mod ends;
 mod front;

@@ -12,7 +12,7 @@ use crypto::{PublicKey, x509::Certificate};
 use domain::{
     Resource as _,
     ca::CaType,
-    resources::{AppServer, AuthPreference, CertAuthority, Lock},
+    resources::{AppServer, AuthPreference, CertAuthority, Lock, app::CorsPolicy},
 };
 use rbac::{
     LockingMode,
@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use crate::names::{Names, host};
 
 /// An agent that serves an application.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Server {
     /// The agent's host id.
     pub(crate) host_id: Arc<str>,
@@ -31,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) app: String,
     /// The host of the application's own public address.
     pub(crate) public_host: Option<String>,
+    /// What pages of other sites may do with it.
+    pub(crate) cors: Option<CorsPolicy>,
     /// The proxies that the agent said it is attached to.
     pub(crate) proxies: Vec<String>,
     /// When it counts as gone unless it says so again.
@@ -44,6 +46,7 @@ impl Server {
             host_id: resource.spec.host_id.as_str().into(),
             app: app.metadata.name.clone(),
             public_host: host(&app.spec.public_addr),
+            cors: app.spec.cors.clone(),
             proxies: resource.spec.proxy_ids.clone(),
             expires: resource.metadata.expires,
         })

@@ -3,6 +3,8 @@
 use std::{convert::Infallible, future::Future};
 
 use bytes::Bytes;
+use clock::Clock;
+use crypto::tls::{CertificateChain, ClientAuth, ServerCertificate, server_config};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
@@ -10,23 +12,44 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
+use net::BoxIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
     sync::mpsc,
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Its address, and the future that is the application.
 pub(crate) async fn start() -> (String, impl Future<Output = ()> + Send) {
+    listen(None).await
+}
+
+/// The same over TLS.
+pub(crate) async fn start_with_tls(chain: CertificateChain) -> (String, impl Future<Output = ()> + Send) {
+    let certificate = ServerCertificate::new(chain);
+    let config = server_config(certificate, ClientAuth::None, &[b"h2", b"http/1.1"], &Clock::system()).unwrap();
+    listen(Some(TlsAcceptor::from(config))).await
+}
+
+async fn listen(tls: Option<TlsAcceptor>) -> (String, impl Future<Output = ()> + Send) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let serving = async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
             connections.spawn(async move {
+                let stream: BoxIo = match tls {
+                    Some(tls) => match tls.accept(stream).await {
+                        Ok(stream) => Box::new(stream),
+                        Err(_) => return,
+                    },
+                    None => Box::new(stream),
+                };
                 let service =
                     hyper::service::service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
                 let builder = auto::Builder::new(TokioExecutor::new());

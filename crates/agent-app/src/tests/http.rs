@@ -10,7 +10,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::kit::{Kit, Shown, app};
+use super::kit::{Cluster, Kit, Shown, app};
 use crate::{Config, Hosts, ports::Happened};
 
 /// A proxy's connection: one request after another.
@@ -190,8 +190,10 @@ async fn an_application_that_is_not_there_is_named_with_hop_and_reason() {
         (response.status(), &response.headers()["x-teleport-hop"]),
         (StatusCode::BAD_GATEWAY, &"agent".parse().unwrap())
     );
+    // The proxy says the rest.
     let body = text(response).await;
-    assert!(body.contains("502 at the agent") && body.contains("127.0.0.1:1") && body.contains("abc123"), "{body}");
+    assert!(body.starts_with("the application at 127.0.0.1:1 does not accept connections"), "{body}");
+    assert!(!body.contains("502") && !body.contains("abc123"), "{body}");
 }
 
 #[tokio::test]
@@ -214,27 +216,54 @@ async fn addresses_that_are_denied_are_not_dialled_and_that_is_told() {
 }
 
 #[tokio::test]
-async fn preflights_are_answered_here_or_refused_and_never_forwarded() {
-    let preflight = || {
-        get("/").method("OPTIONS").header("origin", "https://a.example").header("access-control-request-method", "PUT")
-    };
-    let (kit, shown) = serving(|_| {}).await;
-    let response = Line::to(&kit, &shown).await.ask(preflight().body(Full::default()).unwrap()).await;
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+async fn only_addresses_that_are_allowed_are_dialled() {
+    for (allowed, expect) in [("127.0.0.0/8", StatusCode::OK), ("10.0.0.0/8", StatusCode::FORBIDDEN)] {
+        let (address, running) = super::application::start().await;
+        let hosts = Hosts::parse(&[allowed.to_owned()], &[]).unwrap();
+        let config = Config { apps: vec![app("app", &format!("http://{address}"))], hosts, ..Config::default() };
+        let mut kit = Kit::new(config).await;
+        kit.run(running);
+        let shown = kit.session("session-1", "app").await;
+        let (status, body) = Line::to(&kit, &shown).await.get("/").await;
+        assert_eq!(status, expect, "{allowed}: {body}");
+        assert_eq!(body.contains("allowed_hosts"), expect == StatusCode::FORBIDDEN, "{body}");
+    }
+}
 
+#[tokio::test]
+async fn an_application_over_tls_proves_who_it_is_unless_nobody_wants_to_know() {
+    let cluster = Cluster::new().await;
+    for (name, is_known, skips, expect) in [
+        ("127.0.0.1", true, false, StatusCode::OK),
+        ("127.0.0.1", false, false, StatusCode::BAD_GATEWAY),
+        ("elsewhere.example", true, false, StatusCode::BAD_GATEWAY),
+        ("elsewhere.example", false, true, StatusCode::OK),
+    ] {
+        let (chain, roots) = cluster.server(name).await;
+        let (address, running) = super::application::start_with_tls(chain).await;
+        let mut document = app("app", &format!("https://{address}"));
+        document.spec.insecure_skip_verify = skips;
+        let roots = if is_known { roots } else { Vec::new() };
+        let mut kit = Kit::new(Config { apps: vec![document], roots, ..Config::default() }).await;
+        kit.run(running);
+        let shown = kit.session("session-1", "app").await;
+        let (status, body) = Line::to(&kit, &shown).await.get("/what").await;
+        assert_eq!(status, expect, "{name} {is_known} {skips}: {body}");
+        let says = if expect == StatusCode::OK { "GET /what HTTP/1.1" } else { "TLS with the application at" };
+        assert!(body.contains(says), "{name} {is_known} {skips}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn answers_to_other_origins_carry_the_rules_of_the_application() {
     let (kit, shown) = serving(|app| {
         app.spec.cors = Some(domain::resources::app::CorsPolicy {
             allowed_origins: vec!["https://a.example".into()],
-            allowed_methods: vec!["PUT".into()],
             ..Default::default()
         });
     })
     .await;
     let mut line = Line::to(&kit, &shown).await;
-    let response = line.ask(preflight().body(Full::default()).unwrap()).await;
-    assert_eq!(response.status(), StatusCode::NO_CONTENT);
-    assert_eq!(response.headers()["access-control-allow-origin"], "https://a.example");
-    drop(text(response).await);
     let plain = get("/").header("origin", "https://a.example").body(Full::default()).unwrap();
     assert_eq!(line.ask(plain).await.headers()["access-control-allow-origin"], "https://a.example");
 }

@@ -77,6 +77,19 @@ impl Cluster {
         let certificate = ca::x509::issue(&template, &signer, &self.store, &Random::system()).await.unwrap();
         Shown { key, certificate }
     }
+
+    /// What a server of this name shows, and the authority that vouches for it.
+    pub(crate) async fn server(&self, name: &str) -> (CertificateChain, Vec<Certificate>) {
+        let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
+        let names = ca::x509::AlternativeNames::from_hosts([name]);
+        let (now, identity) = (Clock::system().now(), Identity { username: name.into(), ..Identity::default() });
+        let end = now + Duration::from_secs(600);
+        let template = ca::x509::host_template(&identity, key.public().clone(), names, now, end);
+        let signer = ca::authority::tls_signer(&self.host).unwrap();
+        let certificate = ca::x509::issue(&template, &signer, &self.store, &Random::system()).await.unwrap();
+        let roots = ca::authority::trusted_certificates(&self.host).unwrap();
+        (CertificateChain::new(&[certificate], &key).unwrap(), roots)
+    }
 }
 
 /// What auth puts into the certificate of a session.

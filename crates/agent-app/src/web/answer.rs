@@ -11,10 +11,15 @@ use crate::{access::Refusal, dial::DialError};
 /// Tells the proxy that the answer is not the application's, and who made it.
 pub(crate) const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");
 
-/// An error with the hop and the reason in it, for whoever looks for the fault.
+/// An error with the hop and the reason in it, for whoever looks for the fault. What the proxy makes a page of is the
+/// reason alone: it says the rest itself.
 pub(crate) fn failure(status: StatusCode, hop: &'static str, reason: &str, via: &Via) -> Response<Body> {
-    let request = if via.id.is_empty() { String::new() } else { format!("\nrequest {}", via.id) };
-    let mut response = Response::new(full(format!("{} at the {hop}: {reason}{request}\n", status.as_u16())));
+    let text = match status {
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => format!("{reason}\n"),
+        _ if via.id.is_empty() => format!("{} at the {hop}: {reason}\n", status.as_u16()),
+        _ => format!("{} at the {hop}: {reason}\nrequest {}\n", status.as_u16(), via.id),
+    };
+    let mut response = Response::new(full(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+pub(crate) use domain::resources::app::is_reserved_header as is_reserved;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
 /// The header with the assertion.
@@ -47,15 +48,6 @@ impl Via {
             id: id.unwrap_or_default().to_owned(),
         }
     }
-}
-
-/// Whether only we may set this header. Some servers do not tell `_` from `-`, others no sign from another, so neither do
-/// we.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-    name.starts_with("x-forwarded-")
-        || name.starts_with("x-teleport-")
-        || [ASSERTION.as_str(), "cf-access-token", FORWARDED.as_str(), REAL_IP.as_str()].contains(&name.as_str())
 }
 
 /// Takes away what only we may set, and the cookies that are the proxy's.

@@ -45,11 +45,6 @@ async fn answer_of(
     if request.method() == Method::CONNECT || app.is_tcp() {
         return answer::failure(StatusCode::BAD_REQUEST, "agent", "the application does not speak HTTP", via);
     }
-    if cors::is_preflight(&request) {
-        let refuse =
-            || answer::failure(StatusCode::FORBIDDEN, "agent", "the application has no rules for other origins", via);
-        return app.cors().map_or_else(refuse, |cors| cors.preflight(request.headers()));
-    }
     if let Some(landing) = &app.target().landing
         && request.uri().path_and_query().is_none_or(|path| path.as_str() == "/")
         && matches!(*request.method(), Method::GET | Method::HEAD)
@@ -68,8 +63,8 @@ async fn answer_of(
     };
     let headers = response.headers_mut();
     app.rewrites().redirect(headers, app.target(), &via.host);
-    if let Some(cors) = app.cors() {
-        cors.decorate(&asked, headers);
+    if let Some(policy) = &app.document().spec.cors {
+        cors::decorate(policy, &asked, headers);
     }
     response
 }

@@ -5,6 +5,7 @@ pub(crate) mod credential;
 pub(crate) mod mismatches;
 pub(crate) mod places;
 pub(crate) mod pool;
+mod preflight;
 pub(crate) mod running;
 mod send;
 pub(crate) mod tcp;
@@ -81,7 +82,12 @@ pub(crate) async fn answer(
     }
     let asked = (target.host.clone(), request.uri().clone());
     let login = || launch::redirect(proxy, &asked.0, &asked.1);
-    let Some(app) = proxy.view.app_of(&target.host) else { return login() };
+    let app = proxy.view.app_of(&target.host);
+    if preflight::is_preflight(&request) {
+        let servers = app.map(|app| proxy.view.servers_of(&app, proxy.ports.clock.now())).unwrap_or_default();
+        return preflight::answer(servers.iter().find_map(|server| server.cors.as_ref()), request.headers());
+    }
+    let Some(app) = app else { return login() };
     let (credential, live) = match credential::session(proxy, visit, &app, request.headers()).await {
         Ok(found) => found,
         Err(refused) => {
