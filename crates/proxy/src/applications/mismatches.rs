@@ -82,6 +82,12 @@ impl Mismatches {
         }
     }
 
+    /// What is not told yet.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> Vec<AppSessionReport> {
+        self.lock().waiting.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

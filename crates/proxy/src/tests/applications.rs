@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::world::{APP, PROXY, SESSION, get, text, world};
+use super::world::{APP, PROXY, SESSION, get, text, world, world_with};
 use crate::router::{H2, TCP};
 
 #[tokio::test]
@@ -84,6 +84,43 @@ async fn whoever_has_no_good_certificate_is_led_to_the_login_page() {
     }
     let response = world.http(APP, Some(good)).await.send_request(get(APP, "/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK, "the one that fits");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_fit_its_session_is_told_to_auth_once() {
+    let world = world().await;
+    let hour = Duration::from_secs(3600);
+    drop(world.session("alice", "grafana", SESSION).await);
+    let (stolen, key) = world.users.user("mallory", "grafana", SESSION, hour).await;
+    let foreign = world.hosts.user("mallory", "grafana", SESSION, hour).await;
+    let chain = |(certificate, key)| crypto::tls::CertificateChain::new(&[certificate], &key).unwrap();
+    let mut sender = world.http(APP, Some(chain(foreign))).await;
+    assert_eq!(sender.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::FOUND);
+    assert_eq!(world.proxy.mismatches.waiting(), [], "anybody can make one");
+    for _ in 0..2 {
+        let mut sender = world.http(APP, Some(chain((stolen.clone(), key.clone())))).await;
+        assert_eq!(sender.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::FOUND);
+    }
+    let told = world.proxy.mismatches.waiting();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].certificate, stolen.der());
+    assert!(told[0].client_addr.starts_with("127.0.0.1:"), "{}", told[0].client_addr);
+}
+
+#[tokio::test]
+async fn a_balancers_word_about_the_client_counts_where_it_is_trusted() {
+    for (is_trusted, expect) in [(true, "198.51.100.7"), (false, "127.0.0.1")] {
+        let world = world_with(|config| config.trust_x_forwarded_for = is_trusted).await;
+        let _agent = world.agent().await;
+        let certificate = world.session("alice", "grafana", SESSION).await;
+        let mut request = get(APP, "/");
+        request.headers_mut().insert("x-forwarded-for", "6.6.6.6, 198.51.100.7".parse().unwrap());
+        let response = world.http(APP, Some(certificate)).await.send_request(request).await.unwrap();
+        let seen = text(response).await;
+        for name in ["x-forwarded-for", "x-real-ip"] {
+            assert!(seen.lines().any(|line| line == format!("{name}: {expect}")), "{is_trusted}: {seen}");
+        }
+    }
 }
 
 #[tokio::test]
