@@ -31,9 +31,6 @@ const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// Streams of one connection at a time; a proxy pools by session.
 const MAX_STREAMS: u32 = 256;
 
-/// Header fields of a request: what the proxy takes from a client, and what it adds.
-const MAX_HEADERS: usize = 256;
-
 /// Unread bytes of one request over HTTP/2.
 const WINDOW: u32 = 1024 * 1024;
 
@@ -113,8 +110,7 @@ pub(crate) async fn http(io: BoxIo, protocol: Protocol, guard: &Arc<Guard>) {
             }
             let ended = match protocol {
                 Protocol::Http1 => {
-                    let server =
-                        http1::Builder::new().max_headers(MAX_HEADERS).serve_connection(TokioIo::new(io), service);
+                    let server = http1::Builder::new().serve_connection(TokioIo::new(io), service);
                     run!(server.with_upgrades())
                 }
                 Protocol::Http2 => {

@@ -42,8 +42,8 @@ const STRANGERS_WINDOW: u32 = 256 * 1024;
 /// Streams that a client may open and reset before we have looked at them (CVE-2023-44487).
 const MAX_RESETS: usize = 32;
 
-/// Header fields of a request.
-const MAX_HEADERS: usize = 128;
+/// Header fields of a request: with those that we add, no more than the HTTP library reads without asking for memory.
+const MAX_HEADERS: usize = 90;
 
 /// Serves a client's connection to its end; at the visit's stop with the requests that run.
 pub(crate) fn serve(
@@ -63,7 +63,6 @@ async fn http1(proxy: Arc<Proxy>, stream: BoxIo, visit: Arc<Visit>) -> io::Resul
         .timer(TokioTimer::new())
         .header_read_timeout(idle_deadline(&proxy, &visit))
         .max_buf_size(limits.header_bytes.max(16 * 1024))
-        .max_headers(MAX_HEADERS)
         .half_close(false);
     let connection = pin!(server.serve_connection(TokioIo::new(stream), service(&proxy, &visit)).with_upgrades());
     run(&proxy, &visit, connection, |connection| connection.graceful_shutdown()).await
@@ -128,6 +127,9 @@ async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<Incoming>) -
         // What follows may have been meant as a part of it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return response;
+    }
+    if request.headers().len() > MAX_HEADERS {
+        return pages::plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many header fields\n");
     }
     let target = match hygiene::target(&request, visit.server_name.as_deref()) {
         Ok(target) => target,

@@ -30,9 +30,6 @@ const IDLE: Duration = Duration::from_secs(45);
 /// Unused connections that are kept.
 const MOST_IDLE: usize = 64;
 
-/// Header fields of an answer.
-const MAX_HEADERS: usize = 256;
-
 /// Unread bytes of one answer over HTTP/2.
 const WINDOW: u32 = 1024 * 1024;
 
@@ -47,7 +44,6 @@ impl Pool {
         let connector = |is_http2| Connector { dialler: dialler.clone(), port, is_http2 };
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_idle_timeout(IDLE).pool_max_idle_per_host(MOST_IDLE).pool_timer(TokioTimer::new());
-        builder.http1_max_headers(MAX_HEADERS);
         let http1 = builder.build(connector(false));
         builder
             .http2_only(true)

@@ -36,9 +36,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Unread bytes of one answer over HTTP/2.
 const WINDOW: u32 = 1024 * 1024;
 
-/// Header fields of an answer.
-const MAX_HEADERS: usize = 256;
-
 /// Read at once from an agent.
 const BUFFER: usize = 64 * 1024;
 
@@ -152,8 +149,7 @@ async fn way(
         proxy.pool.put_http2(key, sender.clone());
         return Ok(Way::Http2(sender));
     }
-    let handshake =
-        http1::Builder::new().max_buf_size(BUFFER * 4).max_headers(MAX_HEADERS).handshake(TokioIo::new(stream));
+    let handshake = http1::Builder::new().max_buf_size(BUFFER * 4).handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
     proxy.tasks.spawn(async move { drop(connection.with_upgrades().await) });
     Ok(Way::Http1(proxy.pool.lease(key, sender)))
