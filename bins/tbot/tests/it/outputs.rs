@@ -69,12 +69,16 @@ async fn each_key_of_an_identity_output_does_what_it_says() {
         "generation=1",
         "impersonated certificates renewed: ",
         "output:narrow",
-        "ssh_config and known_hosts are skipped",
+        "ssh_config is not",
         "roles of a single output are deprecated",
     ] {
         assert!(outcome.err.contains(words), "{words}\n{}", outcome.err);
     }
-    assert_eq!(outcome.err.matches("ssh_config and known_hosts are skipped").count(), 3, "not where it is off");
+    assert_eq!(outcome.err.matches("ssh_config is not").count(), 3, "not where it is off");
+    let known = std::fs::read_to_string(at("narrow").join("known_hosts")).unwrap();
+    assert!(known.starts_with("@cert-authority test.example,*.test.example ssh-") && known.ends_with(" type=host\n"));
+    let identity = std::fs::read_to_string(at("narrow").join("identity")).unwrap();
+    assert!(known.lines().all(|line| identity.contains(line)), "{known}");
     assert!(!outcome.err.contains(&token), "the log shows the token");
 }
 

@@ -17,6 +17,9 @@ pub(super) const ARTIFACTS: &[&str] = &[
     "teleport-database-ca.crt",
 ];
 
+/// And these, for SSH clients.
+pub(super) const FOR_SSH: &[&str] = &["known_hosts"];
+
 pub(super) async fn write(output: &Output, hub: &Hub) -> Result<BotIdentity, BotError> {
     let failed = |source| BotError::Auth { what: "cannot generate impersonated certificates", source };
     let issued = output.grant.issue(hub, None).await.map_err(failed)?;
@@ -34,6 +37,10 @@ fn put(output: &Output, issued: &BotIdentity, authorities: &Authorities) -> Resu
     // The authorities first: whoever sees the new certificate can already verify what it meets.
     output.put("teleport-user-ca.crt", &authorities.user.tls.concat())?;
     output.put("teleport-database-ca.crt", &authorities.database.tls.concat())?;
+    if output.for_ssh {
+        let lines = host_lines(issued, authorities).into_iter().map(|line| line + "\n");
+        output.put("known_hosts", &lines.collect::<String>())?;
+    }
     put_common(output, issued, authorities)
 }
 
@@ -41,13 +48,11 @@ fn put(output: &Output, issued: &BotIdentity, authorities: &Authorities) -> Resu
 pub(super) fn put_common(output: &Output, issued: &BotIdentity, authorities: &Authorities) -> Result<(), BotError> {
     let key = issued.key().to_pem().map_err(|error| BotError::Machine(format!("cannot write the key: {error}")))?;
     let certificates = issued.certificates();
-    let cluster = issued.cluster();
-    let hosts = authorities.host.ssh.iter();
     let file = IdentityFile {
         key: key.clone(),
         ssh_certificate: certificates.ssh.clone(),
         tls_certificate: certificates.tls.clone(),
-        ssh_authorities: hosts.map(|line| format!("@cert-authority {cluster},*.{cluster} {line} type=host")).collect(),
+        ssh_authorities: host_lines(issued, authorities),
         tls_authorities: authorities.host.tls.clone(),
     };
     output.put("teleport-host-ca.crt", &authorities.host.tls.concat())?;
@@ -57,4 +62,11 @@ pub(super) fn put_common(output: &Output, issued: &BotIdentity, authorities: &Au
     output.put("key-cert.pub", &format!("{}\n", certificates.ssh))?;
     output.put("tlscert", &certificates.tls)?;
     Ok(())
+}
+
+/// Whom SSH clients believe to be a host of the cluster.
+fn host_lines(issued: &BotIdentity, authorities: &Authorities) -> Vec<String> {
+    let cluster = issued.cluster();
+    let line = |key: &String| format!("@cert-authority {cluster},*.{cluster} {key} type=host");
+    authorities.host.ssh.iter().map(line).collect()
 }

@@ -26,6 +26,8 @@ pub(crate) struct Output {
     app: String,
     /// Certificate, key and authorities are written under the names that web servers are used to, too.
     specific_names: bool,
+    /// What SSH clients need beside keys and certificates is written, too.
+    for_ssh: bool,
     sink: Arc<Sink>,
 }
 
@@ -34,10 +36,12 @@ impl Output {
     pub(crate) fn open(config: &Config, service: &Service, name: String) -> Result<Self, BotError> {
         let destination = service.destination.as_ref();
         let destination = destination.ok_or_else(|| BotError::Unsupported(format!("{name} has no destination")))?;
-        if service.kind.name == "identity" && service.text("ssh_config") != "off" {
+        let for_ssh = is_for_ssh(service);
+        if for_ssh {
             tracing::info!(
                 output = name,
-                "ssh_config and known_hosts are skipped: they need a proxy, and there is none"
+                "known_hosts is written, ssh_config is not: it leads through tbot ssh-proxy-command, which is not \
+                 supported yet (ssh_config: off writes neither and says nothing)"
             );
         }
         if !service.roles.is_empty() {
@@ -49,6 +53,7 @@ impl Output {
             grant: Impersonation::of(config, service, &name),
             app: service.text("app_name").to_owned(),
             specific_names: has_specific_names(service),
+            for_ssh,
             sink: Arc::new(Sink::open(destination)?),
             name,
         })
@@ -97,9 +102,14 @@ fn has_specific_names(service: &Service) -> bool {
     service.flag("specific_tls_naming") || service.flag("specific_tls_extensions")
 }
 
+fn is_for_ssh(service: &Service) -> bool {
+    service.kind.name == "identity" && service.text("ssh_config") != "off"
+}
+
 /// The names of the files that an entry writes, for `tbot init`.
 pub fn artifacts(service: &Service) -> Vec<&'static str> {
     match service.kind.name {
+        "identity" if is_for_ssh(service) => [identity::ARTIFACTS, identity::FOR_SSH].concat(),
         "identity" => identity::ARTIFACTS.to_vec(),
         "application" if has_specific_names(service) => [application::ARTIFACTS, application::SPECIFIC].concat(),
         "application" => application::ARTIFACTS.to_vec(),
