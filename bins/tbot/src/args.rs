@@ -1,6 +1,6 @@
 //! The command line: what holds for every command. Each command's own flags stand beside its code.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use bot::Overrides;
 use clap::{Args, Parser, ValueEnum};
@@ -22,6 +22,30 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads a command line. `tbot proxy FLAGS -- app …` is read, too: what follows `--` was handed on to `tsh` once, and
+    /// scripts write it so.
+    ///
+    /// # Errors
+    /// What a person is to be told.
+    pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let refused = match Self::try_parse_from(&words) {
+            Err(error) if error.use_stderr() => error,
+            outcome => return outcome,
+        };
+        let proxy = words.iter().position(|word| word == "proxy");
+        let dashes = words.iter().position(|word| word == "--");
+        match proxy.zip(dashes).filter(|(proxy, dashes)| proxy < dashes) {
+            Some((_, dashes)) => {
+                let mut without = words;
+                without.remove(dashes);
+                Self::try_parse_from(without)
+            }
+            None => Err(refused),
+        }
+    }
 }
 
 fn help() -> String {
@@ -188,6 +212,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dashes_before_what_tsh_was_told_are_read() {
+        for line in [
+            "tbot proxy --destination-dir=/d app --port=1 web",
+            "tbot proxy --destination-dir=/d -- app --port=1 web",
+            "tbot proxy --destination-dir=/d app -- --port=1 web",
+            "tbot proxy app --destination-dir=/d -- web",
+        ] {
+            let words = line.split(' ').map(OsString::from).collect();
+            let read = Cli::read(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert!(matches!(read.command, Command::Proxy(_)), "{line}");
+        }
+        for line in ["tbot start -- app", "tbot -- proxy", "tbot proxy -- apps --port=1 web"] {
+            assert!(Cli::read(line.split(' ').map(OsString::from).collect()).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -6,10 +6,8 @@ mod forms;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = args::Cli::read(std::env::args_os().collect()).unwrap_or_else(|error| error.exit());
     // One thread: a bot is idle nearly always, and should be small.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime

@@ -13,6 +13,10 @@ use clock::Clock;
 use crypto::{KeyPair, tls, x509::Certificate};
 use domain::{Error, identity::Identity};
 
+/// What is said of an address that stands in a certificate, which knows no port.
+const GUESSED: &str =
+    "; that is a guess from the certificate: name the proxy with --proxy-server=HOST:PORT or TELEPORT_PROXY";
+
 /// How often a certificate and a key that do not fit are read again, and how long after each time: a renewal writes one
 /// file after another.
 const TORN: u8 = 10;
@@ -119,12 +123,20 @@ impl Files {
         roots.extend(
             Certificate::many_from_pem(&known).map_err(|error| broken("teleport-host-ca.crt", error.to_string()))?,
         );
-        let proxy = self.proxy.as_deref().unwrap_or(&route.public_addr);
+        let web = |address: &str| Web::new(address, self.proxies.clone(), self.clock.clone());
+        let web = match self.proxy.as_deref() {
+            Some(proxy) => web(proxy),
+            None => {
+                let web = web(&route.public_addr).with_advice(GUESSED);
+                tracing::warn!("no proxy is named, so it is looked for at {}{GUESSED}", web.address());
+                web
+            }
+        };
         let lead = Lead {
             app: app.to_owned(),
             public_name: route.public_addr.clone(),
             is_tcp: self.is_tcp,
-            web: Web::new(proxy, self.proxies.clone(), self.clock.clone()),
+            web,
             chain,
             trust: tls::Trust::Roots(roots),
             renew_at: certificate.not_after(),

@@ -43,6 +43,8 @@ pub struct Web {
     clock: Clock,
     /// Whether a balancer ends TLS there, once that is known.
     balancer: Arc<OnceLock<bool>>,
+    /// What a person can do when nobody answers there.
+    advice: &'static str,
 }
 
 /// What a proxy says about its cluster.
@@ -57,7 +59,13 @@ pub struct Find {
 impl Web {
     /// A proxy at `host:port`, as people write it.
     pub fn new(address: &str, proxies: Proxies, clock: Clock) -> Self {
-        Self { address: Self::address_of(address), proxies, clock, balancer: Arc::default() }
+        Self { address: Self::address_of(address), proxies, clock, balancer: Arc::default(), advice: "" }
+    }
+
+    /// The same, with what a person can do when nobody answers there: for an address that nobody has named.
+    #[must_use]
+    pub fn with_advice(self, advice: &'static str) -> Self {
+        Self { advice, ..self }
     }
 
     /// `host:port` of a proxy's address as people write it; 443 is the default port.
@@ -187,15 +195,15 @@ impl Web {
     }
 
     fn explain(&self, error: ConnectError) -> Error {
-        let address = &self.address;
+        let (address, advice) = (&self.address, self.advice);
         match error {
             ConnectError::Unreachable { reason, .. } => {
-                Error::unavailable(format!("cannot reach the proxy at {address}: {reason}"))
+                Error::unavailable(format!("cannot reach the proxy at {address}: {reason}{advice}"))
             }
             ConnectError::Untrusted { reason, .. } => {
                 let message = format!(
                     "the proxy at {address} is not trusted: {reason}. Its web certificate must come from an authority of \
-                     this system (SSL_CERT_FILE names another list) or of the cluster"
+                     this system (SSL_CERT_FILE names another list) or of the cluster{advice}"
                 );
                 Error::new(Kind::Denied, message).because(Reason::UntrustedServer)
             }
@@ -218,5 +226,12 @@ mod tests {
             let web = Web::new(given, Proxies::default(), Clock::system());
             assert_eq!((web.address(), web.host()), (address, host), "{given}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_person_can_do_is_said_when_nobody_answers() {
+        let web = Web::new("127.0.0.1:1", Proxies::default(), Clock::system()).with_advice("; name the proxy");
+        let error = web.find(tls::Trust::DangerAnyServer).await.unwrap_err().message;
+        assert!(error.contains("127.0.0.1:1") && error.ends_with("; name the proxy"), "{error}");
     }
 }

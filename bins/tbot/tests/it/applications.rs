@@ -92,6 +92,11 @@ async fn an_application_output_leads_to_the_application_and_nowhere_else() {
     let other = proxy("other");
     assert_eq!(other.code, 8, "{}", other.err);
     assert!(other.err.contains("leads to \"grafana\""), "{}", other.err);
+    // The certificate knows the name of the application's proxy, but not its port.
+    let app = at("").display().to_string();
+    let local = Running::of(&world, &["proxy", "--destination-dir", &app, "--", "app", "--port=0", "grafana"]);
+    wait_until("a word about the address", || local.log().contains("looked for at grafana.proxy.example:443")).await;
+    assert!(local.log().contains("name the proxy with --proxy-server=HOST:PORT"), "{}", local.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -128,9 +128,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(world: &World, config: &Path) -> Self {
+        Self::of(world, &["start", "-c", config.to_str().unwrap()])
+    }
+
+    pub(crate) fn of(world: &World, arguments: &[&str]) -> Self {
         let log = world.path("log");
         let file = std::fs::File::create(&log).unwrap();
-        let mut command = command(&[], &["start", "-c", config.to_str().unwrap()]);
+        let mut command = command(&[], arguments);
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Self { child, log }
     }
