@@ -47,6 +47,11 @@ impl Home {
         Ok(Self { keys, apps, cluster: says.teleport_cluster.clone() })
     }
 
+    /// The identity's cluster.
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     /// Where the files of an application are, or would be.
     pub(crate) fn app(&self, name: &str) -> AppFiles {
         AppFiles {

@@ -4,8 +4,8 @@ use app_access::Exchange;
 use cli::Advice;
 use client::{Client, Config, Credentials, Proxies, Web};
 use clock::Clock;
-use crypto::Random;
-use domain::{Error, identity::Identity};
+use crypto::{Random, tls};
+use domain::{Error, error::Kind, identity::Identity};
 
 use crate::{args::Globals, home::Home};
 
@@ -21,7 +21,12 @@ impl Session {
     pub(crate) async fn open(globals: &Globals) -> anyhow::Result<Self> {
         let proxy = proxy(globals)?;
         let credentials = credentials(globals)?;
-        let home = Home::new(globals, &proxy, &says(&credentials)?)?;
+        let says = says(&credentials)?;
+        if let Some(user) = globals.user.as_deref().filter(|user| !user.is_empty() && *user != says.username) {
+            let own = &says.username;
+            return Err(Error::invalid(format!("--user={user}: the identity file is of {own:?}")).into());
+        }
+        let home = Home::new(globals, &proxy, &says)?;
         let (clock, proxies) = (Clock::system(), proxies()?);
         let web = Web::new(&proxy, proxies.clone(), clock.clone());
         let config = Config::new([web.address()], credentials, clock, Random::system()).with_proxies(proxies);
@@ -29,6 +34,25 @@ impl Session {
             .await
             .advise(|| format!("see that --proxy={proxy} is a proxy of the cluster that made the identity file"))?;
         Ok(Self { client, web, home })
+    }
+
+    /// Only the identity's own cluster is known here.
+    pub(crate) fn refuse_leaf(&self, cluster: Option<&str>) -> anyhow::Result<()> {
+        let own = self.home.cluster();
+        match cluster.filter(|cluster| !cluster.is_empty() && *cluster != own) {
+            Some(leaf) => {
+                let message =
+                    format!("--cluster={leaf}: the identity is of {own:?}; leaf clusters are not supported yet");
+                Err(Error::unsupported(message).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the proxy shows a certificate of the cluster, which no other program on this machine believes.
+    pub(crate) async fn is_of_the_cluster(web: &Web) -> bool {
+        let asked = web.find(tls::Trust::Roots(client::credentials::system_authorities())).await;
+        asked.is_err_and(|error| error.kind == Kind::Denied)
     }
 
     /// Certificates for applications.
@@ -69,6 +93,6 @@ pub(crate) fn says(credentials: &Credentials) -> anyhow::Result<Identity> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a tool reads the environment of the person who runs it")]
-fn proxies() -> anyhow::Result<Proxies> {
+pub(crate) fn proxies() -> anyhow::Result<Proxies> {
     Ok(Proxies::from_variables(|name| std::env::var(name).ok()).map_err(|error| Error::invalid(error.to_string()))?)
 }

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use cli::{Format, Output, Table};
 use client::Web;
 use crypto::x509::Certificate;
-use domain::{Error, identity::Identity};
+use domain::{Error, identity::Identity, resources::App};
 use serde::Serialize;
 
 use crate::{
@@ -33,9 +33,18 @@ pub(crate) enum Command {
 /// Flags.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  tsh --proxy=example.com:3080 -i alice.pem apps ls\n  tsh -i alice.pem apps ls --format=json"
+    after_help = "Examples:\n  tsh --proxy=example.com:3080 -i alice.pem apps ls\n  tsh -i alice.pem apps ls env=prod --format=json"
 )]
 pub(crate) struct Ls {
+    /// Only applications with these labels, `key=value,…`.
+    #[arg(value_name = "LABELS", value_delimiter = ',', value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Only applications that show all of these words, separated by commas.
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    search: Vec<String>,
+    /// Leaf cluster.
+    #[arg(short, long, value_name = "CLUSTER", env = "TELEPORT_CLUSTER", hide = true)]
+    cluster: Option<String>,
     /// Only applications for which this expression is true.
     #[arg(long, value_name = "EXPRESSION", default_value = "", hide_default_value = true)]
     query: String,
@@ -55,6 +64,30 @@ pub(crate) struct Login {
     /// Say nothing.
     #[arg(short, long)]
     quiet: bool,
+    /// Leaf cluster.
+    #[arg(short, long, value_name = "CLUSTER", env = "TELEPORT_CLUSTER", hide = true)]
+    cluster: Option<String>,
+    #[arg(long, hide = true)]
+    aws_role: Option<String>,
+    #[arg(long, hide = true)]
+    azure_identity: Option<String>,
+    #[arg(long, hide = true)]
+    gcp_service_account: Option<String>,
+}
+
+impl Login {
+    /// Consoles of clouds are no applications that are served here.
+    fn refuse_clouds(&self) -> Result<(), Error> {
+        let flags = [
+            ("--aws-role", &self.aws_role),
+            ("--azure-identity", &self.azure_identity),
+            ("--gcp-service-account", &self.gcp_service_account),
+        ];
+        match flags.into_iter().find(|(_, value)| value.is_some()) {
+            Some((flag, _)) => Err(Error::unsupported(format!("{flag}: access to clouds is not supported yet"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Flags.
@@ -132,16 +165,21 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
         Command::Ls(args) => ls(args, globals).await,
         Command::Login(args) => login(args, globals).await,
         Command::Logout(args) => logout(args, globals).await,
-        Command::Config(args) => config(args, globals),
+        Command::Config(args) => config(args, globals).await,
         Command::Logins(_) => home(globals)?.logged_in().iter().try_for_each(|name| Output::stdout().line(name)),
     }
 }
 
 async fn ls(args: Ls, globals: &Globals) -> anyhow::Result<()> {
     let session = Session::open(globals).await?;
+    session.refuse_leaf(args.cluster.as_deref())?;
     let logged_in = session.home.logged_in();
-    let rows = lookup::list(&session.client, &args.query).await?.into_iter().map(|app| Row {
-        public_addr: lookup::public_name(&app, session.web.host()),
+    let authorities = session.client.config().credentials.authorities();
+    let host = lookup::public_host(&session.web, authorities, &session.client).await;
+    let mut found = lookup::list(&session.client, &args.query).await?;
+    found.retain(|app| fits(app, &host, &args));
+    let rows = found.into_iter().map(|app| Row {
+        public_addr: lookup::public_name(&app, &host),
         logged_in: logged_in.contains(&app.metadata.name),
         labels: app.all_labels().into_owned().into_iter().collect(),
         name: app.metadata.name,
@@ -169,8 +207,28 @@ async fn ls(args: Ls, globals: &Globals) -> anyhow::Result<()> {
     out.text(table)
 }
 
+/// `key=value`.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("write key=value, found {text:?}"))?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Whether an application has the labels, and shows the words somewhere.
+fn fits(app: &App, host: &str, args: &Ls) -> bool {
+    let labels = app.all_labels();
+    let shown = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let shown =
+        shown.chain([app.metadata.name.clone(), app.metadata.description.clone(), lookup::public_name(app, host)]);
+    let shown: Vec<String> = shown.map(|text| text.to_lowercase()).collect();
+    let has_label = |(key, value): &(String, String)| labels.get(key) == Some(value);
+    let shows = |word: &String| shown.iter().any(|text| text.contains(&word.trim().to_lowercase()));
+    args.labels.iter().all(has_label) && args.search.iter().all(shows)
+}
+
 async fn login(args: Login, globals: &Globals) -> anyhow::Result<()> {
+    args.refuse_clouds()?;
     let session = Session::open(globals).await?;
+    session.refuse_leaf(args.cluster.as_deref())?;
     let exchanged = session.exchange(args.target_port).exchange(&args.app).await?;
     let files = session.home.app(&args.app);
     let key = exchanged.key.to_pem()?;
@@ -180,7 +238,7 @@ async fn login(args: Login, globals: &Globals) -> anyhow::Result<()> {
     if args.quiet {
         return Ok(());
     }
-    let way = way(&args.app, &files, &session.web)?;
+    let way = way(&args.app, &files, &session.web, Session::is_of_the_cluster(&session.web).await)?;
     let name = &args.app;
     if lookup::is_tcp(&exchanged.app) {
         return Output::stdout().line(format_args!(
@@ -221,7 +279,7 @@ async fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
+async fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
     let home = home(globals)?;
     let name = match (args.app, home.logged_in().as_slice()) {
         (Some(name), _) => name,
@@ -231,8 +289,10 @@ fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
             return Err(Error::invalid(format!("logged into several apps, name one: {}", several.join(", "))).into());
         }
     };
-    let web = Web::new(&session::proxy(globals)?, client::Proxies::default(), clock::Clock::system());
-    let way = way(&name, &home.app(&name), &web)?;
+    let web = Web::new(&session::proxy(globals)?, session::proxies()?, clock::Clock::system());
+    // Only a command line must know; what only reads files asks nobody.
+    let shows_curl = matches!(args.format, Show::Curl | Show::Json | Show::Yaml);
+    let way = way(&name, &home.app(&name), &web, shows_curl && Session::is_of_the_cluster(&web).await)?;
     let mut out = Output::stdout();
     match args.format {
         Show::Uri => out.line(way.uri),
@@ -264,7 +324,7 @@ fn identity(name: &str, files: &AppFiles) -> anyhow::Result<Identity> {
 }
 
 /// Read from the certificate: it says where it leads.
-fn way(name: &str, files: &AppFiles, web: &Web) -> anyhow::Result<Way> {
+fn way(name: &str, files: &AppFiles, web: &Web, names_ca: bool) -> anyhow::Result<Way> {
     let says = identity(name, files)?;
     let port = match web.address().rsplit_once(':') {
         Some((_, port)) if port != "443" => format!(":{port}"),
@@ -272,6 +332,7 @@ fn way(name: &str, files: &AppFiles, web: &Web) -> anyhow::Result<Way> {
     };
     let uri = format!("https://{}{port}", says.route_to_app.public_addr);
     let [cert, key, ca] = [&files.certificate, &files.key, &files.authorities].map(|path| path.display().to_string());
-    let curl = format!("curl \\\n  --cert {cert} \\\n  --key {key} \\\n  {uri}");
+    let trust = if names_ca { format!("  --cacert {ca} \\\n") } else { String::new() };
+    let curl = format!("curl \\\n{trust}  --cert {cert} \\\n  --key {key} \\\n  {uri}");
     Ok(Way { name: name.to_owned(), uri, ca, cert, key, curl })
 }

@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Proxy(proxy::Command),
     /// Print the version.
     #[command(after_help = "Example:\n  tsh version --format=json")]
-    Version(Shape),
+    Version(Version),
     /// Print a script that completes commands and flags in a shell.
     #[command(after_help = "Example:\n  tsh completion bash > /etc/bash_completion.d/tsh")]
     Completion {
@@ -32,16 +32,29 @@ pub(crate) enum Command {
     Later(later::Later),
 }
 
+/// Flags.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Version {
+    /// This program's version only, which is all that is shown without a profile, too.
+    #[arg(long)]
+    client: bool,
+    #[command(flatten)]
+    shape: Shape,
+}
+
 /// Runs a command.
 pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()> {
     if globals.debug {
         let config = telemetry::log::Config { severity: telemetry::log::Severity::Debug, ..Default::default() };
         telemetry::log::init(&config, clock::Clock::system())?;
     }
+    if matches!(command, Command::Apps(_) | Command::Proxy(_)) {
+        globals.refused.check()?;
+    }
     match command {
         Command::Apps(command) => apps::run(command, &globals).await,
         Command::Proxy(command) => proxy::run(command, &globals).await,
-        Command::Version(shape) => version(shape.format),
+        Command::Version(args) => version(args.shape.format),
         Command::Completion { shell } => Output::stdout().text(cli::completion::script(&mut Cli::command(), shell)),
         Command::Later(command) => command.run(),
     }

@@ -56,6 +56,9 @@ pub(crate) struct App {
     /// Local port, or `LOCAL:TARGET` for an application with several ports; 0 takes a free one.
     #[arg(short, long, default_value = "0", value_name = "PORT")]
     port: String,
+    /// Leaf cluster.
+    #[arg(short, long, value_name = "CLUSTER", env = "TELEPORT_CLUSTER", hide = true)]
+    cluster: Option<String>,
 }
 
 pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<()> {
@@ -67,6 +70,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
     };
     let (local, target) = ports(&app.port)?;
     let session = Session::open(globals).await?;
+    session.refuse_leaf(app.cluster.as_deref())?;
     let clock = Clock::system();
     let ring = Cached::new(session.exchange(target), clock.clone());
     // A wrong name or a missing role is told now, not to the first program that connects.

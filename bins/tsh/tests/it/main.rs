@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails shall panic where it fails")]
 
+mod apps;
+
 use std::process::{Command, Output};
 
 fn tsh(arguments: &[&str]) -> (i32, String, String) {
+    tsh_at("/nowhere", arguments)
+}
+
+/// With a home of its own.
+fn tsh_at(home: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tsh"));
-    let Output { status, stdout, stderr } =
-        command.env_clear().env("HOME", "/nowhere").args(arguments).output().unwrap();
+    let Output { status, stdout, stderr } = command.env_clear().env("HOME", home).args(arguments).output().unwrap();
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -23,6 +29,15 @@ fn a_refusal_names_what_is_to_be_changed() {
         (&["login", "--user=alice"], 7, "tsh login is not supported yet"),
         (&["ssh", "root@host", "ls", "-l"], 7, "tsh ssh is not supported yet"),
         (&["workload-identity", "issue-x509", "--output=d"], 7, "tsh workload-identity is not supported yet"),
+        (&["login", "--ttl=60", "--user=alice", "--insecure"], 7, "tsh login is not supported yet"),
+        (&["--insecure", "apps", "ls"], 7, "--insecure: the identity file says"),
+        (&["--ttl=60", "apps", "ls"], 7, "--ttl: what is made from an identity file"),
+        (&["--headless", "apps", "ls"], 7, "--headless: signing in"),
+        (&["-J", "jump", "apps", "ls"], 7, "--jumphost: access to SSH hosts"),
+        (&["apps", "login", "console", "--aws-role=admin"], 7, "--aws-role: access to clouds"),
+        (&["apps", "login", "console", "--azure-identity=x"], 7, "--azure-identity: access to clouds"),
+        (&["apps", "login", "console", "--gcp-service-account=x"], 7, "--gcp-service-account: access to clouds"),
+        (&["apps", "ls", "env"], 2, "write key=value"),
         (&["nonsense"], 2, "nonsense"),
     ] {
         let (status, _, said) = tsh(line);
@@ -37,5 +52,6 @@ fn the_version_is_for_people_and_programs() {
     assert!(code == 0 && text.starts_with("Tessera v18.") && text.ends_with(" tsh\n"), "{text}");
     let (_, json, _) = tsh(&["version", "--format=json"]);
     assert!(json.contains("\"version\": \"18."), "{json}");
+    assert_eq!(tsh(&["version", "--client"]).1, text);
     assert!(tsh(&["completion", "bash"]).1.contains("_tsh"));
 }
