@@ -1,13 +1,16 @@
 //! Applications: seen by who can reach them, listed by label, word and query, in pages.
 
-use auth::apps::{
-    create::create,
-    delete::{delete, delete_all},
-    list::list,
-    query::Asked,
-    read::read,
-    servers,
-    update::update,
+use auth::{
+    apps::{
+        create::create,
+        delete::{delete, delete_all},
+        list::list,
+        query::Asked,
+        read::read,
+        servers,
+        update::update,
+    },
+    proxies::{self, Proxy},
 };
 use domain::{
     Resource as _,
@@ -47,6 +50,20 @@ async fn an_application_lives_through_all_verbs() {
     update(auth, &admin, made).await.unwrap();
     assert_eq!(update(auth, &admin, stale).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(read(auth, &admin, "grafana").await.unwrap().spec.public_addr, "grafana.example.com");
+    let proxy = Proxy { public_addrs: vec!["Proxy.example.com:3080".into()], ..Proxy::default() };
+    let proxy = Proxy { host_id: auth.host_name().split('.').next().unwrap().to_owned(), ..proxy };
+    proxies::upsert(auth, &admin, proxy).await.unwrap();
+    for address in ["proxy.example.com", "proxy.example.com:443"] {
+        let mut own = read(auth, &admin, "grafana").await.unwrap();
+        own.spec.public_addr = address.into();
+        let refused = update(auth, &admin, own.clone()).await.unwrap_err();
+        assert!(
+            refused.message.starts_with("spec.public_addr: proxy.example.com is the proxy's own name"),
+            "{refused}"
+        );
+        own.metadata.name = "other".into();
+        assert_eq!(create(auth, &admin, own).await.unwrap_err().kind(), ErrorKind::Invalid, "{address}");
+    }
     delete(auth, &admin, "grafana").await.unwrap();
     assert_eq!(read(auth, &admin, "grafana").await.unwrap_err().kind(), ErrorKind::NotFound);
     for name in ["a", "b"] {
