@@ -11,7 +11,7 @@ use domain::{
     error::Reason,
     identity::{Identity, RouteToApp},
     names,
-    resources::{App, User},
+    resources::{App, AppServer, User},
 };
 use rbac::{AccessChecker, Family, Verb};
 use store::{Change, settle};
@@ -69,6 +69,8 @@ pub(crate) async fn prepare(
     (now, not_after): (Timestamp, Timestamp),
 ) -> Result<New, Error> {
     let app = reachable(auth, caller, access, route)?;
+    app.check_target_port(route.target_port)?;
+    let server_id = only_server(auth, &route.name);
     let id = SessionId::generate(&auth.random);
     identity.usage = vec![USAGE.to_owned()];
     identity.route_to_app = RouteToApp {
@@ -98,7 +100,10 @@ pub(crate) async fn prepare(
     let record = Record {
         hash: id.hash(),
         user: identity.username.clone(),
+        by: user::metadata(identity),
         app: app.metadata.name.clone(),
+        app_uri: app.spec.uri.clone(),
+        server_id: server_id.clone(),
         public_addr: identity.route_to_app.public_addr.clone(),
         target_port: route.target_port,
         holder,
@@ -108,10 +113,11 @@ pub(crate) async fn prepare(
         key: record::seal(&auth.random, &id, &pkcs8),
     };
     let start = AppSessionStart {
-        user: user::metadata(identity),
+        user: record.by.clone(),
         connection: ConnectionMetadata::from_remote(caller.remote()),
         app: metadata(&app, &identity.route_to_app.public_addr),
         sid: id.shown(),
+        server_id,
         public_addr: identity.route_to_app.public_addr.clone(),
         ..AppSessionStart::default()
     };
@@ -157,6 +163,15 @@ fn reachable(auth: &Auth, caller: &Caller, access: &AccessChecker, route: &Route
         Some(denied) => auth.enforce(caller, &asked, denied).and(Err(absent())).map_err(|_| absent()),
         None => Err(absent()),
     }
+}
+
+/// The host that serves an application; nothing when there are several, of which requests choose one.
+fn only_server(auth: &Auth, app: &str) -> String {
+    let snapshot = auth.cache.snapshot();
+    let serves = |server: &AppServer| server.spec.app.as_ref().is_some_and(|of| of.metadata.name == app);
+    let mut hosts = snapshot.app_servers().filter(|server| serves(server)).map(|server| server.spec.host_id.as_str());
+    let first = hosts.next().unwrap_or_default();
+    if hosts.all(|other| other == first) { first.to_owned() } else { String::new() }
 }
 
 fn is_meant(app: &App, route: &Route) -> bool {

@@ -101,14 +101,16 @@ fn event(auth: &Auth, record: &Record) -> AppSessionEnd {
         user: UserMetadata {
             user: record.user.clone(),
             user_cluster_name: auth.cluster().to_owned(),
-            ..UserMetadata::default()
+            ..record.by.clone()
         },
         app: AppMetadata {
             app_name: record.app.clone(),
+            app_uri: record.app_uri.clone(),
             app_public_addr: record.public_addr.clone(),
             ..AppMetadata::default()
         },
         sid: record.sid(),
+        server_id: record.server_id.clone(),
         ..AppSessionEnd::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use audit::UserMetadata;
 use clock::Timestamp;
 use crypto::{Random, SecretBytes, aead, hash};
 use domain::Error;
@@ -109,7 +110,15 @@ pub(crate) struct Record {
     #[serde(skip)]
     pub(crate) hash: String,
     pub(crate) user: String,
+    /// The same as events say it.
+    #[serde(default)]
+    pub(crate) by: UserMetadata,
     pub(crate) app: String,
+    #[serde(default)]
+    pub(crate) app_uri: String,
+    /// The host that serves the application, when there was one alone.
+    #[serde(default)]
+    pub(crate) server_id: String,
     pub(crate) public_addr: String,
     pub(crate) target_port: u16,
     pub(crate) holder: Holder,

@@ -223,6 +223,27 @@ async fn the_id_of_a_session_is_nowhere_but_in_its_certificate() {
     assert_eq!((start.len(), end.len()), (2, 1));
     assert_eq!((&start[0]["sid"], &end[0]["sid"]), (&id.shown().into(), &id.shown().into()));
     assert_eq!((&start[0]["app_name"], &start[0]["user"]), (&"grafana".into(), &"alice".into()));
+    for key in ["app_uri", "server_id", "user_kind", "user_roles", "user_cluster_name"] {
+        assert_eq!(end[0][key], start[0][key], "{key}");
+    }
+    assert_eq!((&end[0]["app_uri"], &end[0]["server_id"]), (&"http://127.0.0.1:8080/grafana".into(), &HOST.into()));
+    assert_eq!((&end[0]["user_kind"], &end[0]["user_roles"]), (&1.into(), &serde_json::json!(["prod"])));
+}
+
+#[tokio::test]
+async fn no_session_is_made_for_a_port_that_the_application_does_not_have() {
+    let cluster = Cluster::start().await;
+    furnish(&cluster).await;
+    let alice = cluster.again("alice").await;
+    let there = Route { target_port: 99, ..route("grafana") };
+    let refused = create(&cluster.auth, &alice, "", there).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.message.contains("no TCP application")), (Kind::Invalid, true), "{refused}");
+    let request = UserCertificates {
+        tls_key: Some(Machine::new().tls.public().clone()),
+        route_to_app: Some(Route { target_port: 99, ..route("grafana") }),
+        ..UserCertificates::default()
+    };
+    assert_eq!(issue(&cluster.auth, &alice, request).await.unwrap_err().kind(), Kind::Invalid);
 }
 
 #[tokio::test]
