@@ -8,7 +8,7 @@ use crypto::Random;
 use net::BoxIo;
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{Id, JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,7 @@ pub struct Agent {
 
 /// A link's task, and how to end it.
 struct Task {
+    id: Id,
     cancel: CancellationToken,
 }
 
@@ -84,15 +85,12 @@ impl Agent {
         let mut tasks = JoinSet::new();
         let mut event = Event::Tick;
         loop {
-            if let Event::Down(link) = &event {
-                links.remove(link);
-            }
             for effect in machine.on(self.clock.monotonic(), event, self.jitter()) {
                 match effect {
                     Effect::Dial(link, address) => {
                         let cancel = stop.child_token();
-                        links.insert(link, Task { cancel: cancel.clone() });
-                        tasks.spawn(self.link(link, address, events.clone(), cancel));
+                        let id = tasks.spawn(self.link(link, address, events.clone(), cancel.clone())).id();
+                        links.insert(link, Task { id, cancel });
                     }
                     Effect::Close(link) => drop(links.get(&link).map(|task| task.cancel.cancel())),
                 }
@@ -107,12 +105,18 @@ impl Agent {
                     let is_renewed = entry.generation != before.generation;
                     Event::Entry { addresses: entry.addresses.clone(), is_renewed }
                 }
-                Some(_) = tasks.join_next(), if !tasks.is_empty() => Event::Tick,
+                Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => {
+                    let id = report(ended);
+                    let link = links.iter().find_map(|(link, task)| (task.id == id).then_some(*link));
+                    link.inspect(|link| drop(links.remove(link))).map_or(Event::Tick, Event::Down)
+                }
                 () = self.clock.sleep(wake.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)) => Event::Tick,
             };
         }
         drop(happened);
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next_with_id().await {
+            report(ended);
+        }
     }
 
     fn tell(&self, machine: &Machine) {
@@ -137,24 +141,40 @@ impl Agent {
     ) -> impl Future<Output = ()> + use<> {
         let (dial, serve, clock) = (Arc::clone(&self.dial), Arc::clone(&self.serve), self.clock.clone());
         async move {
-            let dialled = tokio::select! {
-                () = cancel.cancelled() => return,
-                dialled = clock.timeout(DIAL_WITHIN, dial.dial(&address)) => dialled,
+            let greeted = CancellationToken::new();
+            let linked = async {
+                let io = tokio::select! {
+                    () = cancel.cancelled() => return Ok(()),
+                    dialled = dial.dial(&address) => dialled?,
+                };
+                let (greeted, stop) = (greeted.clone(), cancel.clone());
+                let serve = Arc::new(Streams { id, inner: serve, events, greeted, stop });
+                link::serve(io, serve, &clock, cancel.clone()).await
             };
-            let ended = match dialled {
-                Ok(Ok(io)) => {
-                    let (events, stop) = (events.clone(), cancel.clone());
-                    let serve = Arc::new(Streams { id, inner: serve, events, stop });
-                    link::serve(io, serve, &clock, cancel).await
+            // Whoever answers and does not say who it is would be waited for as long as it lives.
+            let silence = async {
+                if clock.timeout(DIAL_WITHIN, greeted.cancelled()).await.is_ok() {
+                    std::future::pending::<()>().await;
                 }
-                Ok(Err(error)) => Err(error),
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            let ended = tokio::select! {
+                ended = linked => ended,
+                () = silence => Err(io::ErrorKind::TimedOut.into()),
             };
             if let Err(error) = ended {
                 tracing::warn!(%address, %error, "no tunnel to the proxy; trying again");
             }
-            // Fails only when the agent stops, and then nobody needs to know.
-            drop(events.send(Event::Down(id)).await);
+        }
+    }
+}
+
+/// Which task has ended; that it panicked is said aloud.
+fn report(ended: Result<(Id, ()), JoinError>) -> Id {
+    match ended {
+        Ok((id, ())) => id,
+        Err(error) => {
+            tracing::error!(%error, "a link to a proxy panicked; trying again");
+            error.id()
         }
     }
 }
@@ -164,6 +184,8 @@ struct Streams {
     id: LinkId,
     inner: Arc<dyn Serve>,
     events: mpsc::Sender<Event>,
+    /// Cancelled when the proxy has said who it is.
+    greeted: CancellationToken,
     /// The link takes no new streams and ends with the last one; the control stream must not be that one.
     stop: CancellationToken,
 }
@@ -177,7 +199,10 @@ impl Streams {
             };
             let Some(message) = message else { return Ok(()) };
             let event = match message {
-                Message::Hello(hello) => Event::Up(self.id, hello),
+                Message::Hello(hello) => {
+                    self.greeted.cancel();
+                    Event::Up(self.id, hello)
+                }
                 Message::Peers(peers) => Event::Peers(self.id, peers),
                 Message::Drain => Event::Draining(self.id),
             };

@@ -35,7 +35,7 @@ pub const PONG_WITHIN: Duration = Duration::from_secs(10);
 pub const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Streams at a time over one link. More wait for their turn in the opener.
-const MAX_STREAMS: u32 = 2048;
+pub const MAX_STREAMS: u32 = 2048;
 
 /// Unread bytes of one stream. Enough for 40 MB/s at 10 ms; a stream nobody reads holds no more than this.
 const STREAM_WINDOW: u32 = 512 * 1024;
@@ -168,7 +168,7 @@ impl Opener {
         Ok((opener, driver))
     }
 
-    /// Whether the link has ended.
+    /// Whether the link has ended, or takes no new streams any more.
     pub fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
@@ -179,7 +179,14 @@ impl Opener {
     /// See [`OpenError`]; except for `Refused`, nothing was served, and another way may be tried.
     pub async fn open(&self, open: &Open, clock: &Clock) -> Result<Stream, OpenError> {
         let request = open.to_request()?;
-        let lost = |_| OpenError::Lost(self.host.to_string());
+        let lost = |error: h2::Error| {
+            // Streams that run may keep the link for hours, and whoever tried it again would lose each new one. That the
+            // other end broke this one off says nothing of others.
+            if !error.is_reset() {
+                self.is_closed.store(true, Ordering::Release);
+            }
+            OpenError::Lost(self.host.to_string())
+        };
         let attempt = async {
             let mut send = self.send.clone().ready().await.map_err(lost)?;
             let (response, stream) = send.send_request(request, false).map_err(lost)?;

@@ -2,9 +2,9 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use clock::Clock;
@@ -21,6 +21,9 @@ use crate::{
     control::{self, Hello, Message, Peer},
     link::Opener,
 };
+
+/// How long an agent may take to hear a message: one that does not read would keep a proxy from telling it that it stops.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The agents that are connected to this proxy. Cheap to clone; all clones are one switchboard.
 #[derive(Clone)]
@@ -49,37 +52,66 @@ impl Switchboard {
     /// The agent does not speak our protocol.
     pub async fn attach(&self, host: &str, io: BoxIo, stop: CancellationToken) -> io::Result<()> {
         let (opener, link) = Opener::begin(io, host, &self.0.clock).await?;
+        tokio::pin!(link);
+        let talk = async {
+            let (stream, peers) = self.greet(&opener).await?;
+            // Listed as long as it listens: whoever does not has left, or is about to.
+            let listed = Listed::new(self, host, opener);
+            if let Err(error) = self.converse(stream, peers, stop, listed).await {
+                tracing::debug!(host, %error, "the agent does not listen any more");
+            }
+            io::Result::Ok(())
+        };
         tokio::select! {
-            () = link => Ok(()),
-            broken = self.converse(host, opener, stop) => broken.map(|never| match never {}),
+            () = &mut link => return Ok(()),
+            greeted = talk => greeted?,
         }
+        // With the last opener gone, the link ends by itself when the last stream does.
+        link.await;
+        Ok(())
     }
 
-    /// The control stream: who we are; then the agent may be reached, and hears the news, until we stop.
-    async fn converse(&self, host: &str, opener: Opener, stop: CancellationToken) -> io::Result<Infallible> {
+    /// Opens the control stream, and says who we are.
+    async fn greet(&self, opener: &Opener) -> io::Result<(Stream, watch::Receiver<Vec<Peer>>)> {
         let shared = &self.0;
         let mut peers = shared.peers.clone();
         let mut stream = opener.open(&Open::service(CONTROL), &shared.clock).await.map_err(io::Error::other)?;
         let known = peers.borrow_and_update().clone();
         let hello = Hello { proxy: shared.proxy.clone(), incarnation: shared.incarnation.clone(), peers: known };
-        control::write(&mut stream, &Message::Hello(hello)).await?;
-        let listed = Listed::new(self, host, opener);
+        self.say(&mut stream, &Message::Hello(hello)).await?;
+        Ok((stream, peers))
+    }
+
+    /// Tells the agent the news until we stop, and then that we do.
+    async fn converse(
+        &self,
+        mut stream: Stream,
+        mut peers: watch::Receiver<Vec<Peer>>,
+        stop: CancellationToken,
+        listed: Listed,
+    ) -> io::Result<()> {
+        let mut nothing = [0];
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 changed = peers.changed() => if changed.is_err() { break },
+                // It has nothing to say; it leaves.
+                ended = stream.read(&mut nothing) => return ended.map(drop),
             }
             let known = peers.borrow_and_update().clone();
-            control::write(&mut stream, &Message::Peers(known)).await?;
+            self.say(&mut stream, &Message::Peers(known)).await?;
         }
-        // With the last opener gone, the link ends by itself when the last stream does.
         drop(listed);
-        control::write(&mut stream, &Message::Drain).await?;
+        self.say(&mut stream, &Message::Drain).await?;
         stream.shutdown().await?;
         // Dropped before the agent has read to the end, the stream would take its last message with it.
-        drop(stream.read(&mut [0]).await);
-        drop(stream);
-        std::future::pending().await
+        drop(self.0.clock.timeout(HEARD_WITHIN, stream.read(&mut [0])).await);
+        Ok(())
+    }
+
+    async fn say(&self, stream: &mut Stream, message: &Message) -> io::Result<()> {
+        let said = self.0.clock.timeout(HEARD_WITHIN, control::write(stream, message)).await;
+        said.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Opens a stream to an agent. A link that turns out to be lost is passed over for another one of the same agent.

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -178,6 +178,129 @@ async fn an_agent_that_stops_lets_streams_end_first() {
     running.write_all(b"y").await.unwrap();
     running.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"y");
+}
+
+#[tokio::test]
+async fn a_proxy_that_stops_after_its_agent_cuts_no_stream() {
+    let (port, _tell) = port();
+    let stop = CancellationToken::new();
+    let mut seen = agent(&port, &stop);
+    seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+    let mut running = port.board.open("agent", &Open::service("echo")).await.unwrap();
+    running.write_all(b"x").await.unwrap();
+    stop.cancel();
+    while port.board.is_connected("agent") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    port.stop.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    running.write_all(b"y").await.unwrap();
+    running.shutdown().await.unwrap();
+    let mut back = String::new();
+    running.read_to_string(&mut back).await.unwrap();
+    assert_eq!(back, "xy");
+}
+
+/// Takes every stream, and reads nothing.
+struct Deaf;
+
+#[async_trait]
+impl Serve for Deaf {
+    async fn admit(&self, _: &Open) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn serve(&self, _: Open, stream: Stream) {
+        std::future::pending::<()>().await;
+        drop(stream);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_does_not_listen_keeps_no_proxy_from_leaving_it() {
+    let (port, tell) = port();
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (board, stop) = (port.board.clone(), port.stop.clone());
+    tokio::spawn(async move { board.attach("agent", Box::new(theirs), stop).await });
+    tokio::spawn(async move {
+        link::serve(Box::new(ours), Arc::new(Deaf), &Clock::system(), CancellationToken::new()).await
+    });
+    // Until no window has room for another message.
+    for round in 0..64 {
+        let peer = |number| Peer { id: format!("{round}-{number}"), address: Some("a".repeat(800)) };
+        tell.send_replace((0..64).map(peer).collect());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(port.board.is_connected("agent"));
+    port.stop.cancel();
+    let until = tokio::time::Instant::now() + HEARD_WITHIN * 2;
+    while port.board.is_connected("agent") {
+        assert!(tokio::time::Instant::now() < until, "the proxy waits for an agent that does not read");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The first dial panics, the second leads to somebody who answers pings and says nothing; later ones to a proxy.
+struct Odd {
+    port: Arc<Port>,
+    dials: AtomicUsize,
+}
+
+#[async_trait]
+impl Dial for Odd {
+    async fn dial(&self, address: &str) -> io::Result<BoxIo> {
+        match self.dials.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("a defect"),
+            1 => {
+                let (ours, theirs) = tokio::io::duplex(64 * 1024);
+                tokio::spawn(async move {
+                    let (opener, link) = Opener::begin(Box::new(theirs), "agent", &Clock::system()).await.unwrap();
+                    link.await;
+                    drop(opener);
+                });
+                Ok(Box::new(ours))
+            }
+            _ => self.port.dial(address).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_dial_that_panics_or_meets_nobody_is_made_again() {
+    let (port, _tell) = port();
+    let manual = ManualClock::new(Clock::system().now());
+    let (connected, seen) = watch::channel(Vec::new());
+    let (_, entry) = watch::channel(Entry::fixed(vec!["entry".into()]));
+    let agent = Agent {
+        entry,
+        dial: Arc::new(Odd { port, dials: AtomicUsize::new(0) }),
+        serve: Arc::new(Echo),
+        connected,
+        clock: manual.clock(),
+        random: Random::seeded(3),
+    };
+    tokio::spawn(agent.run(CancellationToken::new()));
+    pass(&manual, Duration::from_secs(30)).await;
+    assert_eq!(*seen.borrow(), ["proxy"], "it is dialled no more");
+}
+
+#[tokio::test]
+async fn a_link_whose_other_end_leaves_is_closed_to_new_streams_while_old_ones_run() {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let clock = Clock::system();
+    tokio::spawn(async move { link::serve(Box::new(theirs), Arc::new(Echo), &Clock::system(), stopping).await });
+    let (opener, link) = Opener::begin(Box::new(ours), "agent", &clock).await.unwrap();
+    tokio::spawn(link);
+    let mut running = opener.open(&Open::service("echo"), &clock).await.unwrap();
+    stop.cancel();
+    while opener.open(&Open::service("echo"), &clock).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(opener.is_closed());
+    running.write_all(b"x").await.unwrap();
+    running.read_exact(&mut [0]).await.unwrap();
 }
 
 #[tokio::test]
