@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use clock::Timestamp;
 use crypto::x509::Certificate;
 use domain::identity::Identity;
 use rbac::locks::LockSubject;
@@ -29,6 +30,11 @@ impl Member {
         let certificate = Certificate::from_der(connection.peer_certificates()?.first()?).ok()?;
         let identity = Identity::from_subject(certificate.subject()).ok()?;
         Some(Self { certificate, identity, trusted_by: Mutex::default() })
+    }
+
+    /// When the certificate ends.
+    pub(super) fn until(&self) -> Timestamp {
+        self.certificate.not_after()
     }
 
     /// Whether it may have anything now; if not, why.

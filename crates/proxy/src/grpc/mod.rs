@@ -81,6 +81,7 @@ pub(crate) fn serve(
 
 async fn http2(callee: Arc<Callee>, stream: BoxIo, is_known: bool, stop: CancellationToken) -> io::Result<()> {
     let limits = callee.proxy.config.limits;
+    let whose = Arc::clone(&callee);
     let service = service_fn(move |request| {
         let callee = Arc::clone(&callee);
         async move { Ok::<_, Infallible>(callee.answer(request).await) }
@@ -98,8 +99,14 @@ async fn http2(callee: Arc<Callee>, stream: BoxIo, is_known: bool, stop: Cancell
         .keep_alive_timeout(limits.header_deadline);
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        ended = connection.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+        // Whoever has a newer certificate comes again with it; what is inside of streams is judged there.
+        () = whose.is_over() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -123,6 +130,14 @@ impl Callee {
             tracing::debug!(client = %self.ends.client, %error, "a gRPC call was refused");
             to_status(&error).into_http()
         })
+    }
+
+    /// Waits until the certificate ends that was shown.
+    async fn is_over(&self) {
+        match &self.speaks {
+            Speaks::Transport(Some(member)) => self.proxy.ports.clock.sleep_until(member.until()).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Asked on each call: certificates end, authorities are removed and locks are made while connections stand.

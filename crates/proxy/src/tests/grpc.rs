@@ -202,6 +202,22 @@ async fn a_client_that_leaves_takes_its_connection_with_it() {
 }
 
 #[tokio::test]
+async fn a_connection_takes_no_more_calls_when_its_certificate_has_ended_and_streams_go_on() {
+    let world = world().await;
+    let (certificate, key) = world.users.user("alice", "", "", Duration::from_secs(2)).await;
+    let short = CertificateChain::new(&[certificate], &key).unwrap();
+    let mut grpc = connection(&world, NAME, Some(short), GRPC[0]).await;
+    let requests = futures_util::StreamExt::chain(stream::iter([to(CLUSTER)]), stream::pending());
+    let (answers, (_, mut auth)) = tokio::join!(proxy_cluster(&mut grpc, requests), accept(&world));
+    unary(&mut grpc, GetClusterDetails::PATH).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    unary(&mut grpc, GetClusterDetails::PATH).await.unwrap_err();
+    auth.write_all(b"still here").await.unwrap();
+    let answer = answers.unwrap().message().await.unwrap().unwrap();
+    assert_eq!(answer.frame.unwrap().payload, b"still here");
+}
+
+#[tokio::test]
 async fn what_is_no_stream_is_refused_in_words() {
     let world = world_with(|config| config.limits.handshake_deadline = Duration::from_secs(2)).await;
     let mut grpc = alice(&world).await;

@@ -17,15 +17,19 @@ const LONGEST: usize = 255;
 
 /// The script that a path below `/scripts/` names; none for any other path.
 pub(super) fn script(proxy: &Proxy, rest: &str, query: &str) -> Option<Response<Body>> {
-    let words = match rest.split_once('/') {
+    Some(match words(rest, query)? {
+        Ok(words) => written(proxy, &words),
+        Err(why) => pages::plain(StatusCode::BAD_REQUEST, format!("{why}\n")),
+    })
+}
+
+/// What the script is to do unless it is told: words of its command line.
+pub(crate) fn words(rest: &str, query: &str) -> Option<Result<Vec<String>, &'static str>> {
+    Some(match rest.split_once('/') {
         None => (rest == "install.sh").then(|| Ok(Vec::new()))?,
         Some((token, "install-app.sh")) => app(token, query),
         Some((token, "install-node.sh")) => token_of(token).map(|_| vec!["node".to_owned()]),
         Some(_) => return None,
-    };
-    Some(match words {
-        Ok(words) => written(proxy, &words),
-        Err(why) => pages::plain(StatusCode::BAD_REQUEST, format!("{why}\n")),
     })
 }
 
