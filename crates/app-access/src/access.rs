@@ -40,7 +40,7 @@ pub struct Lead {
     pub web: Web,
     /// The certificate and its key.
     pub chain: CertificateChain,
-    /// How the proxy is known.
+    /// How the proxy is known: by the application's name, or by its own (see [`tls::Trust::Front`]).
     pub trust: tls::Trust,
     /// When the certificate is to be replaced.
     pub renew_at: Timestamp,

@@ -35,6 +35,8 @@ pub struct Exchanged {
     pub app: App,
     /// The name that it is reached by.
     pub public_name: String,
+    /// The name of the proxy in front of it.
+    pub proxy_host: String,
 }
 
 impl Exchange {
@@ -53,6 +55,7 @@ impl Exchange {
             ));
         }
         let app = lookup::find(&self.client, app).await?;
+        app.check_target_port(self.target_port)?;
         let authorities = self.client.config().credentials.authorities();
         let host = lookup::public_host(&self.web, authorities, &self.client).await;
         let public_name = lookup::public_name(&app, &host);
@@ -72,14 +75,14 @@ impl Exchange {
             .map_err(|error| Error::unavailable(format!("the server's certificate cannot be read: {error}")))?;
         let said = Identity::from_subject(certificate.subject()).map(|says| says.route_to_app.public_addr);
         let public_name = said.ok().filter(|name| !name.is_empty()).unwrap_or(public_name);
-        Ok(Exchanged { key, certificate, app, public_name })
+        Ok(Exchanged { key, certificate, app, public_name, proxy_host: host })
     }
 }
 
 #[async_trait]
 impl Issue for Exchange {
     async fn issue(&self, app: &str) -> Result<Access, Error> {
-        let Exchanged { key, certificate, app: found, public_name } = self.exchange(app).await?;
+        let Exchanged { key, certificate, app: found, public_name, proxy_host } = self.exchange(app).await?;
         let chain = CertificateChain::new(std::slice::from_ref(&certificate), &key);
         let config = self.client.config();
         let mut roots = system_authorities();
@@ -92,7 +95,7 @@ impl Issue for Exchange {
             is_tcp: lookup::is_tcp(&found),
             web: self.web.clone(),
             chain: chain.map_err(|error| Error::internal(error.to_string()))?,
-            trust: tls::Trust::Roots(roots),
+            trust: tls::Trust::Front { roots, name: proxy_host },
             renew_at: now.saturating_add(left / 2).unwrap_or(certificate.not_after()),
             not_after: certificate.not_after(),
         };

@@ -72,6 +72,8 @@ impl Forwarder {
         });
         named
             .filter(|name| !name.is_empty())
+            // RFC 3986 §3.2.2.
+            .map(|name| name.to_ascii_lowercase())
             .ok_or_else(|| Error::invalid("the request names no host, and so no application"))
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct Routed {
     pub(crate) identity: BotIdentity,
     pub(crate) app: App,
     pub(crate) public_name: String,
+    /// The name of the proxy in front of it; empty without one.
+    pub(crate) proxy_host: String,
     /// Nothing when the cluster has no proxy that it names.
     pub(crate) web: Option<Web>,
 }
@@ -59,24 +61,22 @@ impl Impersonation {
         let app = lookup::find(&seeing, name).await?;
         let web = hub.web(&seeing).await?;
         // A name below anything else would lead nowhere, and the certificate would be for it.
-        let public_name = match &web {
-            Some(web) => {
-                let host = lookup::public_host(web, plain.authorities(), &seeing).await;
-                lookup::public_name(&app, &host)
-            }
-            None if !app.spec.public_addr.is_empty() => lookup::public_name(&app, ""),
+        let proxy_host = match &web {
+            Some(web) => lookup::public_host(web, plain.authorities(), &seeing).await,
+            None if !app.spec.public_addr.is_empty() => String::new(),
             None => {
                 return Err(Error::unavailable(
                     "the cluster names no proxy to reach applications through: start one, or set proxy_server",
                 ));
             }
         };
+        let public_name = lookup::public_name(&app, &proxy_host);
         let route = lookup::route(&app, &public_name, plain.cluster());
         let identity = self.issue(hub, Some(route)).await?;
         // The authority has the last word on the address.
         let said = &identity.says().route_to_app.public_addr;
         let public_name = if said.is_empty() { public_name } else { said.clone() };
-        Ok(Routed { identity, app, public_name, web })
+        Ok(Routed { identity, app, public_name, proxy_host, web })
     }
 
     /// A certificate with the roles, and with a route when there is one.

@@ -2,6 +2,7 @@
 
 use std::{error::Error as StdError, io, time::Duration};
 
+use crypto::tls::AUTH_SERVER_NAME;
 use domain::error::{Error, Kind, Reason};
 
 /// Why no connection to the auth service could be made.
@@ -158,9 +159,17 @@ fn describe_certificate(problem: &rustls::CertificateError) -> String {
             "its certificate is not valid yet; is your clock behind?".into()
         }
         Problem::Expired | Problem::ExpiredContext { .. } => "its certificate has expired; is your clock ahead?".into(),
-        Problem::NotValidForName | Problem::NotValidForNameContext { .. } => {
+        Problem::NotValidForNameContext { expected, .. } if expected.to_str().ends_with(AUTH_SERVER_NAME) => {
             "its certificate is not that of an auth server; is this the address of the auth service?".into()
         }
+        Problem::NotValidForNameContext { expected, presented } => {
+            // They come as the library writes them: `DnsName("proxy.example")`.
+            let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+            let names: Vec<String> = presented.iter().map(bare).collect();
+            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+            format!("its certificate is for {names} and not for {}", expected.to_str())
+        }
+        Problem::NotValidForName => "its certificate is for another name".into(),
         other => other.to_string(),
     }
 }
@@ -185,6 +194,17 @@ mod tests {
         );
         assert!(matches!(untrusted, ConnectError::Untrusted { .. }), "{untrusted:?}");
         assert_eq!(Error::from(untrusted).reason, Some(Reason::UntrustedServer));
+        for (expected, says) in [
+            ("abcd.teleport.cluster.local", "is not that of an auth server"),
+            ("app.example", "is for proxy.example, *.proxy.example and not for app.example"),
+        ] {
+            let problem = rustls::CertificateError::NotValidForNameContext {
+                expected: expected.try_into().unwrap(),
+                presented: ["proxy.example", "*.proxy.example"].map(|name| format!("DnsName({name:?})")).into(),
+            };
+            let other = ConnectError::from_io("a:1", &io(rustls::Error::InvalidCertificate(problem)));
+            assert!(other.to_string().contains(says), "{other}");
+        }
         let gone = ConnectError::from_io("a:1", &io::Error::from(io::ErrorKind::ConnectionRefused));
         assert_eq!((gone.kind(), Error::from(gone.clone()).reason), (Kind::Unavailable, None));
         let late_alert = ConnectError::from_io("a:1", &io::Error::other("x: received fatal alert: UnknownCA"));

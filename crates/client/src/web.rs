@@ -202,8 +202,8 @@ impl Web {
             }
             ConnectError::Untrusted { reason, .. } => {
                 let message = format!(
-                    "the proxy at {address} is not trusted: {reason}. Its web certificate must come from an authority of \
-                     this system (SSL_CERT_FILE names another list) or of the cluster{advice}"
+                    "the proxy at {address} is not trusted: {reason}. Its web certificate must be for the name that is \
+                     dialled, from an authority of this system (SSL_CERT_FILE names another list) or of the cluster{advice}"
                 );
                 Error::new(Kind::Denied, message).because(Reason::UntrustedServer)
             }

@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::front::{NAME, World};
+use crate::front::{NAME, PROXY, World};
 
 fn tunnel() -> Door {
     Door::Tunnel("grafana".into())
@@ -74,12 +74,71 @@ async fn a_certificate_that_is_not_taken_any_more_is_replaced() {
     world.front.refused.lock().unwrap().push("bot-1".into());
     let answer = world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(answer.contains("by bot-2"), "{answer}");
-    world.front.refused.lock().unwrap().extend(["bot-2".into(), "bot-3".into()]);
+    world.front.refused.lock().unwrap().push("bot-2".into());
+    let answer = world.ask("GET /forged HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 302"), "the application's own words: {answer}");
     for method in ["GET", "POST"] {
         let answer = world.ask(&format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
         let is_told = answer.starts_with("HTTP/1.1 403") && answer.contains("does not take the certificate");
-        assert!(is_told || answer.contains("by bot-"), "no login page for a program: {answer}");
+        assert!(is_told, "no login page for a program: {answer}");
     }
+    assert_eq!(world.issued.load(Ordering::SeqCst), 2, "not one for each request that is refused");
+    world.time.advance(Duration::from_secs(16));
+    let answer = world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("by bot-3"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_has_ended_does_not_end_a_tunnel_to_a_tcp_application() {
+    let world = World::new(Door::Tunnel("postgres".into())).await;
+    world.front.refused.lock().unwrap().push("bot-1".into());
+    let hello = async || {
+        let mut stream = TcpStream::connect(&world.local).await.unwrap();
+        let mut hello = String::new();
+        stream.shutdown().await.unwrap();
+        stream.read_to_string(&mut hello).await.unwrap();
+        hello
+    };
+    assert_eq!(hello().await, "");
+    assert_eq!(hello().await, "hello bot-2\n");
+    assert_eq!(hello().await, "hello bot-2\n", "an application that hangs up costs no session");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_other_sites_are_not_answered() {
+    let world = World::new(tunnel()).await;
+    for (host, lines) in [
+        ("evil.example", ""),
+        ("localhost", "Origin: https://evil.example\r\n"),
+        ("localhost", "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n"),
+    ] {
+        let answer = world.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("this machine"), "{host} {lines}: {answer}");
+    }
+    let answer = world.ask(&format!("GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n")).await;
+    assert!(answer.contains("by bot-1"), "the application's own name: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_what_was_upgraded() {
+    let mut world = World::new(tunnel()).await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n";
+    let mut running = TcpStream::connect(&world.local).await.unwrap();
+    running.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(running.read_u8().await.unwrap());
+    }
+    world.stop.soft();
+    tokio::task::yield_now().await;
+    running.write_all(b"ping").await.unwrap();
+    let mut word = [0; 4];
+    running.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"PING");
+    assert!(!world.serving.is_finished());
+    world.stop.hard();
+    (&mut world.serving).await.unwrap();
+    assert_eq!(running.read(&mut word).await.unwrap_or(0), 0, "what is left is cut off");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,6 +156,18 @@ async fn a_tunnel_to_a_tcp_application_carries_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_whose_certificate_names_it_and_not_the_application_is_known_all_the_same() {
+    for (name, says) in [
+        (PROXY, "GET /x HTTP/1.1 by bot-1"),
+        ("elsewhere.example", "is for elsewhere.example and not for grafana.proxy.example"),
+    ] {
+        let world = World::behind(tunnel(), name).await;
+        let answer = world.ask("GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.contains(says), "{name}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forward_proxy_leads_where_the_host_says() {
     let world = World::new(Door::Proxy).await;
     for (request, words) in [
@@ -105,6 +176,8 @@ async fn a_forward_proxy_leads_where_the_host_says() {
             "GET /x?y HTTP/1.1 by bot-1",
         ),
         ("GET /x HTTP/1.1\r\nHost: grafana:80\r\n", "GET /x HTTP/1.1 by bot-1"),
+        ("GET http://Grafana/x HTTP/1.1\r\nHost: Grafana\r\n", "GET /x HTTP/1.1 by bot-1"),
+        ("GET /x HTTP/1.1\r\nHost: GRAFANA:80\r\n", "GET /x HTTP/1.1 by bot-1"),
         ("GET http://nosuch/ HTTP/1.1\r\nHost: nosuch\r\n", "application \"nosuch\" not found"),
         ("GET http://postgres/ HTTP/1.1\r\nHost: postgres\r\n", "speaks no HTTP"),
         ("CONNECT grafana:443 HTTP/1.1\r\nHost: grafana:443\r\n", "by http:// only"),

@@ -31,10 +31,14 @@ use service::Stop;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, split},
     net::{TcpListener, TcpStream},
+    task::JoinHandle,
 };
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) const NAME: &str = "grafana.proxy.example";
+
+/// What the front calls itself.
+pub(crate) const PROXY: &str = "proxy.example";
 
 /// What the front was told to do, and where it is.
 pub(crate) struct Front {
@@ -102,7 +106,10 @@ impl Issue for Issuer {
             is_tcp: app == "postgres",
             web: Web::new(&self.front.to_string(), Proxies::default(), Clock::system()),
             chain,
-            trust: tls::Trust::Roots(ca::authority::trusted_certificates(&self.cluster.host).unwrap()),
+            trust: tls::Trust::Front {
+                roots: ca::authority::trusted_certificates(&self.cluster.host).unwrap(),
+                name: PROXY.to_owned(),
+            },
             renew_at: self.clock.now() + Duration::from_secs(1200),
             not_after: certificate.not_after(),
         };
@@ -117,22 +124,28 @@ pub(crate) struct World {
     pub(crate) time: ManualClock,
     pub(crate) issued: Arc<AtomicUsize>,
     pub(crate) stop: Stop,
+    pub(crate) serving: JoinHandle<()>,
 }
 
 impl World {
     pub(crate) async fn new(door: Door) -> Self {
+        Self::behind(door, NAME).await
+    }
+
+    /// The front's certificate is for this name.
+    pub(crate) async fn behind(door: Door, name: &str) -> Self {
         let time = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
         let clock = time.clock();
         let cluster = Arc::new(ClusterKeys::new(&clock).await);
-        let front = Front::start(&cluster, &clock).await;
+        let front = Front::start(&cluster, &clock, name).await;
         let issued = Arc::new(AtomicUsize::new(0));
         let issuer = Issuer { cluster, front: front.address, clock: clock.clone(), count: Arc::clone(&issued) };
         let listener = Listener::bind("tcp://127.0.0.1:0").await.unwrap();
         let local = listener.to_string().replace("tcp://", "");
         let stop = Stop::new();
         let ring = Arc::new(Cached::new(issuer, clock));
-        tokio::spawn(serve(listener, door, ring, Clock::system(), stop.clone()));
-        Self { front, local, time, issued, stop }
+        let serving = tokio::spawn(serve(listener, door, ring, Clock::system(), stop.clone()));
+        Self { front, local, time, issued, stop, serving }
     }
 
     /// The answer to one request on a connection of its own.
@@ -146,8 +159,8 @@ impl World {
 }
 
 impl Front {
-    async fn start(cluster: &ClusterKeys, clock: &Clock) -> Arc<Self> {
-        let (_, chain) = cluster.issue(&cluster.host, "front", &[NAME], clock).await;
+    async fn start(cluster: &ClusterKeys, clock: &Clock, name: &str) -> Arc<Self> {
+        let (_, chain) = cluster.issue(&cluster.host, "front", &[name], clock).await;
         let trusted = TrustedClients::new(&ca::authority::trusted_certificates(&cluster.user).unwrap()).unwrap();
         let certificate = ServerCertificate::new(chain);
         // The last one tells a client that no balancer ends TLS before this.
@@ -176,9 +189,13 @@ impl Front {
         let shown = Certificate::from_der(&session.peer_certificates().unwrap()[0]).unwrap();
         let user = shown.common_name().unwrap_or_default().to_owned();
         if session.alpn_protocol() == Some(b"teleport-tcp") {
+            if self.refused.lock().unwrap().contains(&user) {
+                return;
+            }
             stream.write_all(format!("hello {user}\n").as_bytes()).await.unwrap();
             let (mut read, mut write) = split(stream);
             let _ = tokio::io::copy(&mut read, &mut write).await;
+            let _ = write.shutdown().await;
             return;
         }
         let is_h2 = session.alpn_protocol() == Some(b"h2");
@@ -204,6 +221,10 @@ impl Front {
             *answer.status_mut() = StatusCode::FOUND;
             let place = format!("https://proxy.example/web/launch/{NAME}?path=%2F");
             answer.headers_mut().insert(header::LOCATION, place.parse().unwrap());
+            // The application itself cannot say this.
+            if request.uri().path() != "/forged" {
+                answer.headers_mut().insert("x-teleport-login", "required".parse().unwrap());
+            }
             return Ok(answer);
         }
         if request.headers().contains_key(header::UPGRADE) {

@@ -71,7 +71,7 @@ impl Issue for AsBot {
             is_tcp: lookup::is_tcp(&routed.app),
             web,
             chain: chain.map_err(|error| Error::internal(error.to_string()))?,
-            trust: tls::Trust::Roots(roots),
+            trust: tls::Trust::Front { roots, name: routed.proxy_host },
             renew_at: now.saturating_add(renew_in).unwrap_or(identity.not_after()),
             not_after: identity.not_after(),
             public_name: routed.public_name,

@@ -17,6 +17,13 @@ use crate::x509::Certificate;
 pub enum Trust {
     /// The chain ends in one of these.
     Roots(Vec<Certificate>),
+    /// As [`Self::Roots`], where a server stands in front of the one that is asked for and may prove that it is itself.
+    Front {
+        /// Where the chain ends.
+        roots: Vec<Certificate>,
+        /// The name of the server in front.
+        name: String,
+    },
     /// The chain contains a CA certificate with one of these pins (`sha256:…` over its SPKI), and that CA issued the
     /// server's certificate for the name that is asked for: the first contact of a bot that has no CA yet.
     Pins(Vec<String>),
@@ -45,6 +52,13 @@ pub fn client_config(options: ClientOptions, clock: &Clock) -> Result<Arc<Client
         .with_protocol_versions(VERSIONS)?;
     let builder = match options.trust {
         Trust::Roots(roots) => builder.with_root_certificates(root_store(&roots)?),
+        Trust::Front { roots, name } => {
+            let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(root_store(&roots)?), provider()).build();
+            let inner = inner.map_err(|error| rustls::Error::General(error.to_string()))?;
+            // A front without a usable name proves nothing by it.
+            let name = ServerName::try_from(name).ok();
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Front { inner, name }))
+        }
         Trust::Pins(pins) => builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned(pins))),
         Trust::DangerAnyServer => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer)),
     };
@@ -55,6 +69,29 @@ pub fn client_config(options: ClientOptions, clock: &Clock) -> Result<Arc<Client
     config.alpn_protocols = options.alpn;
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// Trusts what is issued for the name that is asked for, or for another one.
+#[derive(Debug)]
+struct Front {
+    inner: Arc<WebPkiServerVerifier>,
+    name: Option<ServerName<'static>>,
+}
+
+impl ServerCertVerifier for Front {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let is_for = |name| self.inner.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        is_for(server_name).or_else(|error| self.name.as_ref().and_then(|name| is_for(name).ok()).ok_or(error))
+    }
+
+    proof::methods!();
 }
 
 /// Trusts a CA by its pin, and what it issued.

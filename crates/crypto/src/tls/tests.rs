@@ -163,6 +163,22 @@ fn a_pin_trusts_what_the_pinned_authority_issued() {
 }
 
 #[test]
+fn a_server_in_front_may_prove_that_it_is_itself() {
+    let clock = clock();
+    let server = server(&TrustedClients::new(&[]).unwrap(), &clock);
+    let shaken = |root: &Certificate, name: &str, asked: &str| {
+        let trust = Trust::Front { roots: vec![root.clone()], name: name.into() };
+        shake(&server, &client(trust, None, &clock), asked).map(drop)
+    };
+    shaken(&PKI.host_ca, AUTH_SERVER_NAME, "app.example").unwrap();
+    shaken(&PKI.host_ca, "front.example", AUTH_SERVER_NAME).unwrap();
+    shaken(&PKI.host_ca, "no name", AUTH_SERVER_NAME).unwrap();
+    assert!(shaken(&PKI.host_ca, "front.example", "app.example").is_err(), "neither");
+    assert!(shaken(&PKI.host_ca, "no name", "app.example").is_err(), "no name of the front");
+    assert!(shaken(&PKI.user_ca, AUTH_SERVER_NAME, "app.example").is_err(), "another authority");
+}
+
+#[test]
 fn a_pinned_certificate_beside_a_foreign_chain_proves_nothing() {
     let clock = clock();
     let dir = tempfile::tempdir().unwrap();
