@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use client::Client;
 use crypto::{KeyPair, tls::ServerCertificate};
-use domain::Error;
+use domain::{Error, error::Reason};
 use service::Stop;
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    Config, Identity, exchange,
+    Certificates, Config, Identity, exchange,
     identity::{Directory, State},
     keep,
 };
@@ -38,14 +38,18 @@ impl Host {
         let state = directory.load()?;
         let now = config.clock.now();
         let identity = match state.identity {
-            Some(identity) if identity.not_after() > now => identity,
+            Some(identity) if identity.not_after() > now => named(&config, &directory, identity, state.pending).await,
             Some(identity) if config.token.is_none() => {
                 return Err(Error::invalid(format!(
                     "the identity of this host has expired on {}: give a join token to join anew",
                     identity.not_after()
                 )));
             }
-            _ => join(&config, &directory, state.pending).await?,
+            // Its old key shows that it is the host that it was.
+            expired => {
+                let key = state.pending.or_else(|| expired.map(|identity| identity.key().clone()));
+                join(&config, &directory, key).await?
+            }
         };
         Self::put_together(config, identity, Some(directory))
     }
@@ -127,17 +131,58 @@ impl Host {
 async fn join(config: &Config, directory: &Directory, pending: Option<KeyPair>) -> Result<Identity, Error> {
     let host_id = directory.host_id(&config.random)?;
     let client = exchange::connect_to_join(config).await?;
-    let key = match pending {
-        Some(key) => key,
-        None => {
-            let algorithm = exchange::key_algorithm(&client).await?;
-            KeyPair::generate(algorithm).map_err(|error| Error::internal(error.to_string()))?
-        }
-    };
+    let key = key(&client, pending).await?;
     directory.save(&State { identity: None, pending: Some(key.clone()) })?;
-    let certificates = exchange::join(config, &client, &host_id, &key).await?;
+    let certificates = match exchange::join(config, &client, &host_id, &key).await {
+        Err(error) if error.reason == Some(Reason::HostTaken) => {
+            // Another service of this machine can show that the id is ours.
+            let companion = directory.companion(config.clock.now()).filter(|other| other.host_id() == host_id);
+            let Some(companion) = companion else { return Err(error) };
+            let client = exchange::connect(config, &companion).await?;
+            exchange::join(config, &client, &host_id, &key).await?
+        }
+        certificates => certificates?,
+    };
+    joined(config, directory, key, certificates)
+}
+
+/// The identity, or one that also has the names that were configured since it was made: only who has a join token gets
+/// names that it did not have.
+async fn named(config: &Config, directory: &Directory, identity: Identity, pending: Option<KeyPair>) -> Identity {
+    let missing = identity.missing(&config.dns_names);
+    if missing.is_empty() {
+        return identity;
+    }
+    let again = async {
+        let client = exchange::connect(config, &identity).await?;
+        let key = key(&client, pending).await?;
+        directory.save(&State { identity: Some(identity.clone()), pending: Some(key.clone()) })?;
+        let certificates = exchange::join(config, &client, identity.host_id(), &key).await?;
+        joined(config, directory, key, certificates)
+    };
+    again.await.unwrap_or_else(|error| {
+        tracing::warn!(
+            ?missing,
+            %error,
+            "the certificate of this host goes without names that are configured; a host gets new names with a join token: \
+             set join_params to one (tctl tokens add) and start again"
+        );
+        identity
+    })
+}
+
+async fn key(client: &Client, pending: Option<KeyPair>) -> Result<KeyPair, Error> {
+    if let Some(key) = pending {
+        return Ok(key);
+    }
+    let algorithm = exchange::key_algorithm(client).await?;
+    KeyPair::generate(algorithm).map_err(|error| Error::internal(error.to_string()))
+}
+
+fn joined(config: &Config, directory: &Directory, key: KeyPair, certificates: Certificates) -> Result<Identity, Error> {
     let identity = Identity::new(key, certificates).map_err(|error| Error::unavailable(error.to_string()))?;
     directory.save(&State { identity: Some(identity.clone()), pending: None })?;
-    tracing::info!(host_id, role = config.role.as_str(), until = %identity.not_after(), "joined the cluster");
+    let (host_id, role) = (identity.host_id(), config.role.as_str());
+    tracing::info!(host_id, role, until = %identity.not_after(), "joined the cluster");
     Ok(identity)
 }

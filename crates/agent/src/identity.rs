@@ -2,7 +2,7 @@
 
 mod directory;
 
-use std::{fmt, ops::Deref};
+use std::{fmt, net::IpAddr, ops::Deref};
 
 pub use client::{Certificates, IdentityError};
 
@@ -58,6 +58,15 @@ impl Identity {
     /// When TLS cannot use it.
     pub fn chain(&self) -> Result<CertificateChain, crypto::tls::Error> {
         CertificateChain::new(std::slice::from_ref(self.tls()), self.key())
+    }
+
+    /// Which of these names and addresses its certificate does not have.
+    pub(crate) fn missing(&self, names: &[String]) -> Vec<String> {
+        let has = |name: &&String| match name.parse::<IpAddr>() {
+            Ok(address) => self.tls().ip_addresses().contains(&address),
+            Err(_) => self.tls().dns_names().iter().any(|known| known.eq_ignore_ascii_case(name)),
+        };
+        names.iter().filter(|name| !has(name)).cloned().collect()
     }
 
     /// The same identity, trusting other authorities.

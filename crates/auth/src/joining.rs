@@ -4,6 +4,7 @@
 
 mod bot;
 pub mod host;
+mod known;
 
 use std::time::Duration;
 
@@ -81,6 +82,7 @@ fn recorded(error: &Error) -> Option<&'static str> {
         (Some(Reason::TokenBeforeRestore), _) => "token was made before a restore",
         (Some(Reason::UnknownBot), _) => "bot of the token does not exist",
         (Some(Reason::UnknownInstance), _) => "bot instance was deleted",
+        (Some(Reason::HostTaken), _) => "host id belongs to a host that has joined already",
         (Some(Reason::Locked), _) => "locked",
         (Some(Reason::TooManyRepeats), _) => "asked again too often",
         (_, ErrorKind::Unsupported) => "join method or role is not supported yet",

@@ -99,6 +99,11 @@ pub async fn public_address(auth: &Auth) -> Result<Option<String>, Error> {
     Ok(all(auth).await?.into_iter().find_map(|proxy| proxy.public_addrs.into_iter().next()))
 }
 
+/// Whether a proxy said lately that it is this host.
+pub(crate) async fn is_there(auth: &Auth, host_id: &str) -> Result<bool, Error> {
+    Ok(auth.store.record(&Key::new(PROXY, host_id)).await?.is_some())
+}
+
 pub(crate) async fn all(auth: &Auth) -> Result<Vec<Proxy>, Error> {
     let page = auth.store.backend().range(&Prefix::kind(PROXY), None, MOST).await.map_err(storage_error)?;
     let read = |item: &storage::Item| {

@@ -128,6 +128,8 @@ reasons! {
     TokenSpent = "token_spent",
     /// The join token was made before the cluster was restored, so it may have been spent.
     TokenBeforeRestore = "token_before_restore",
+    /// A host with this id has joined already, and it is another one.
+    HostTaken = "host_taken",
     /// The join method is not one that this server can verify.
     MethodUnsupported = "method_unsupported",
     /// The clocks of the two sides differ too much for what was asked.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clock::Timestamp;
 use crypto::{KeyPair, Random};
 use domain::{Error, role::SystemRole};
 use serde::{Deserialize, Serialize};
@@ -75,8 +76,10 @@ impl Directory {
         };
         let damaged = |reason: String| {
             Error::invalid(format!(
-                "{} is damaged ({reason}); move it away and start with a join token to join anew",
-                path.display()
+                "{} is damaged ({reason}); move it and {} away and start with a join token: this machine then joins as a new \
+                 host",
+                path.display(),
+                self.root.join("host_uuid").display()
             ))
         };
         let stored: Stored = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
@@ -109,6 +112,15 @@ impl Directory {
         };
         let text = serde_json::to_vec_pretty(&stored).map_err(|error| Error::internal(error.to_string()))?;
         self.write(&self.path(), &text, 0o600)
+    }
+
+    /// An identity of this machine as something else, which shows that it is this machine. One that cannot be read shows
+    /// nothing.
+    pub(crate) fn companion(&self, now: Timestamp) -> Option<Identity> {
+        let others =
+            [SystemRole::Proxy, SystemRole::App, SystemRole::Node].into_iter().filter(|role| *role != self.role);
+        let mut states = others.filter_map(|role| Self::new(&self.root, role).load().ok());
+        states.find_map(|state| state.identity.filter(|identity| identity.not_after() > now))
     }
 
     fn path(&self) -> PathBuf {

@@ -35,6 +35,11 @@ impl HostNames {
     fn further(&self) -> impl Iterator<Item = &String> {
         self.principals.iter().chain(&self.dns_names)
     }
+
+    /// Everything that it is called besides its id.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
+        Some(&self.node_name).filter(|name| !name.is_empty()).into_iter().chain(self.further())
+    }
 }
 
 /// A pair that is decided, checked and linted, but not signed.
@@ -92,6 +97,11 @@ impl Prepared {
         &self.identity
     }
 
+    /// When they end.
+    pub(crate) fn not_after(&self) -> Timestamp {
+        self.identity.expires.unwrap_or(Timestamp::MAX)
+    }
+
     /// The audit event, committed before anything is signed.
     pub(crate) fn event(&self, caller: &Caller) -> CertificateCreate {
         CertificateCreate {
@@ -136,7 +146,7 @@ impl Prepared {
 
 /// Whether others dial the host by names that it chooses. An agent is found by its id; a name of its choice would make it
 /// an SSH host of that name.
-const fn has_names(role: SystemRole) -> bool {
+pub(crate) const fn has_names(role: SystemRole) -> bool {
     matches!(role, SystemRole::Proxy | SystemRole::Node)
 }
 

@@ -3,8 +3,12 @@
 use audit::{ConnectionMetadata, Status, events::join::InstanceJoin};
 use crypto::PublicKey;
 use domain::{Error, error::Reason, identity::Identity, names, resources::Token, role::SystemRole};
+use store::settle;
 
-use super::JoinRequest;
+use super::{
+    JoinRequest,
+    known::{self, Known},
+};
 use crate::{
     Auth, Caller,
     certificates::{
@@ -57,6 +61,13 @@ pub(super) async fn join(auth: &Auth, caller: &Caller, request: &JoinRequest) ->
     // Not in its certificates: the token may be good for many hosts and for a long time, and its name be guessed.
     let join_token_hash = records::token_hash(&token.metadata.name);
     auth.refuse_locked(&Identity { join_token_hash, ..prepared.identity().clone() })?;
+    let keys = known::fingerprint(&request.tls_key, &request.ssh_key);
+    let known = known::read(&mut change, &names.host_id).await?;
+    known::refuse_taken(auth, caller, known.as_ref(), &names.host_id, role, &keys).await?;
+    let mut known = known.unwrap_or_else(|| Known::new(auth.clock.now()));
+    known.add_keys(role, keys);
+    known.add_names(role, &names);
+    let change = known::put(change, &names.host_id, known, prepared.not_after())?;
     let joined = InstanceJoin {
         status: Status::succeeded(),
         connection: ConnectionMetadata::from_remote(caller.remote()),
@@ -88,7 +99,8 @@ pub async fn renew(auth: &Auth, caller: &Caller, request: HostRenewal) -> Result
         return Err(Error::denied("access denied: a host gets certificates for itself only, as what it is")
             .because(Reason::AccessDenied));
     }
-    issue(auth, caller, request.role, names, &request.tls_key, &request.ssh_key).await
+    let vouched = if is_itself { Vouched::Before } else { Vouched::Now };
+    issue(auth, caller, request.role, &names, (&request.tls_key, &request.ssh_key), vouched).await
 }
 
 /// The identity of a service that runs in this process and goes through the API as any other host.
@@ -103,24 +115,54 @@ pub async fn own_service(
     ssh_key: &PublicKey,
 ) -> Result<Issued, Error> {
     let own = Caller::own_process(&auth.config.host_id, auth.cluster());
-    issue(auth, &own, role, HostNames { host_id: auth.config.host_id.clone(), ..names }, tls_key, ssh_key).await
+    let names = HostNames { host_id: auth.config.host_id.clone(), ..names };
+    issue(auth, &own, role, &names, (tls_key, ssh_key), Vouched::Now).await
+}
+
+/// Whether somebody says now that a host may have the names that it asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vouched {
+    /// An administrator, or the configuration of this process.
+    Now,
+    /// The host asks for itself: it gets those that somebody vouched for earlier.
+    Before,
 }
 
 async fn issue(
     auth: &Auth,
     caller: &Caller,
     role: SystemRole,
-    names: HostNames,
-    tls_key: &PublicKey,
-    ssh_key: &PublicKey,
+    names: &HostNames,
+    (tls_key, ssh_key): (&PublicKey, &PublicKey),
+    vouched: Vouched,
 ) -> Result<Issued, Error> {
     if !is_built(role) {
         return Err(Error::unsupported(format!("certificates for {} are not supported yet", role.as_str())));
     }
-    let prepared = Prepared::new(auth, role, &checked(&names)?, tls_key, ssh_key)?;
-    auth.refuse_locked(prepared.identity())?;
-    auth.store.change().event(&prepared.event(caller)).commit().await?;
-    prepared.sign(auth).await
+    let names = checked(names)?;
+    let attempt = || async {
+        let mut names = names.clone();
+        let mut change = auth.store.change();
+        let known = known::read(&mut change, &names.host_id).await?;
+        // A host that joined before names were remembered has those that it asks for first.
+        let is_vouched = vouched == Vouched::Now || !known.as_ref().is_some_and(|known| known.has(role));
+        let mut known = known.unwrap_or_else(|| Known::new(auth.clock.now()));
+        if is_vouched {
+            known.add_names(role, &names);
+        } else {
+            let dropped = known.restrict(role, &mut names);
+            if !dropped.is_empty() {
+                tracing::warn!(host_id = names.host_id, ?dropped, "a host asked for names that it did not join with");
+            }
+        }
+        known.add_keys(role, known::fingerprint(tls_key, ssh_key));
+        let prepared = Prepared::new(auth, role, &names, tls_key, ssh_key)?;
+        auth.refuse_locked(prepared.identity())?;
+        let change = known::put(change, &names.host_id, known, prepared.not_after())?;
+        change.event(&prepared.event(caller)).commit().await?;
+        Ok(prepared)
+    };
+    settle(attempt).await?.sign(auth).await
 }
 
 /// An id in one spelling, so that two spellings are not two hosts with one name.

@@ -1,6 +1,6 @@
 //! Hosts: they join by a token as what it says, renew for themselves, and are nothing more than what they are.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use auth::{
     Auth, Caller, Issued, Presented,
@@ -46,7 +46,17 @@ pub(crate) async fn host_token(cluster: &Cluster, name: &str, roles: &[SystemRol
 }
 
 pub(crate) async fn join_as(auth: &Auth, token: &str, role: SystemRole, host: HostNames) -> Result<Issued, Error> {
-    let machine = Machine::new();
+    join_with(auth, &Caller::anonymous(FROM), token, role, host, &Machine::new()).await
+}
+
+async fn join_with(
+    auth: &Auth,
+    caller: &Caller,
+    token: &str,
+    role: SystemRole,
+    host: HostNames,
+    machine: &Machine,
+) -> Result<Issued, Error> {
     let request = JoinRequest {
         proof: Proof::Token(SecretString::from(token)),
         role,
@@ -55,7 +65,7 @@ pub(crate) async fn join_as(auth: &Auth, token: &str, role: SystemRole, host: Ho
         expires: None,
         host,
     };
-    joining::join(auth, &Caller::anonymous(FROM), request).await
+    joining::join(auth, caller, request).await
 }
 
 /// A host of this role, joined by a token of its own.
@@ -285,4 +295,109 @@ async fn a_service_of_this_process_is_a_host_like_any_other() {
     let caller = cluster.auth.authenticate(&Presented::Certificate(certificate), FROM).unwrap();
     assert_eq!((caller.system_role(), caller.name()), (Some(SystemRole::Proxy), cluster.auth.host_name().as_str()));
     assert_eq!(cluster.records("cert.create").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_makes_nobody_a_host_that_is_there_already() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    host_token(&cluster, "hosts", &[SystemRole::Proxy, App, Node]).await;
+    let (stranger, honest) = (Caller::anonymous(FROM), Machine::new());
+    let first = join_with(auth, &stranger, "hosts", App, names(HOST), &honest).await.unwrap();
+    let own = cluster.caller(&first).unwrap();
+    let other = cluster.caller(&join_as(auth, "hosts", App, names(OTHER)).await.unwrap()).unwrap();
+
+    let taken = |what: &str, answer: Result<Issued, Error>| {
+        let error = answer.err().unwrap_or_else(|| panic!("{what}: joined"));
+        assert_eq!((error.kind(), error.reason), (Kind::Denied, Some(Reason::HostTaken)), "{what}: {error}");
+        assert!(error.message.contains("remove host_uuid"), "what to do: {error}");
+    };
+    let thief = Machine::new();
+    taken("with its own keys", join_with(auth, &stranger, "hosts", App, names(HOST), &thief).await);
+    taken("as another host", join_with(auth, &other, "hosts", App, names(HOST), &thief).await);
+    // With the public key of the host, which everybody has seen, for X.509, and one of its own for SSH.
+    let half = Machine { tls: honest.tls.clone(), ssh: thief.ssh.clone() };
+    taken("with half of the keys", join_with(auth, &stranger, "hosts", App, names(HOST), &half).await);
+
+    join_with(auth, &stranger, "hosts", App, names(HOST), &honest).await.expect("its answer was lost: asks again");
+    join_with(auth, &own, "hosts", App, names(HOST), &Machine::new()).await.expect("shows that it is the host");
+    let moved = Machine::new();
+    renew(
+        auth,
+        &own,
+        HostRenewal {
+            tls_key: moved.tls.public().clone(),
+            ssh_key: moved.ssh.public().clone(),
+            ..renewal(App, names(HOST))
+        },
+    )
+    .await
+    .unwrap();
+    for (what, machine) in [("restored from a copy", &honest), ("its newest keys", &moved)] {
+        join_with(auth, &stranger, "hosts", App, names(HOST), machine).await.expect(what);
+    }
+    // The second service of the same start asks by itself; later it shows what the first one has.
+    join_as(auth, "hosts", SystemRole::Proxy, names(HOST)).await.unwrap();
+    cluster.clock.advance(Duration::from_secs(3600));
+    host_token(&cluster, "later", &[Node]).await;
+    taken("as something else, later", join_with(auth, &stranger, "later", Node, names(HOST), &thief).await);
+    join_with(auth, &own, "later", Node, names(HOST), &Machine::new()).await.unwrap();
+
+    // Its certificates have ended, and it is nowhere: the id is free again.
+    cluster.clock.advance(HOST_LIFETIME);
+    host_token(&cluster, "much-later", &[App]).await;
+    join_as(auth, "much-later", App, names(HOST)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_joined_before_hosts_were_remembered_is_known_by_what_it_announces() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    let (agent, proxy) = (host(&cluster, App, HOST).await, host(&cluster, SystemRole::Proxy, OTHER).await);
+    crate::announcing::announce(&cluster, &agent, "wiki", "").await.unwrap();
+    proxies::upsert(auth, &proxy, Proxy { host_id: OTHER.into(), ..Proxy::default() }).await.unwrap();
+    for id in [HOST, OTHER] {
+        let forgotten = storage::Batch::new().delete(storage::Key::new("tessera_host", id));
+        storage::Backend::batch(&*cluster.backend, forgotten).await.unwrap();
+    }
+    cluster.settle().await;
+    host_token(&cluster, "hosts", &[SystemRole::Proxy, App]).await;
+    for (role, id) in [(App, HOST), (SystemRole::Proxy, OTHER)] {
+        assert_eq!(join_as(auth, "hosts", role, names(id)).await.unwrap_err().reason, Some(Reason::HostTaken));
+    }
+    renew(auth, &proxy, renewal(SystemRole::Proxy, names(OTHER))).await.expect("shows its certificate");
+}
+
+#[tokio::test]
+async fn a_proxy_that_renews_gets_no_names_that_nobody_vouched_for() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    host_token(&cluster, "proxies", &[SystemRole::Proxy]).await;
+    let called = |dns: &[&str]| HostNames { dns_names: dns.iter().map(|&name| name.into()).collect(), ..names(HOST) };
+    let first = join_as(auth, "proxies", SystemRole::Proxy, called(&["proxy.example.com"])).await.unwrap();
+    let caller = cluster.caller(&first).unwrap();
+    let id = format!("{HOST}.test.example");
+    let plain = [id.as_str(), "proxy.teleport.cluster.local"];
+    for (asked, granted) in [
+        (&["Proxy.example.com"][..], &["Proxy.example.com"][..]),
+        (&["proxy.example.com", "beta.corp.example"], &["proxy.example.com"]),
+        (&["*.proxy.example.com", "beta.proxy.example.com"], &["*.proxy.example.com", "beta.proxy.example.com"]),
+        (&["*.example.com", "example.com", "a.b.proxy.example.com", "192.0.2.1", "localhost", "x.here"], &[]),
+    ] {
+        let issued = renew(auth, &caller, renewal(SystemRole::Proxy, called(asked))).await.unwrap();
+        let certificate = issued.tls.unwrap();
+        assert_eq!(certificate.dns_names(), [&plain[..], granted].concat(), "{asked:?}");
+        assert!(certificate.ip_addresses().is_empty());
+    }
+    let renamed = HostNames { node_name: "db1".into(), ..names(HOST) };
+    let issued = renew(auth, &caller, renewal(SystemRole::Proxy, renamed)).await.unwrap();
+    assert!(!issued.ssh.unwrap().principals().iter().any(|name| name.starts_with("db1")));
+    // An administrator may say so, and so does a join token.
+    renew(auth, &cluster.admin(), renewal(SystemRole::Proxy, called(&["new.example.com"]))).await.unwrap();
+    join_with(auth, &caller, "proxies", SystemRole::Proxy, called(&["newer.example.com"]), &Machine::new())
+        .await
+        .unwrap();
+    let all = ["proxy.example.com", "new.example.com", "newer.example.com"];
+    let issued = renew(auth, &caller, renewal(SystemRole::Proxy, called(&all))).await.unwrap();
+    assert_eq!(issued.tls.unwrap().dns_names(), [&plain[..], &all[..]].concat());
 }

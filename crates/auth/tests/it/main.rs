@@ -5,6 +5,7 @@
     reason = "a test may stop, and its futures are not held by the thousand"
 )]
 
+mod announcing;
 mod app_sessions;
 mod apps;
 mod audit_log;

@@ -1,0 +1,176 @@
+//! Which hosts there are: an id belongs to who joined with it first, for as long as its certificates live.
+//!
+//! Agents and proxies are found by their id, and one join token is good for many hosts. Whoever has the token must not
+//! become a host that is there already.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use clock::Timestamp;
+use crypto::{PublicKey, hash};
+use domain::{Error, error::Reason, role::SystemRole};
+use serde::{Deserialize, Serialize};
+use storage::Key;
+use store::Change;
+
+use crate::{
+    Auth, Caller,
+    certificates::host::{HostNames, has_names},
+    failure::internal,
+    proxies,
+};
+
+const HOST: &str = "tessera_host";
+
+/// How long after its first join a machine may join as something else without showing a certificate: a process with several
+/// services asks for all of them at its first start, each by itself. Within it, whoever has a token for that role can take
+/// a role that this host does not have; later, none.
+const COMPANIONS: Duration = Duration::from_secs(600);
+
+/// The keys of a role that are remembered: a machine that was restored from a copy of itself is still the same. Older ones
+/// than these have no living certificate.
+const MOST_KEYS: usize = 8;
+
+/// The names of a role that are remembered; more do not fit a certificate that anybody would accept.
+const MOST_NAMES: usize = 256;
+
+/// A host that has joined.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Known {
+    /// When it first did.
+    since: Option<Timestamp>,
+    /// When the last of its certificates ends.
+    until: Option<Timestamp>,
+    /// What it is.
+    roles: BTreeMap<String, Part>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Part {
+    /// The keys that it had certificates for, newest last.
+    keys: Vec<String>,
+    /// What it may be called besides its id.
+    names: Vec<String>,
+}
+
+/// The pair of keys that somebody asks with. Asking with those of a host again is its own interrupted join, or useless to
+/// whoever does not have them.
+pub(crate) fn fingerprint(tls: &PublicKey, ssh: &PublicKey) -> String {
+    hash::hex(&hash::sha256_parts(&[&tls.sha256(), &ssh.sha256()]))
+}
+
+/// What is known about the host, read for a change: of two joins at once with one id, one is first.
+pub(crate) async fn read(change: &mut Change, host_id: &str) -> Result<Option<Known>, Error> {
+    let Some(item) = change.read_record(Key::new(HOST, host_id)).await? else { return Ok(None) };
+    serde_json::from_slice(&item.value).map(Some).map_err(|error| internal("a stored record cannot be read", error))
+}
+
+/// Adds it to a change, with the end of another certificate; it goes when the last one of the host has ended.
+pub(crate) fn put(change: Change, host_id: &str, known: Known, not_after: Timestamp) -> Result<Change, Error> {
+    let until = known.until.map_or(not_after, |until| until.max(not_after));
+    let known = Known { until: Some(until), ..known };
+    let value = serde_json::to_vec(&known).map_err(|error| internal("a record cannot be written", error))?;
+    Ok(change.put_record(Key::new(HOST, host_id), value, Some(until)))
+}
+
+/// Refuses somebody who joins with the id of a host that is there, and is not that host by anything that it shows.
+pub(crate) async fn refuse_taken(
+    auth: &Auth,
+    caller: &Caller,
+    known: Option<&Known>,
+    host_id: &str,
+    role: SystemRole,
+    keys: &str,
+) -> Result<(), Error> {
+    let shows_its_own = caller.system_role().is_some() && caller.identity().host_id() == Some(host_id);
+    let is_free = match known {
+        Some(known) => known.has_keys(keys) || known.may_add(role, auth.clock.now()),
+        // Joined before this was remembered, or before the store was restored.
+        None => !is_announced(auth, host_id).await?,
+    };
+    if shows_its_own || is_free {
+        return Ok(());
+    }
+    Err(Error::denied(format!(
+        "HostID: {host_id} belongs to a host that has joined already, with another key. If this machine is a copy of that \
+         host, or has lost its key: stop it, remove host_uuid and hosts/ from its data_dir, and start it again; it joins as \
+         a new host"
+    ))
+    .because(Reason::HostTaken))
+}
+
+async fn is_announced(auth: &Auth, host_id: &str) -> Result<bool, Error> {
+    let serves = auth.cache.snapshot().app_servers().any(|server| server.spec.host_id == host_id);
+    Ok(serves || proxies::is_there(auth, host_id).await?)
+}
+
+impl Known {
+    /// A host that joins for the first time.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self { since: Some(now), ..Self::default() }
+    }
+
+    /// Whether it has been this.
+    pub(crate) fn has(&self, role: SystemRole) -> bool {
+        self.roles.contains_key(role.as_str())
+    }
+
+    fn has_keys(&self, keys: &str) -> bool {
+        self.roles.values().any(|part| part.keys.iter().any(|known| known == keys))
+    }
+
+    fn may_add(&self, role: SystemRole, now: Timestamp) -> bool {
+        let end = self.since.and_then(|since| since.saturating_add(COMPANIONS).ok());
+        !self.has(role) && end.is_some_and(|end| now < end)
+    }
+
+    /// Remembers keys that certificates are issued for.
+    pub(crate) fn add_keys(&mut self, role: SystemRole, keys: String) {
+        let part = self.roles.entry(role.as_str().to_owned()).or_default();
+        part.keys.retain(|known| *known != keys);
+        part.keys.push(keys);
+        part.keys.drain(..part.keys.len().saturating_sub(MOST_KEYS));
+    }
+
+    /// Remembers names that somebody vouched for: a join token, an administrator, the configuration of this process. What
+    /// was vouched for before stays: who asks with the public keys of another host must not take its names away.
+    pub(crate) fn add_names(&mut self, role: SystemRole, names: &HostNames) {
+        let part = self.roles.entry(role.as_str().to_owned()).or_default();
+        if !has_names(role) {
+            return;
+        }
+        for name in names.all() {
+            part.names.retain(|known| known != name);
+            part.names.push(name.clone());
+        }
+        part.names.drain(..part.names.len().saturating_sub(MOST_NAMES));
+    }
+
+    /// Takes away what nobody has vouched for, and returns it: a host chooses no names for itself, but may be called
+    /// something below its own, as applications are.
+    pub(crate) fn restrict(&self, role: SystemRole, names: &mut HostNames) -> Vec<String> {
+        if !has_names(role) {
+            return Vec::new();
+        }
+        let vouched = self.roles.get(role.as_str()).map(|part| part.names.as_slice()).unwrap_or_default();
+        let is_vouched = |name: &str| vouched.iter().any(|known| known.eq_ignore_ascii_case(name));
+        // A name without a dot may be that of the machine, and that of a zone by chance.
+        let is_zone = |name: &str| name.contains('.') || name.eq_ignore_ascii_case("localhost");
+        let is_below = |name: &str| name.split_once('.').is_some_and(|(_, above)| is_zone(above) && is_vouched(above));
+        let mut dropped = Vec::new();
+        let mut keep = |name: &String| {
+            let is_kept = is_vouched(name) || is_below(name);
+            if !is_kept {
+                dropped.push(name.clone());
+            }
+            is_kept
+        };
+        names.dns_names.retain(&mut keep);
+        names.principals.retain(&mut keep);
+        if !names.node_name.is_empty() && !is_vouched(&names.node_name) {
+            dropped.push(std::mem::take(&mut names.node_name));
+        }
+        dropped
+    }
+}
