@@ -45,7 +45,7 @@ pub use crate::{
     metrics::Metrics,
     proxy::{Listeners, Ports, Proxy},
     sessions::{AppSession, Holder, Sessions},
-    web_certificate::{FilesError, KeyPairFiles, WebCertificate},
+    web_certificate::{FilesError, KeyPairFiles, WebCertificate, covers},
 };
 
 #[cfg(test)]

@@ -149,6 +149,13 @@ impl Proxy {
         self.switchboard.agents()
     }
 
+    /// The hosts of the announced applications that are below the public addresses.
+    pub fn app_names(&self) -> Vec<String> {
+        let mut hosts = self.view.app_hosts();
+        hosts.retain(|host| self.view.names().label(host).is_some());
+        hosts
+    }
+
     /// Whether the auth service has been heard: without its authorities nobody's certificate is good.
     pub fn is_ready(&self) -> bool {
         !self.view.authorities().user.is_empty()

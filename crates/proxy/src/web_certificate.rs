@@ -127,9 +127,11 @@ impl ResolvesServerCert for WebCertificate {
     }
 }
 
-/// A wildcard stands for one label (RFC 6125 §6.4.3).
-fn covers(pattern: &str, name: &str) -> bool {
-    pattern.strip_prefix("*.").is_some_and(|parent| name.split_once('.').is_some_and(|(_, rest)| rest == parent))
+/// Whether a certificate with this name, which may be a wildcard, is for the host `name`. A wildcard stands for one label
+/// (RFC 6125 §6.4.3).
+pub fn covers(pattern: &str, name: &str) -> bool {
+    let below = |parent: &str| name.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent));
+    pattern.eq_ignore_ascii_case(name) || pattern.strip_prefix("*.").is_some_and(below)
 }
 
 /// A certificate chain and its key, in two PEM files.

@@ -95,6 +95,13 @@ impl Handover {
         self.lock().kept.contains_key(name)
     }
 
+    /// The TCP listeners that go to the next image, and where they listen.
+    pub fn kept_tcp(&self) -> Vec<(String, SocketAddr)> {
+        let state = self.lock();
+        let address = |listener: &OwnedFd| TcpListener::from(listener.try_clone().ok()?).local_addr().ok();
+        state.kept.iter().filter_map(|(name, listener)| Some((name.clone(), address(listener)?))).collect()
+    }
+
     /// Forgets everything: there will be no next image, and a port that nobody serves must not look open.
     pub fn clear(&self) {
         *self.lock() = State::default();
@@ -141,6 +148,7 @@ mod tests {
         old.keep("other", &port).unwrap();
         old.keep("admin", &unix).unwrap();
         assert!(old.keeps("auth") && !old.keeps("diag"));
+        assert_eq!(old.kept_tcp(), [("auth".to_owned(), address), ("other".to_owned(), address)]);
         let stdin = old.send().unwrap();
         drop((port, unix));
         let waiting = TcpStream::connect(address).expect("the port was closed between two images");

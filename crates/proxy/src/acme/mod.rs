@@ -121,7 +121,7 @@ fn wanted(proxy: &Proxy) -> BTreeSet<String> {
     let hosts = proxy.config.public_addresses.iter().map(|address| address.host.as_str());
     let is_name = |host: &&str| host.contains('.') && host.parse::<IpAddr>().is_err();
     let own: BTreeSet<String> = hosts.filter(is_name).map(str::to_owned).collect();
-    let below = proxy.view.app_hosts().into_iter().filter(|host| proxy.view.names().label(host).is_some());
+    let below = proxy.app_names().into_iter();
     let below: Vec<String> =
         below.filter(|host| !own.contains(host)).take(MOST_NAMES.saturating_sub(own.len())).collect();
     own.into_iter().chain(below).collect()
