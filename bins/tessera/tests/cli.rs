@@ -34,7 +34,12 @@ fn each_failure_ends_with_the_documented_code() {
     let off = file("off.yaml", "auth_service: {enabled: no}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
+    let nowhere = file(
+        "nowhere.yaml",
+        "proxy_service: {public_addr: p.example, https_keypairs: [{key_file: /nowhere/key, cert_file: /nowhere/crt}]}\n",
+    );
     for (arguments, code, text) in [
+        (&["check", &nowhere][..], 8, "/nowhere/crt"),
         (&["start", "-c", &good, "--fips"][..], 7, "--fips is not supported: this program contains no validated"),
         (&["start", "-c", &good, "--insecure-no-tls"], 7, "speak TLS to the proxy"),
         (&["start", "-c", &good, "--permit-user-env"], 7, "access to SSH hosts"),

@@ -113,6 +113,47 @@ fn hup_and_usr2_begin_anew_in_the_same_process_and_a_mistake_changes_nothing() {
     assert!(server.is_alive(), "the process is the one that was started");
 }
 
+#[test]
+fn a_restart_that_would_fail_is_not_begun() {
+    let mut server = Running::start(&[]);
+    let at = server.directory.path().to_owned();
+    let file = at.join("tessera.yaml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = elsewhere.local_addr().unwrap().port();
+    std::fs::write(at.join("empty.pem"), "").unwrap();
+    let (proxy, name) = ("proxy_service: {enabled: no}", "cluster_name: signals.example");
+    let free = free_port();
+    let with = |more: &str| format!("proxy_service: {{public_addr: 'p.example', {more}}}");
+    let pair = |name: &str| format!("https_keypairs: [{{key_file: {0}/{name}, cert_file: {0}/{name}}}]", at.display());
+    let mistakes = [
+        (proxy, with(&format!("web_listen_addr: '127.0.0.1:{free}', {}", pair("missing.pem"))), "missing.pem"),
+        (proxy, with(&format!("web_listen_addr: '127.0.0.1:{free}', {}", pair("empty.pem"))), "empty.pem"),
+        (proxy, with(&format!("web_listen_addr: '127.0.0.1:{taken}'")), "proxy_service.web_listen_addr"),
+        (proxy, with(&format!("web_listen_addr: '127.0.0.1:{}'", server.port)), "both ask for port"),
+        (
+            proxy,
+            format!("{}\napp_service: {{apps: [{{name: a, uri: 'http://x'}}, {{name: a, uri: 'http://y'}}]}}", with("")),
+            "is there twice",
+        ),
+        (name, "cluster_name: other.example".to_owned(), "cannot be changed"),
+        (name, format!("{name}, tokens: ['node:{}/missing']", at.display()), "auth_service.tokens"),
+    ];
+    for (index, (place, mistake, expected)) in mistakes.iter().enumerate() {
+        std::fs::write(&file, good.replace(place, mistake)).unwrap();
+        server.send("HUP");
+        wait_until(mistake, || lines(&at, "not restarted") == index + 1);
+        let log = std::fs::read_to_string(at.join("log")).unwrap();
+        let refused = log.lines().rfind(|line| line.contains("not restarted")).unwrap();
+        assert!(refused.contains(expected), "{expected}: {refused}");
+        assert!(is_ready(&server.diag) && server.is_alive(), "{mistake}");
+    }
+    std::fs::write(&file, good.replace(proxy, &with(&format!("web_listen_addr: '127.0.0.1:{free}'")))).unwrap();
+    server.send("HUP");
+    wait_until("the proxy", || server.starts() == 2 && is_ready(&server.diag));
+    assert!(server.is_alive());
+}
+
 /// Connects for as long as it lives, and counts.
 struct Knocking {
     stop: Arc<AtomicBool>,

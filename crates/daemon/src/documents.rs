@@ -38,8 +38,7 @@ pub(crate) enum Error {
 /// # Errors
 /// When the file or one of its documents cannot be used; those before it are applied.
 pub(crate) async fn apply(auth: &Auth, path: &Path) -> Result<(), Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    for document in domain::document::read_valid_documents(&text, &path.display().to_string())? {
+    for document in read(path)? {
         let (kind, name) = (document.kind(), document.metadata().name.clone());
         Box::pin(one(auth, document)).await.map_err(|source| Error::Apply {
             path: path.to_owned(),
@@ -50,6 +49,15 @@ pub(crate) async fn apply(auth: &Auth, path: &Path) -> Result<(), Error> {
         tracing::info!(%kind, name, file = %path.display(), "applied");
     }
     Ok(())
+}
+
+/// The documents of a file.
+///
+/// # Errors
+/// When the file or one of its documents cannot be used.
+pub(crate) fn read(path: &Path) -> Result<Vec<AnyResource>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(domain::document::read_valid_documents(&text, &path.display().to_string())?)
 }
 
 /// Through the same operations as an administrator's call, so that each is checked and leaves its audit event.

@@ -15,6 +15,7 @@ mod local_socket;
 mod logging;
 mod metrics;
 mod overrides;
+pub mod preflight;
 pub mod process;
 mod sealing;
 mod server;

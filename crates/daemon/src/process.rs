@@ -10,6 +10,7 @@ use telemetry::log::Handle;
 use crate::{
     config::Config,
     logging,
+    preflight::Running,
     server::{Environment, Server},
 };
 
@@ -73,17 +74,18 @@ pub fn replace(handover: &Handover) -> anyhow::Error {
 
 /// Runs a server until a signal ends it.
 ///
-/// Call [`hold_signals`] first. `check` reads the configuration again before a restart: a file with a mistake must not end a server that works.
+/// Call [`hold_signals`] first. `reread` reads the configuration again before a restart: a mistake must not end a server
+/// that works.
 ///
 /// # Errors
 /// When it cannot start, or a part of it cannot go on.
 pub async fn run(
     config: Config,
     mut environment: Environment,
-    check: impl Fn() -> anyhow::Result<()> + Send,
+    reread: impl Fn() -> anyhow::Result<Config> + Send,
 ) -> anyhow::Result<Ended> {
     let log = telemetry::log::init(&logging::config(&config.teleport.log), environment.clock.clone())?;
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&config.advice()) {
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::install().context("signals cannot be taken over")?;
@@ -91,7 +93,7 @@ pub async fn run(
     let began = environment.clock.monotonic();
     let (clock, handover) = (environment.clock.clone(), environment.handover.clone());
     environment.log = Some(log.clone());
-    let start = Server::start(&config, environment);
+    let start = Server::start(&config, environment.clone());
     let server = tokio::select! {
         started = start => started?,
         signal = stop_signal(&mut signals) => {
@@ -107,10 +109,12 @@ pub async fn run(
         notifier: &notifier,
         log: &log,
         handover: handover.unwrap_or_default(),
+        config: &config,
+        environment: &environment,
         delay: config.teleport.shutdown_delay,
         clock: &clock,
     };
-    let (outcome, ended) = process.drain(server, &mut signals, check).await;
+    let (outcome, ended) = process.drain(server, &mut signals, reread).await;
     match outcome.fatal {
         Some(error) => bail!(error),
         None if ended == Ended::Restart => last_call(&mut signals, &clock).await,
@@ -145,6 +149,8 @@ struct Process<'a> {
     notifier: &'a Notifier,
     log: &'a Handle,
     handover: Handover,
+    config: &'a Config,
+    environment: &'a Environment,
     delay: Duration,
     clock: &'a Clock,
 }
@@ -155,10 +161,11 @@ impl Process<'_> {
         &self,
         server: Server,
         signals: &mut Signals,
-        check: impl Fn() -> anyhow::Result<()>,
+        reread: impl Fn() -> anyhow::Result<Config>,
     ) -> (service::Outcome, Ended) {
         let supervisor = server.supervisor().clone();
         let readiness = server.readiness().clone();
+        let cluster = server.cluster().map(str::to_owned);
         let stopping = readiness.register("shutdown");
         stopping.ready();
         let running = server.run(GRACEFUL_STOP);
@@ -209,7 +216,7 @@ impl Process<'_> {
                 // The first signal decides; the log file is opened again whatever comes of the rest.
                 Signal::Reload | Signal::User2 => {
                     self.reopen_log();
-                    if is_stopping || !self.may_restart(&check) {
+                    if is_stopping || !self.may_restart(&reread, cluster.as_deref()).await {
                         continue;
                     }
                     tracing::info!(?signal, "restarting with the configuration as it is now");
@@ -240,12 +247,15 @@ impl Process<'_> {
     }
 
     /// Tells the service manager of a reload, and whether the configuration allows it; a refusal ends the reload.
-    fn may_restart(&self, check: impl Fn() -> anyhow::Result<()>) -> bool {
+    async fn may_restart(&self, reread: impl Fn() -> anyhow::Result<Config>, cluster: Option<&str>) -> bool {
         self.notifier.reloading(self.clock.monotonic());
-        let Err(error) = check() else { return true };
+        let running = Running { config: self.config, environment: self.environment, handover: &self.handover, cluster };
+        let may = async { running.may_become(&reread()?).await };
+        let Err(error) = may.await else { return true };
+        let error = format!("{error:#}");
         self.notifier.status("goes on with the old configuration: the new one is refused, see the log");
         self.notifier.ready();
-        tracing::error!(%error, "not restarted: the configuration is refused; the server goes on as it is");
+        tracing::error!(error, "not restarted: the configuration is refused; the server goes on as it is");
         false
     }
 }

@@ -124,6 +124,11 @@ impl Server {
         self.proxy.as_ref().map(ProxyService::address)
     }
 
+    /// The cluster's name, when its auth service is here.
+    pub fn cluster(&self) -> Option<&str> {
+        self.auth.as_ref().map(|auth| auth.auth().cluster())
+    }
+
     /// What runs here and where, in a few words for the service manager.
     pub fn describe(&self) -> String {
         let auth = self.auth.as_ref().map(|auth| format!("{} at {}", auth.auth().cluster(), auth.address()));

@@ -19,7 +19,7 @@ use crate::config::StaticToken;
 /// A token's file cannot be read, or the store fails.
 pub(crate) async fn apply(auth: &Auth, tokens: &[StaticToken]) -> anyhow::Result<()> {
     let caller = auth.authenticate(&Presented::LocalAdmin, "local")?;
-    let wanted = tokens.iter().map(token).collect::<anyhow::Result<Vec<_>>>()?;
+    let wanted = read(tokens)?;
     let stored: Vec<Token> = auth.store().all().await?;
     // A line that is taken out takes its token along.
     for old in stored.iter().filter(|old| old.metadata.labels.contains_key(STATIC_TOKEN)) {
@@ -35,6 +35,14 @@ pub(crate) async fn apply(auth: &Auth, tokens: &[StaticToken]) -> anyhow::Result
         }
     }
     Ok(())
+}
+
+/// The tokens of the file, their own files read.
+///
+/// # Errors
+/// A token's file cannot be read.
+pub(crate) fn read(tokens: &[StaticToken]) -> anyhow::Result<Vec<Token>> {
+    tokens.iter().map(token).collect()
 }
 
 fn token(line: &StaticToken) -> anyhow::Result<Token> {

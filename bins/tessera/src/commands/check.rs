@@ -22,13 +22,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let found = daemon::config::find(args.file.as_deref()).map_err(invalid_input)?;
     // What start asks of the file as a whole: a service that needs another one, for instance.
     found.config.check()?;
+    let files = daemon::preflight::files(&found.config).map_err(invalid_input)?;
     if args.quiet {
         return Ok(());
     }
     let mut out = Output::stdout();
     let name = found.path.map_or_else(|| "the embedded default".to_owned(), |path| path.display().to_string());
     out.line(format_args!("# {name} is valid; this is what it means."))?;
-    for warning in &found.config.warnings {
+    for warning in found.config.warnings.iter().chain(&found.config.advice()).chain(&files) {
         out.line(format_args!("# warning: {warning}"))?;
     }
     out.text(found.config.effective())

@@ -165,8 +165,7 @@ pub(super) fn serve(file: Option<&Path>, flags: &Overrides, environment: Environ
     let handover = process::inherited();
     let environment = Environment { handover: Some(handover.clone()), ..environment };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let check = || load().map(|_| ());
-    let outcome = runtime.block_on(Box::pin(process::run(config, environment, check)));
+    let outcome = runtime.block_on(Box::pin(process::run(config, environment, load)));
     // A blocking thread that still waits for a disk must not hold the process.
     runtime.shutdown_background();
     match outcome? {

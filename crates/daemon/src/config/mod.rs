@@ -9,6 +9,7 @@ mod fields;
 mod files;
 mod nearest;
 mod node;
+mod ports;
 mod problem;
 mod schema;
 mod sections;
@@ -36,6 +37,7 @@ pub use sections::{
 
 use fields::Fields;
 use node::Node;
+pub(crate) use ports::authority;
 use problem::Problems;
 pub(crate) use sections::teleport::read_pins;
 
@@ -166,7 +168,7 @@ impl Config {
                 "applications are reached through a proxy: name it with teleport.proxy_server, or run one with proxy_service",
             ));
         }
-        Ok(())
+        self.refuse_clashes()
     }
 
     /// The name under which the cluster is made when there is none yet.

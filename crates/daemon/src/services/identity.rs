@@ -114,7 +114,8 @@ pub(crate) fn dialled(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn token(params: &JoinParams) -> anyhow::Result<SecretString> {
+/// The token itself, or what its file holds.
+pub(crate) fn token(params: &JoinParams) -> anyhow::Result<SecretString> {
     if !params.token.starts_with('/') {
         return Ok(SecretString::new(params.token.clone()));
     }
