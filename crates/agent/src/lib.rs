@@ -18,6 +18,7 @@ mod run;
 mod service;
 #[cfg(test)]
 mod tests;
+mod web_name;
 
 pub use crate::{
     config::Config,

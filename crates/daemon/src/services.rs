@@ -7,6 +7,7 @@ mod app;
 mod auth;
 mod identity;
 mod proxy;
+mod stand_in;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +16,7 @@ use net::{Listener, ListenerOptions};
 use service::{Policy, Readiness, Supervisor};
 use tokio::net::TcpListener;
 
-pub(crate) use self::{app::AppService, auth::AuthService, proxy::ProxyService};
+pub(crate) use self::{app::AppService, auth::AuthService, identity::token as join_token, proxy::ProxyService};
 use crate::{
     config::{Address, Config},
     data_dir::DataDir,

@@ -1,25 +1,24 @@
 //! The proxy: the public port, its certificate, and a host identity that it follows.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use agent::Host;
-use anyhow::Context;
 use client::{Backoff, Client};
 use clock::Clock;
 use domain::{Error, role::SystemRole};
-use proxy::{Address, Identity, KeyPairFiles, Listeners, Ports, Proxy, WebCertificate};
+use proxy::{Address, Identity, Listeners, Ports, Proxy, WebCertificate};
 use service::{Component, Stop};
 
 use super::{
     AuthService, Shared,
     identity::{Source, outbound},
     once,
+    stand_in::StandIn,
 };
-use crate::config::{self, ProxyService as Section};
+use crate::{
+    config::{self, ProxyService as Section},
+    preflight,
+};
 
 /// What the ports are called when they are handed over.
 const PORTS: [&str; 3] = ["proxy", "proxy-ssh", "proxy-tunnel"];
@@ -57,8 +56,8 @@ impl ProxyService {
         }
         let address = listeners[0].local_addr()?;
         let public = public_addresses(shared, address.port());
-        let pairs = Pairs::of(section);
-        let names = if pairs.0.is_empty() { own_names(&public, auth) } else { plain_names(&public) };
+        let pairs = Pairs(section.https_keypairs.clone());
+        let names = plain_names(&public);
         let mut http = Vec::new();
         if let Some(address) = section.acme.as_ref().and_then(|acme| acme.http_listen_addr.as_ref()) {
             let listener = shared.listen("proxy-http", "proxy_service.acme.http_listen_addr", address).await?;
@@ -66,7 +65,15 @@ impl ProxyService {
             http.push(listener);
         }
         let source = Source::new(shared, auth, SystemRole::Proxy, names, Vec::new())?;
-        let loaded = if pairs.0.is_empty() { None } else { Some(WebCertificate::new(&pairs.load()?)?) };
+        let loaded = match pairs.load()? {
+            files if files.is_empty() => None,
+            files => {
+                if let Some(advice) = preflight::uncovered(shared.config, &files) {
+                    tracing::warn!("{advice}");
+                }
+                Some(WebCertificate::new(&files)?)
+            }
+        };
         let run = Run {
             source,
             component,
@@ -107,22 +114,13 @@ impl Run {
     async fn run(self, listeners: Listeners, stop: Stop) -> Result<(), Error> {
         let Some(host) = self.source.obtain(&self.component, &stop).await? else { return Ok(()) };
         let Some(client) = self.client(&host, &stop).await else { return Ok(()) };
-        let web = match &self.loaded {
-            Some(web) => Arc::clone(web),
-            None => {
-                let web = WebCertificate::stand_in(&[of_host(&host)]).map_err(unusable)?;
-                let until = if self.config.acme.is_some() { "until the ACME authority has issued one, " } else { "" };
-                tracing::warn!(
-                    certificate = ?web.described(),
-                    "{until}the public port shows a certificate of the cluster's host authority, which browsers do not \
-                     trust; \"tctl auth export --type=tls-host\" shows that authority"
-                );
-                web
-            }
-        };
+        let stand_in =
+            StandIn { host: &host, public: &self.config.public_addresses, clock: &self.clock, random: &self.random };
+        let (web, shown) = self.web(&stand_in).await?;
         let config = proxy::Config {
             cluster: host.identity().cluster().to_owned(),
             host_id: host.identity().host_id().to_owned(),
+            node_name: host.config().node_name.clone(),
             auth_addresses: host.config().auth_servers.clone(),
             ..self.config.clone()
         };
@@ -137,7 +135,12 @@ impl Run {
         let proxy = Proxy::new(config, identity(&host)?, ports).map_err(unusable)?;
         tokio::join!(
             host.keep(stop.clone()),
-            self.follow(&host, &proxy, &web, &stop),
+            self.follow(&host, &proxy, &stop),
+            async {
+                if self.loaded.is_none() {
+                    stand_in.keep(&web, &proxy, shown, &stop).await;
+                }
+            },
             self.reload(&web, &stop),
             self.report(&proxy, &stop),
             Arc::clone(&proxy).run(listeners, stop.clone()),
@@ -165,8 +168,31 @@ impl Run {
         }
     }
 
+    /// The public certificates, and the names of the one that stands in for them.
+    async fn web(&self, stand_in: &StandIn<'_>) -> Result<(Arc<WebCertificate>, BTreeSet<String>), Error> {
+        if let Some(web) = &self.loaded {
+            return Ok((Arc::clone(web), BTreeSet::new()));
+        }
+        let names = stand_in.names(&[]);
+        let (pair, shown) = match stand_in.issue(&names).await {
+            Ok(pair) => (pair, names),
+            Err(error) => {
+                tracing::warn!(%error, "the public port shows the host certificate for now, which is for no application");
+                (of_host(stand_in.host), BTreeSet::new())
+            }
+        };
+        let web = WebCertificate::stand_in(&[pair]).map_err(unusable)?;
+        let until = if self.config.acme.is_some() { "until the ACME authority has issued one, " } else { "" };
+        tracing::warn!(
+            certificate = ?web.described(),
+            "{until}the public port shows a certificate of the cluster's host authority, which browsers do not trust; \
+             \"tctl auth export --type=tls-host\" shows that authority"
+        );
+        Ok((web, shown))
+    }
+
     /// Hands renewed identities on.
-    async fn follow(&self, host: &Host, proxy: &Proxy, web: &WebCertificate, stop: &Stop) {
+    async fn follow(&self, host: &Host, proxy: &Proxy, stop: &Stop) {
         let mut changed = host.changed();
         loop {
             tokio::select! {
@@ -174,14 +200,8 @@ impl Run {
                 changed = changed.changed() => if changed.is_err() { return },
             }
             let Some(client) = self.client(host, stop).await else { return };
-            let replaced = async {
-                proxy.replace(identity(host)?, client).map_err(unusable)?;
-                if self.loaded.is_none() {
-                    web.set(&[of_host(host)]).map_err(unusable)?;
-                }
-                Ok::<_, Error>(())
-            };
-            if let Err(error) = replaced.await {
+            let replaced = identity(host).and_then(|own| proxy.replace(own, client).map_err(unusable));
+            if let Err(error) = replaced {
                 tracing::error!(%error, "the proxy cannot use its renewed identity and goes on with the old one");
             }
         }
@@ -233,21 +253,15 @@ impl Run {
 }
 
 /// The files of the public certificates.
-struct Pairs(Vec<KeyPairFiles>);
+struct Pairs(Vec<config::KeyPair>);
 
 impl Pairs {
-    fn of(section: &Section) -> Self {
-        let files =
-            |pair: &config::KeyPair| KeyPairFiles { certificate: pair.cert_file.clone(), key: pair.key_file.clone() };
-        Self(section.https_keypairs.iter().map(files).collect())
-    }
-
     fn load(&self) -> anyhow::Result<Vec<(Vec<crypto::x509::Certificate>, crypto::KeyPair)>> {
-        self.0.iter().map(|pair| pair.load().context("proxy_service.https_keypairs")).collect()
+        self.0.iter().map(preflight::key_pair).collect()
     }
 }
 
-fn unusable(error: crypto::tls::Error) -> Error {
+pub(super) fn unusable(error: crypto::tls::Error) -> Error {
     Error::internal(format!("a certificate cannot be used: {error}"))
 }
 
@@ -282,28 +296,6 @@ fn plain_names(public: &[Address]) -> Vec<String> {
     names
 }
 
-/// The names of a public certificate: the addresses, and the applications below them.
-fn own_names(public: &[Address], auth: Option<&AuthService>) -> Vec<String> {
-    let mut names = plain_names(public);
-    let cluster = auth.map(|auth| auth.auth().cluster().to_ascii_lowercase());
-    for host in plain_names(public) {
-        // An address has nothing below it, and `*.<cluster>` would also stand for each host of the cluster.
-        if host.parse::<IpAddr>().is_ok() {
-            continue;
-        }
-        if cluster.as_ref() == Some(&host) {
-            tracing::warn!(
-                host,
-                "the public address is the name of the cluster: without https_keypairs there is no certificate for the \
-                 applications below it"
-            );
-            continue;
-        }
-        names.push(format!("*.{host}"));
-    }
-    names
-}
-
 /// `opened` are the ports in the order of [`PORTS`].
 fn settings(
     section: &Section,
@@ -317,6 +309,7 @@ fn settings(
     Ok(proxy::Config {
         cluster: String::new(),
         host_id: String::new(),
+        node_name: String::new(),
         public_addresses,
         listen_address: at(0).unwrap_or_else(|| Address::new("0.0.0.0", section.web_listen_addr.port)),
         ssh_listen_address: at(1),
