@@ -12,9 +12,12 @@ use anyhow::{Context, bail};
 use domain::Error;
 
 use crate::{
-    config::{Config, Suite},
+    config::{Address, Config, Suite, authority},
     overrides::ROLES,
 };
+
+/// Where the diagnostics endpoint usually is.
+const DIAG_PORT: u16 = 3000;
 
 /// What the file shall say.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +58,19 @@ pub struct Joins {
     pub token: Option<String>,
     /// Pins of its authority.
     pub ca_pins: Vec<String>,
+}
+
+impl Joins {
+    /// A flag that was given.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--auth-server", self.auth_server.is_some()),
+            ("--proxy", self.proxy_server.is_some()),
+            ("--token", self.token.is_some()),
+            ("--ca-pin", !self.ca_pins.is_empty()),
+        ];
+        given.into_iter().find(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
 }
 
 /// Certificates from an ACME authority.
@@ -130,6 +146,12 @@ impl Services {
             app: is_open && answers.app.is_some() || is_named("app"),
         };
         let refuse = |flags: &str, role: &str| Err(Error::invalid(format!("{flags} need --roles with \"{role}\"")));
+        if let (true, Some(flag)) = (services.auth, answers.joins.given()) {
+            return Err(Error::invalid(format!(
+                "{flag} is for a host that joins another cluster, and here an auth service runs: leave it out, or name \
+                 the services with --roles=proxy,app"
+            )));
+        }
         if has_certificate && !services.proxy {
             return refuse("--cert-file, --key-file and --acme", "proxy");
         }
@@ -160,13 +182,29 @@ teleport:
     format:
       output: text
   # /healthz, /readyz and /metrics; without TLS or log-in, so keep it on the loopback.
-  diag_addr: 127.0.0.1:3000
+  diag_addr: 127.0.0.1:{diag}
 {storage}{joins}
 ",
         nodename = scalar(answers.nodename.as_deref().unwrap_or(&embedded.nodename))?,
         data_dir = scalar(&data_dir.display().to_string())?,
+        diag = diag_port(answers),
         joins = if services.auth { String::new() } else { joins(&answers.joins)? },
     ))
+}
+
+/// The usual port, unless the application or another port of this server is there.
+fn diag_port(answers: &Answers) -> u16 {
+    let app = answers.app.as_ref().and_then(|(_, uri)| authority(uri)).map(|at| at.port);
+    let listen = answers.listen_addr.as_ref().and_then(|text| Address::parse(text, 3025).ok()).map(|at| at.port);
+    let taken = [app, listen, Some(web_port(answers))];
+    (DIAG_PORT..u16::MAX).find(|port| !taken.contains(&Some(*port))).unwrap_or(DIAG_PORT)
+}
+
+/// Where the public port is: where its public address says.
+fn web_port(answers: &Answers) -> u16 {
+    // Of the challenges that prove a name, the one that needs no second port needs this one.
+    let usual = if answers.acme.is_some() { 443 } else { 3080 };
+    answers.public_addr.first().and_then(|text| Address::parse(text, usual).ok()).map_or(usual, |at| at.port)
 }
 
 /// The cluster that a host without an auth service joins.
@@ -221,8 +259,7 @@ fn auth_service(answers: &Answers, services: &Services) -> anyhow::Result<String
 }
 
 fn proxy_service(answers: &Answers) -> anyhow::Result<String> {
-    // Of the challenges that prove a name, the one that needs no second port needs this one.
-    let port = if answers.acme.is_some() { 443 } else { 3080 };
+    let port = web_port(answers);
     let public = match answers.public_addr.as_slice() {
         [] => format!("  # public_addr: [proxy.example.com:{port}]"),
         some => format!("  public_addr: {}", serde_json::to_string(some)?),
@@ -230,7 +267,8 @@ fn proxy_service(answers: &Answers) -> anyhow::Result<String> {
     let mut text = format!(
         "proxy_service:
   enabled: yes
-  # The one public port: pages, API, agents and applications.
+  # The one public port: pages, API, agents and applications. It is that of public_addr, unless something in front of
+  # this machine leads to another one.
   web_listen_addr: 0.0.0.0:{port}
   # How people and programs reach it; applications are names below the first one, so their names lead here, too.
 {public}
@@ -327,6 +365,7 @@ mod tests {
                 };
                 let config = Config::from_text(&text(&answers).unwrap(), "x").unwrap();
                 assert_eq!(config.warnings, Vec::<String>::new(), "{answers:?}");
+                assert_eq!(config.advice(), Vec::<String>::new(), "{answers:?}");
                 if let Some(data_dir) = answers.data_dir {
                     assert_eq!(config.teleport.data_dir, data_dir);
                 }
@@ -381,6 +420,28 @@ mod tests {
     }
 
     #[test]
+    fn the_public_port_is_where_people_are_sent_and_no_port_is_the_applications() {
+        for (public, acme, uri, ports) in [
+            (vec!["proxy.example.com:4080"], false, "http://localhost:9000", (4080, 3000)),
+            (vec!["proxy.example.com"], false, "http://localhost:3000", (3080, 3001)),
+            (vec!["proxy.example.com"], true, "https://127.0.0.1", (443, 3000)),
+            (vec!["proxy.example.com:3000", "b:1"], false, "tcp://localhost:3001", (3000, 3002)),
+            (vec![], false, "http://elsewhere:3000", (3080, 3001)),
+        ] {
+            let answers = Answers {
+                roles: ["auth", "proxy", "app"].map(Into::into).into(),
+                public_addr: public.into_iter().map(Into::into).collect(),
+                acme: acme.then(Acme::default),
+                app: Some(("a".into(), uri.into())),
+                ..Answers::default()
+            };
+            let config = Config::from_text(&text(&answers).unwrap(), "x").unwrap();
+            let diag = config.teleport.diag_addr.as_ref().unwrap().port;
+            assert_eq!((config.proxy_service.web_listen_addr.port, diag), ports, "{answers:?}");
+        }
+    }
+
+    #[test]
     fn answers_that_do_not_fit_each_other_are_refused() {
         let agent = || Answers { roles: vec!["app".into()], joins: proxied(), ..Answers::default() };
         for (answers, expected) in [
@@ -390,6 +451,11 @@ mod tests {
             (Answers { roles: vec!["auth".into()], app: Some(("a".into(), "b".into())), ..agent() }, "need --roles"),
             (Answers { roles: vec!["node".into()], ..agent() }, "not supported yet"),
             (Answers { roles: vec!["nodes".into()], ..agent() }, "no service"),
+            (Answers { roles: vec!["auth".into()], ..agent() }, "--proxy is for a host that joins"),
+            (
+                Answers { joins: Joins { ca_pins: vec!["abc".into()], ..Joins::default() }, ..agent() },
+                "\"abc\" is no pin",
+            ),
         ] {
             let refused = format!("{:#}", text(&answers).unwrap_err());
             assert!(refused.contains(expected), "{expected}: {refused}");

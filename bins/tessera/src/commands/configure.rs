@@ -103,7 +103,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
         app: args.app_name.zip(args.app_uri),
     };
     let text = text(&answers).map_err(cli::exit::invalid_input)?;
-    for warning in Config::from_text(&text, &args.output)?.warnings {
+    let config = Config::from_text(&text, &args.output)?;
+    for warning in config.warnings.iter().chain(&config.advice()) {
         cli::warn(warning);
     }
     let mut out = Output::stdout();
