@@ -46,6 +46,8 @@ pub struct Config {
     pub cluster: String,
     /// This host's id.
     pub host_id: String,
+    /// How administrators call this host.
+    pub node_name: String,
     /// How people and programs reach the web port; the first is the one that they are told. Names below these are
     /// applications.
     pub public_addresses: Vec<Address>,

@@ -210,7 +210,7 @@ async fn be_present(proxy: &Proxy) -> Result<(), Error> {
     let expires = proxy.ports.clock.now() + PRESENT_FOR;
     let server = ProxyServer {
         host_id: config.host_id.clone(),
-        hostname: config.public_addresses.first().map(|address| address.host.clone()).unwrap_or_default(),
+        hostname: config.node_name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         public_addrs: config.public_addresses.iter().map(ToString::to_string).collect(),
         tunnel_addrs: config.tunnel_public_addresses.iter().map(ToString::to_string).collect(),

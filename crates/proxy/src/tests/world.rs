@@ -262,6 +262,7 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     let mut config = Config {
         cluster: CLUSTER.into(),
         host_id: "f00d".into(),
+        node_name: "one".into(),
         public_addresses: vec![Address::new(PROXY, 3080)],
         listen_address: Address::new("0.0.0.0", 3080),
         ssh_listen_address: None,
