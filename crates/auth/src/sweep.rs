@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use clock::Timestamp;
 use domain::Error;
 use storage::{Backend, Batch, Condition, Item, Key, Write};
 
@@ -60,7 +61,7 @@ impl Auth {
                         mark = Mark { wall: now, boot: Some(boot) };
                         put_mark(&**backend, mark).await?;
                     }
-                    if let Err(error) = self.sweep_once().await {
+                    if let Err(error) = self.sweep_once(now).await {
                         tracing::warn!(%error, "expired items could not be removed; the next look tries again");
                     }
                     retention.look(&self, now).await;
@@ -91,12 +92,16 @@ impl Auth {
         Ok(mark)
     }
 
-    /// Removes expired items, as many as one look may.
-    pub(crate) async fn sweep_once(&self) -> Result<usize, Error> {
+    /// Removes what has expired at `now`, as many as one look may. The clock may have been set since it was looked at.
+    pub(crate) async fn sweep_once(&self, now: Timestamp) -> Result<usize, Error> {
         let backend = self.store.backend();
         let mut removed = 0;
         for _ in 0..COMMITS {
-            let expired = backend.expired(PER_COMMIT).await.map_err(storage_error)?;
+            let mut expired = backend.expired(PER_COMMIT).await.map_err(storage_error)?;
+            expired.retain(|item| item.expires.is_some_and(|end| end <= now));
+            if expired.is_empty() {
+                break;
+            }
             let found = expired.len();
             let now_removed = match backend.batch(self.removal(&expired)).await {
                 Ok(_) => found,

@@ -7,14 +7,17 @@ mod select;
 
 use std::{sync::Arc, time::Duration};
 
-use clock::Clock;
+use clock::{Clock, Timestamp};
 use domain::{AnyResource, Error, Kind, error::Kind as ErrorKind};
 use rbac::AccessChecker;
 use store::{ChangeEvent, Changes, Store, group_of};
 
 pub use select::WatchKind;
 
-use crate::{Auth, Caller};
+use crate::{
+    Auth, Caller,
+    sweep::machine::{STEP, step},
+};
 use select::{Selector, look};
 
 /// How many kinds one watch may ask for. A proxy asks for some forty.
@@ -44,6 +47,8 @@ pub struct Watch {
     clock: Clock,
     /// When it last looked, on the clock's monotonic scale.
     looked: Option<Duration>,
+    /// The wall clock and the one since boot, as they were last.
+    clocks: (Timestamp, Duration),
 }
 
 /// What a watcher is told.
@@ -107,7 +112,9 @@ pub async fn open(auth: &Auth, caller: &Caller, kinds: &[WatchKind], partial: bo
     let changes = auth.store.changes(&watched, None).await?;
     let access = caller.shared_access();
     let clock = auth.clock.clone();
-    let mut watch = Watch { store: auth.store.clone(), access, changes, selectors, accepted, clock, looked: None };
+    let clocks = (clock.now(), clock.boot());
+    let store = auth.store.clone();
+    let mut watch = Watch { store, access, changes, selectors, accepted, clock, looked: None, clocks };
     // After the watch has begun: what is made in between is told, and what is removed in between too.
     watch.look(caller).await?;
     Ok(watch)
@@ -165,10 +172,16 @@ impl Watch {
     /// holds the watch can look whether the watcher is still welcome.
     ///
     /// # Errors
-    /// Unavailable when changes were lost to this watcher: it must read anew and watch anew.
+    /// Unavailable when changes were lost to this watcher, or the clock was set: it must read anew and watch anew.
     pub async fn next(&mut self, caller: &Caller) -> Result<Option<Told>, Error> {
         self.look(caller).await?;
-        match self.changes.next().await {
+        let change = self.changes.next().await;
+        let (wall, boot) = std::mem::replace(&mut self.clocks, (self.clock.now(), self.clock.boot()));
+        if step(wall, boot, self.clocks.0, self.clocks.1) > STEP {
+            // Nothing is told of what expires; what had expired by a wrong clock, and was not read, is there again.
+            return Err(Error::unavailable("the clock of the auth service was set; read anew and watch anew"));
+        }
+        match change {
             Ok(ChangeEvent::Put { resource, .. }) => Ok(self.put(caller, resource)),
             Ok(ChangeEvent::Delete { kind, group, name, .. }) => {
                 let mut is_wanted = false;

@@ -12,6 +12,7 @@ pub mod keypair;
 pub mod local;
 mod metrics;
 mod outputs;
+pub mod reissue;
 pub mod renewal;
 mod run;
 mod services;

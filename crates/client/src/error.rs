@@ -32,6 +32,8 @@ pub enum ConnectError {
         address: String,
         /// Why.
         reason: String,
+        /// Time mends it, or whoever puts a clock right: it is asked for again as when nobody answers.
+        passes: bool,
     },
     /// The server refused our certificate during the handshake.
     #[error("auth API: access denied: the server at {address} refused our certificate: {reason}")]
@@ -50,7 +52,7 @@ impl ConnectError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NoAddress | Self::Credentials { .. } => Kind::Invalid,
-            Self::Unreachable { .. } => Kind::Unavailable,
+            Self::Unreachable { .. } | Self::Untrusted { passes: true, .. } => Kind::Unavailable,
             Self::Untrusted { .. } | Self::Refused { .. } => Kind::Denied,
         }
     }
@@ -62,9 +64,9 @@ impl ConnectError {
             return match tls {
                 rustls::Error::AlertReceived(alert) => Self::refused(address, &format!("{alert:?}")),
                 rustls::Error::InvalidCertificate(problem) => {
-                    Self::Untrusted { address, reason: describe_certificate(problem) }
+                    Self::Untrusted { address, reason: describe_certificate(problem), passes: is_of_time(problem) }
                 }
-                rustls::Error::General(reason) => Self::Untrusted { address, reason: reason.clone() },
+                rustls::Error::General(reason) => Self::Untrusted { address, reason: reason.clone(), passes: false },
                 _ => Self::Unreachable { address, reason: text },
             };
         }
@@ -102,7 +104,7 @@ impl ConnectError {
     /// What a program can do about it.
     const fn why(&self) -> Option<Reason> {
         match self {
-            Self::Untrusted { .. } => Some(Reason::UntrustedServer),
+            Self::Untrusted { passes: false, .. } => Some(Reason::UntrustedServer),
             Self::Refused { why, .. } => *why,
             _ => None,
         }
@@ -147,6 +149,15 @@ pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
         next = error.source();
     }
     text
+}
+
+/// The clocks disagree, or nobody has renewed it yet.
+fn is_of_time(problem: &rustls::CertificateError) -> bool {
+    use rustls::CertificateError as Problem;
+    matches!(
+        problem,
+        Problem::NotValidYet | Problem::NotValidYetContext { .. } | Problem::Expired | Problem::ExpiredContext { .. }
+    )
 }
 
 fn describe_certificate(problem: &rustls::CertificateError) -> String {
@@ -194,6 +205,11 @@ mod tests {
         );
         assert!(matches!(untrusted, ConnectError::Untrusted { .. }), "{untrusted:?}");
         assert_eq!(Error::from(untrusted).reason, Some(Reason::UntrustedServer));
+        for problem in [rustls::CertificateError::NotValidYet, rustls::CertificateError::Expired] {
+            let passes = ConnectError::from_io("a:1", &io(rustls::Error::InvalidCertificate(problem)));
+            assert!(passes.to_string().contains("is your clock"), "{passes}");
+            assert_eq!((passes.kind(), Error::from(passes).reason), (Kind::Unavailable, None));
+        }
         for (expected, says) in [
             ("abcd.teleport.cluster.local", "is not that of an auth server"),
             ("app.example", "is for proxy.example, *.proxy.example and not for app.example"),

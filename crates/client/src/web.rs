@@ -200,7 +200,7 @@ impl Web {
             ConnectError::Unreachable { reason, .. } => {
                 Error::unavailable(format!("cannot reach the proxy at {address}: {reason}{advice}"))
             }
-            ConnectError::Untrusted { reason, .. } => {
+            ConnectError::Untrusted { reason, passes: false, .. } => {
                 let message = format!(
                     "the proxy at {address} is not trusted: {reason}. Its web certificate must be for the name that is \
                      dialled, from an authority of this system (SSL_CERT_FILE names another list) or of the cluster{advice}"

@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use app_access::{Door, Keyring, Listener};
-use bot::{Config, Overrides, config::Destination, local::Files};
+use app_access::{Cached, Door, Keyring, Listener};
+use bot::{Config, Overrides, config::Destination, local::Files, reissue::Reissue};
 use client::Proxies;
 use clock::Clock;
+use crypto::Random;
 use service::Signals;
 use telemetry::log;
 
@@ -53,7 +54,7 @@ enum To {
 struct App {
     /// Name of the application.
     name: String,
-    /// Local port; 0 takes a free one.
+    /// Local port, or LOCAL:TARGET for an application with several ports; 0 takes a free one.
     #[arg(short, long, default_value = "0", value_name = "PORT")]
     port: String,
     /// The application speaks no HTTP: carry bytes as they come.
@@ -72,40 +73,40 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
         let message = format!("--cluster={leaf}: applications of leaf clusters are not supported yet");
         return Err(domain::Error::unsupported(message).into());
     }
-    let port: u16 = match app.port.split_once(':') {
-        None => app.port.parse().map_err(|_| invalid(format!("--port: {:?} is no port", app.port)))?,
-        Some(_) => {
-            let message = "--port=LOCAL:TARGET needs a certificate for the target port, and that of an output leads to the \
-                           first port; use a service of type application-tunnel";
-            return Err(domain::Error::unsupported(message).into());
-        }
-    };
+    let (port, target_port) = ports(&app.port)?;
     let config = match &globals.config {
         Some(path) => Config::load(Some(path), Overrides::default()).map_err(refused)?,
         None => Config::default(),
     };
-    let directory = args.destination_dir.or_else(|| directory_of(&config, &app.name)).ok_or_else(|| {
-        invalid("give --destination-dir, the directory of an output of type application, or -c FILE that has one")
-    })?;
-    let proxy = args.proxy_server.or_else(|| variable("TELEPORT_PROXY"));
+    let wanted = if target_port == 0 {
+        "an output of type application"
+    } else {
+        "an output of type identity with allow_reissue: true"
+    };
+    let directory =
+        args.destination_dir.or_else(|| directory_of(&config, &app.name, target_port)).ok_or_else(|| {
+            invalid(format!("give --destination-dir, the directory of {wanted}, or -c FILE that has one"))
+        })?;
+    let proxy = args.proxy_server.or_else(|| variable("TELEPORT_PROXY")).or(config.proxy_server);
     start_log(globals)?;
     let clock = Clock::system();
     let proxies = Proxies::from_variables(variable).map_err(invalid)?;
-    let files = Files {
-        directory,
-        proxy: proxy.or(config.proxy_server),
-        is_tcp: app.tcp,
-        proxies,
-        clock: clock.clone(),
-        held: None.into(),
+    let keyring: Arc<dyn Keyring> = if target_port == 0 {
+        let held = None.into();
+        Arc::new(Files { directory, proxy, is_tcp: app.tcp, proxies, clock: clock.clone(), held })
+    } else {
+        let proxy = proxy.ok_or_else(|| invalid("--port=LOCAL:TARGET needs the proxy: give --proxy-server"))?;
+        let random = Random::system();
+        let reissue = Reissue { directory, proxy, target_port, proxies, clock: clock.clone(), random };
+        Arc::new(Cached::new(reissue, clock.clone()))
     };
     // What is wrong with the files is told now, not to the first program that connects.
-    files.access(&app.name).await?;
+    keyring.access(&app.name).await?;
     let listener = Listener::bind(&format!("tcp://127.0.0.1:{port}")).await?;
     let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     print(&format!("Proxying connections to {} on {place}\n", app.name))?;
-    app_access::serve_until_told(listener, Door::Tunnel(app.name), Arc::new(files), clock, signals).await;
+    app_access::serve_until_told(listener, Door::Tunnel(app.name), keyring, clock, signals).await;
     Ok(())
 }
 
@@ -114,9 +115,23 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
-/// The directory of the output that leads to the application.
-fn directory_of(config: &Config, app: &str) -> Option<PathBuf> {
-    let leads = |service: &&bot::config::Service| service.kind.name == "application" && service.text("app_name") == app;
+/// `LOCAL` or `LOCAL:TARGET`.
+fn ports(text: &str) -> anyhow::Result<(u16, u16)> {
+    let port = |text: &str| {
+        text.parse::<u16>().map_err(|_| invalid(format!("--port: {text:?} is no port; write 1234 or 1234:5432")))
+    };
+    match text.split_once(':') {
+        Some((local, target)) => Ok((port(local)?, port(target)?)),
+        None => Ok((port(text)?, 0)),
+    }
+}
+
+/// The directory of the output that leads to the application, or may be exchanged for a certificate that does.
+fn directory_of(config: &Config, app: &str, target_port: u16) -> Option<PathBuf> {
+    let leads = |service: &&bot::config::Service| match target_port {
+        0 => service.kind.name == "application" && service.text("app_name") == app,
+        _ => service.kind.name == "identity" && service.flag("allow_reissue"),
+    };
     match &config.services.iter().find(leads)?.destination {
         Some(Destination::Directory(directory)) => Some(directory.path.clone()),
         _ => None,

@@ -13,7 +13,7 @@ use clock::Timestamp;
 const SETTLE: Duration = Duration::from_secs(15 * 60);
 
 /// The difference between two clocks that counts as a step; drift between two looks is far below it.
-const STEP: Duration = Duration::from_secs(60);
+pub(crate) const STEP: Duration = Duration::from_secs(60);
 
 /// How far beyond the last time mark in the store the wall clock is believed at once.
 const BELIEVED: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -130,7 +130,7 @@ impl Machine {
 }
 
 /// By how much the wall clock moved more, or less, than time passed.
-fn step(last_wall: Timestamp, last_boot: Duration, wall: Timestamp, boot: Duration) -> Duration {
+pub(crate) fn step(last_wall: Timestamp, last_boot: Duration, wall: Timestamp, boot: Duration) -> Duration {
     let nanoseconds = |span: Duration| i128::try_from(span.as_nanos()).unwrap_or(i128::MAX);
     let moved = wall.duration_since(last_wall).as_nanos();
     // Less than nothing has passed when the machine was started anew.

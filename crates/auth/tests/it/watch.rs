@@ -279,3 +279,22 @@ impl Cluster {
         self.again("red-reader").await
     }
 }
+
+#[tokio::test]
+async fn watchers_read_anew_when_the_clock_was_set() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let right = auth.clock().now();
+    let mut watch = open(auth, &admin, &kinds(&["role", "lock"]), false).await.unwrap();
+    for (seconds, is_set) in [(30, false), (3600, true), (-3600, true), (-3570, false)] {
+        cluster.clock.set(clock::Timestamp::from_second(right.as_second() + seconds).unwrap());
+        roles::create(auth, &admin, role(&format!("after{seconds}"), vec![])).await.unwrap();
+        match watch.next(&admin).await {
+            Ok(told) => assert!(!is_set, "{seconds}: {told:?}"),
+            Err(error) => {
+                assert!(is_set && error.kind() == ErrorKind::Unavailable, "{seconds}: {error}");
+                watch = open(auth, &admin, &kinds(&["role", "lock"]), false).await.unwrap();
+            }
+        }
+    }
+}
