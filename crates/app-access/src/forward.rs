@@ -7,29 +7,35 @@ use clock::Clock;
 use domain::{Error, error::Kind};
 use http::{
     Method, Request, Response, StatusCode, Uri,
-    header::{CONTENT_TYPE, HOST, LOCATION},
+    header::{CONTENT_TYPE, HOST},
     request::Parts,
     uri::Scheme,
 };
 use http_body_util::{BodyExt, Empty, Full};
-use hyper::{body::Body as _, body::Incoming, rt::Executor, upgrade::OnUpgrade};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{body::Body as _, body::Incoming, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
 
 use crate::{
     Access, Door, Keyring,
     access::{Body, BoxError},
-    headers,
+    browser, headers,
+    listener::Reach,
+    serve::Tasks,
 };
 
 /// Between attempts of a request that may be repeated: a proxy or agent that restarts is back within them.
 const WAITS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
 
+/// Marks the proxy's own redirect to its login page.
+const LOGIN: http::HeaderName = http::HeaderName::from_static("x-teleport-login");
+
 /// Carries requests.
 pub(crate) struct Forwarder {
     pub(crate) door: Door,
     pub(crate) keyring: Arc<dyn Keyring>,
     pub(crate) clock: Clock,
+    pub(crate) reach: Reach,
 }
 
 /// What a request is, once its way is known: sent once when it brings a body or changes something.
@@ -40,8 +46,8 @@ enum Sending {
 
 impl Forwarder {
     /// The application's answer, or a page that says which hop failed.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        match self.carry(request).await {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, tasks: &Tasks) -> Response<Body> {
+        match self.carry(request, tasks).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::info!(%error, "a request did not reach its application");
@@ -50,11 +56,16 @@ impl Forwarder {
         }
     }
 
-    async fn carry(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Error> {
+    async fn carry(&self, mut request: Request<Incoming>, tasks: &Tasks) -> Result<Response<Body>, Error> {
         let app = self.application(&request)?;
+        if matches!(self.door, Door::Tunnel(_)) && self.reach != Reach::Socket {
+            let access = self.keyring.access(&app).await.ok();
+            let public_name = access.as_ref().map(|access| access.public_name());
+            browser::check(&request, self.reach == Reach::Machine, public_name)?;
+        }
         let wants = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
         let answer = self.deliver(&app, request).await?;
-        Ok(finish(answer, wants))
+        Ok(finish(answer, wants, tasks))
     }
 
     /// The application that a request is for.
@@ -89,7 +100,7 @@ impl Forwarder {
             let (request, again) = sending.next(&access)?;
             let outcome = access.send(request).await;
             match (outcome, again) {
-                (Ok(answer), again) if is_login(&answer, &access) => {
+                (Ok(answer), again) if is_login(&answer) => {
                     self.keyring.discard(&access).await;
                     sending = match again {
                         Some(again) if !is_renewed => again,
@@ -149,25 +160,24 @@ fn address(mut parts: Parts, body: Body, access: &Access) -> Result<Request<Body
     Ok(Request::from_parts(parts, body))
 }
 
-/// The proxy sends those whose certificate it does not take to the login page.
-fn is_login(answer: &Response<Incoming>, access: &Access) -> bool {
-    let place = answer.headers().get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or_default();
-    answer.status().is_redirection() && place.contains(&format!("/web/launch/{}", access.public_name()))
+/// The proxy sends those whose certificate it does not take to the login page. It says so in a header that agents take off
+/// what applications say.
+fn is_login(answer: &Response<Incoming>) -> bool {
+    answer.status().is_redirection() && answer.headers().contains_key(LOGIN)
 }
 
 fn ended(app: &str) -> Error {
     Error::denied(format!(
         "the proxy does not take the certificate for application {app:?}: its session has ended, the identity is locked, or \
-         its roles do not allow it any more. The next request brings a new one"
+         its roles do not allow it any more. A request in a few seconds brings a new one"
     ))
 }
 
-/// Passes the answer on; after a switch of protocols the bytes are carried both ways.
-fn finish(mut answer: Response<Incoming>, wants: Option<OnUpgrade>) -> Response<Body> {
+/// Passes the answer on; after a switch of protocols the bytes are carried both ways, as long as both ends want.
+fn finish(mut answer: Response<Incoming>, wants: Option<OnUpgrade>, tasks: &Tasks) -> Response<Body> {
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(here)) = (answer.status(), wants) {
         let there = hyper::upgrade::on(&mut answer);
-        // It lives as long as both ends want; a panic in it would cost one connection.
-        Executor::execute(&TokioExecutor::new(), async move {
+        tasks.run(async move {
             if let (Ok(here), Ok(there)) = (here.await, there.await) {
                 let (mut here, mut there) = (TokioIo::new(here), TokioIo::new(there));
                 // Whoever hangs up first has said all there is to say.

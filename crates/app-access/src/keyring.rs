@@ -46,6 +46,8 @@ struct Held {
     access: Option<Arc<Access>>,
     /// Not before this is a renewal tried again.
     not_before: Option<Timestamp>,
+    /// Not before this is another one thrown away: each that follows is a session in the cluster's records.
+    kept_until: Option<Timestamp>,
 }
 
 impl<I: Issue> Cached<I> {
@@ -58,7 +60,9 @@ impl<I: Issue> Cached<I> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         // Names that led nowhere are not kept, so nobody can fill the map with them.
         slots.retain(|name, slot| {
-            name == app || slot.try_lock().map_or(true, |held| held.access.is_some()) || Arc::strong_count(slot) > 1
+            name == app
+                || slot.try_lock().map_or(true, |held| held.access.is_some() || held.kept_until.is_some())
+                || Arc::strong_count(slot) > 1
         });
         Arc::clone(slots.entry(app.to_owned()).or_default())
     }
@@ -79,7 +83,7 @@ impl<I: Issue> Keyring for Cached<I> {
         match self.issue.issue(app).await {
             Ok(access) => {
                 let access = Arc::new(access);
-                *held = Held { access: Some(Arc::clone(&access)), not_before: None };
+                (held.access, held.not_before) = (Some(Arc::clone(&access)), None);
                 Ok(access)
             }
             Err(error) => {
@@ -94,8 +98,11 @@ impl<I: Issue> Keyring for Cached<I> {
     async fn discard(&self, refused: &Arc<Access>) {
         let slot = self.slot(refused.app());
         let mut held = slot.lock().await;
-        if held.access.as_ref().is_some_and(|access| Arc::ptr_eq(access, refused)) {
+        let now = self.clock.now();
+        let is_held = held.access.as_ref().is_some_and(|access| Arc::ptr_eq(access, refused));
+        if is_held && held.kept_until.is_none_or(|until| until <= now) {
             held.access = None;
+            held.kept_until = now.checked_add(AGAIN).ok();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! It must never know where certificates come from, nor keep a private key longer than the TLS configuration it is in.
 
 mod access;
+mod browser;
 mod connector;
 mod exchange;
 mod forward;

@@ -21,6 +21,17 @@ enum Inner {
     Unix(UnixListener, PathBuf),
 }
 
+/// Who can knock at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Programs that may open a file; no browser does.
+    Socket,
+    /// Every program of this machine.
+    Machine,
+    /// Other machines, too.
+    Network,
+}
+
 impl Listener {
     /// Listens. Port 0 takes a free one; see the [`fmt::Display`] of the result.
     ///
@@ -42,6 +53,15 @@ impl Listener {
             tracing::warn!(address = %bound, "other machines can reach this listener, and whoever reaches it acts as this identity");
         }
         Ok(Self { inner: Inner::Tcp(listener), place: format!("tcp://{bound}") })
+    }
+
+    /// Who can knock.
+    pub(crate) fn reach(&self) -> Reach {
+        match &self.inner {
+            Inner::Unix(..) => Reach::Socket,
+            Inner::Tcp(listener) if listener.local_addr().is_ok_and(|bound| bound.ip().is_loopback()) => Reach::Machine,
+            Inner::Tcp(_) => Reach::Network,
+        }
     }
 
     pub(crate) async fn accept(&self) -> io::Result<BoxIo> {

@@ -1,8 +1,9 @@
 //! Takes connections and leads each to its application.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 use clock::Clock;
+use domain::{Error, error::Kind};
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -10,9 +11,13 @@ use hyper_util::{
 };
 use net::BoxIo;
 use service::{Signal, Signals, Stop};
-use tokio::{io::copy_bidirectional, sync::Semaphore, task::JoinSet};
+use tokio::{
+    io::copy_bidirectional,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::{JoinError, JoinSet},
+};
 
-use crate::{Keyring, Listener, forward::Forwarder};
+use crate::{Access, Keyring, Listener, forward::Forwarder};
 
 /// How many connections are served at once; more wait.
 const MAX_CONNECTIONS: usize = 4096;
@@ -52,56 +57,95 @@ pub async fn serve_until_told(
     }
 }
 
+/// What connections have running beside themselves, each with the place of its connection.
+#[derive(Clone)]
+pub(crate) struct Tasks {
+    made: mpsc::UnboundedSender<Task>,
+    place: Arc<OwnedSemaphorePermit>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Tasks {
+    /// Runs on when the connection is over, as one of those that are waited for at the end.
+    pub(crate) fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let place = Arc::clone(&self.place);
+        // Fails when nobody serves any more.
+        drop(self.made.send(Box::pin(async move {
+            task.await;
+            drop(place);
+        })));
+    }
+}
+
 /// Serves until it is stopped; connections that are open then may finish what they do until the stop is hard.
 pub async fn serve(listener: Listener, door: Door, keyring: Arc<dyn Keyring>, clock: Clock, stop: Stop) {
-    let forwarder = Arc::new(Forwarder { door, keyring, clock: clock.clone() });
+    let reach = listener.reach();
+    let forwarder = Arc::new(Forwarder { door, keyring, clock: clock.clone(), reach });
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (made, mut tasks) = mpsc::unbounded_channel();
     let mut connections = JoinSet::new();
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let stream = tokio::select! {
-            () = stop.requested() => break,
-            Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
+        let next = async {
+            // The semaphore is never closed.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
         };
-        match stream {
-            Ok(stream) => {
-                let (forwarder, stop) = (Arc::clone(&forwarder), stop.clone());
-                connections.spawn(async move {
-                    connection(forwarder, stream, stop).await;
-                    drop(place);
-                });
+        let (place, stream) = tokio::select! {
+            () = stop.requested() => break,
+            Some(ended) = connections.join_next() => {
+                report(ended);
+                continue;
             }
-            Err(error) => {
+            Some(task) = tasks.recv() => {
+                connections.spawn(task);
+                continue;
+            }
+            next = next => next,
+        };
+        match (place, stream) {
+            (Ok(place), Ok(stream)) => {
+                let tasks = Tasks { made: made.clone(), place: Arc::new(place) };
+                connections.spawn(Box::pin(connection(Arc::clone(&forwarder), stream, tasks, stop.clone())) as Task);
+            }
+            (_, Err(error)) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 clock.sleep(PAUSE).await;
             }
+            (Err(_), _) => break,
         }
     }
-    drop(listener);
-    let finished = async { while connections.join_next().await.is_some() {} };
+    drop((listener, made));
+    let finished = async {
+        loop {
+            tokio::select! {
+                biased;
+                Some(task) = tasks.recv() => drop(connections.spawn(task)),
+                Some(ended) = connections.join_next() => report(ended),
+                else => return,
+            }
+        }
+    };
     tokio::select! {
         () = finished => {}
         () = stop.forced() => {}
     }
 }
 
-async fn connection(forwarder: Arc<Forwarder>, mut stream: BoxIo, stop: Stop) {
+/// A panic in one connection ends that connection; it is said aloud.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a local connection panicked");
+    }
+}
+
+async fn connection(forwarder: Arc<Forwarder>, mut stream: BoxIo, tasks: Tasks, stop: Stop) {
     if let Door::Tunnel(app) = &forwarder.door {
         match forwarder.keyring.access(app).await {
             Ok(access) if access.is_tcp() => {
-                let outcome = match access.connect().await {
-                    Ok(mut there) => {
-                        let copied = copy_bidirectional(&mut stream, &mut there).await;
-                        copied.map(|_| ()).map_err(|error| domain::Error::unavailable(error.to_string()))
-                    }
-                    Err(error) => {
-                        forwarder.keyring.discard(&access).await;
-                        Err(error)
-                    }
-                };
-                if let Err(error) = outcome {
+                if let Err(error) = tcp(&forwarder, &access, &mut stream).await {
                     tracing::info!(app, %error, "a connection to an application ended");
                 }
                 return;
@@ -110,14 +154,34 @@ async fn connection(forwarder: Arc<Forwarder>, mut stream: BoxIo, stop: Stop) {
             Ok(_) | Err(_) => {}
         }
     }
-    http(forwarder, stream, stop).await;
+    http(forwarder, stream, tasks, stop).await;
 }
 
-async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, stop: Stop) {
+/// Carries a connection. The proxy says that it does not take a certificate by hanging up without a word (RFC 8446 §6.1),
+/// which no application can make it do.
+async fn tcp(forwarder: &Forwarder, access: &Arc<Access>, stream: &mut BoxIo) -> Result<(), Error> {
+    let mut there = match access.connect().await {
+        Ok(there) => there,
+        Err(error) => {
+            if error.kind == Kind::Denied {
+                forwarder.keyring.discard(access).await;
+            }
+            return Err(error);
+        }
+    };
+    let copied = copy_bidirectional(stream, &mut there).await;
+    let Err(error) = copied else { return Ok(()) };
+    if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
+        forwarder.keyring.discard(access).await;
+    }
+    Err(Error::unavailable(error.to_string()))
+}
+
+async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, tasks: Tasks, stop: Stop) {
     let is_proxy = forwarder.door == Door::Proxy;
     let answer = service_fn(move |request| {
-        let forwarder = Arc::clone(&forwarder);
-        async move { Ok::<_, Infallible>(forwarder.answer(request).await) }
+        let (forwarder, tasks) = (Arc::clone(&forwarder), tasks.clone());
+        async move { Ok::<_, Infallible>(forwarder.answer(request, &tasks).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Response, StatusCode, Uri, header::LOCATION};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header::LOCATION};
 
 use crate::{Proxy, body::Body, names, pages};
+
+/// Tells the holder of a certificate that we, and not the application, lead to the login page: what applications say under
+/// this name, agents take off.
+const LOGIN: HeaderName = HeaderName::from_static("x-teleport-login");
 
 /// The longest query, encoded, that is carried along: no client reads a header of any length.
 const LONGEST_QUERY: usize = 4 * 1024;
@@ -21,7 +25,9 @@ pub(crate) fn to_launch(proxy: &Arc<Proxy>, host: &str, query: &str) -> Response
         return pages::plain(StatusCode::FORBIDDEN, "a client certificate for this application is required\n");
     };
     let query = if query.len() <= LONGEST_QUERY { query } else { "" };
-    found(&format!("https://{}/web/launch/{}?{query}", own.authority(), encoded(host)))
+    let mut response = found(&format!("https://{}/web/launch/{}?{query}", own.authority(), encoded(host)));
+    response.headers_mut().insert(LOGIN, HeaderValue::from_static("required"));
+    response
 }
 
 /// `/web/launch/<host>[/…]`: leads to the login page. The host is told there, and nothing is sent to it.
