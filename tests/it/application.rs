@@ -134,7 +134,12 @@ async fn a_certificate_for_an_application_leads_to_it_and_nothing_else_does() {
 
     for (who, person) in [("nobody", None), ("a certificate without a route", Some(&alice))] {
         let answer = curl(proxy, &alice.authorities, person).await;
-        assert!(answer.starts_with("HTTP/1.1 302") && answer.contains("/web/launch/") && answer.contains("x-teleport-login"), "{who}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 302")
+                && answer.contains("/web/launch/")
+                && answer.contains("x-teleport-login"),
+            "{who}: {answer}"
+        );
     }
     let bob = people::user(&admin, "bob", &["prod"], 600).await;
     let (client, key) = (cluster.client(bob.credentials()).await, people::key());
