@@ -15,7 +15,7 @@ use tunnel::{
     link::{self, Serve},
 };
 
-use crate::{Proxy, view::Authorities};
+use crate::{Proxy, applications::places::Places, view::Authorities};
 
 /// Read at once, each way, of a stream that is carried between proxies.
 const BUFFER: usize = 32 * 1024;
@@ -109,7 +109,8 @@ pub(crate) async fn serve_peer(
         return Err(refused(format!("a host of the role {} is no proxy", host.role.as_str())));
     }
     host.check(proxy).map_err(refused)?;
-    let serve = Arc::new(Onward { switchboard: proxy.switchboard.clone() });
+    let (switchboard, places) = (proxy.switchboard.clone(), Arc::clone(&proxy.places));
+    let serve = Arc::new(Onward { switchboard, places, peer: host.id.clone() });
     tokio::select! {
         ended = link::serve(stream, serve, &proxy.ports.clock, stop) => ended,
         over = host.is_over(proxy) => {
@@ -126,6 +127,9 @@ fn refused(words: String) -> io::Error {
 /// Carries a peer's streams on to our own agents, never to a third proxy.
 struct Onward {
     switchboard: Switchboard,
+    places: Arc<Places>,
+    /// Whose streams these are: counted among the users of this proxy, since nobody says whose they are there.
+    peer: String,
 }
 
 #[async_trait]
@@ -140,6 +144,9 @@ impl Serve for Onward {
 
     async fn serve(&self, open: Open, mut stream: Stream) {
         let Some(agent) = open.agent.clone() else { return };
+        let Some(_place) = self.places.take(&self.peer, &agent.as_str().into()) else {
+            return tracing::warn!(%agent, peer = self.peer, "another proxy has too many streams to an agent open");
+        };
         let opened = self.switchboard.open(&agent, &Open { agent: None, ..open }).await;
         let carried = match opened {
             Ok(mut onward) => copy_bidirectional_with_sizes(&mut stream, &mut onward, BUFFER, BUFFER).await.map(drop),

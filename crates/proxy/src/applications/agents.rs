@@ -19,6 +19,9 @@ use crate::{
 /// The service of an agent that takes applications' streams.
 const SERVICE: &str = "app";
 
+/// Stands for the links to all other proxies: no host is called so.
+const PEERS: &str = "other proxies";
+
 /// How long the handshake with an agent may take: two round trips through the tunnel, and its look at the session.
 const HANDSHAKE_WITHIN: std::time::Duration = std::time::Duration::from_secs(15);
 
@@ -102,7 +105,10 @@ pub(crate) async fn connect(
     purpose: Purpose,
     source: SocketAddr,
 ) -> Result<TlsStream<Held<Stream>>, NoWay> {
-    let place = proxy.places.take(&live.session.user, &server.host_id).ok_or(NoWay::TooMany)?;
+    // The link to another proxy carries the streams to all agents there.
+    let is_near = proxy.switchboard.is_connected(&server.host_id);
+    let link = if is_near { Arc::clone(&server.host_id) } else { PEERS.into() };
+    let place = proxy.places.take(&live.session.user, &link).ok_or(NoWay::TooMany)?;
     let tls = match live.tls.get() {
         Some(tls) => tls,
         None => {

@@ -1,4 +1,5 @@
-//! How many streams to one agent a user holds: a link carries a bounded number, and one user must not take them all.
+//! How many streams of a link a user holds. A link carries a bounded number, and nobody's sessions may take the place of
+//! somebody else's: half of them is kept for those who hold few, of the other half each may hold as many as are left free.
 
 use std::{
     collections::HashMap,
@@ -10,49 +11,69 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Streams of one user to one agent: a quarter of those that a link carries.
-const MOST: usize = 512;
+/// Streams of one link, less the one over which the agent is told the news.
+const STREAMS: usize = tunnel::link::MAX_STREAMS as usize - 1;
 
-/// A user, and an agent's host id.
-type Key = (String, Arc<str>);
+/// Kept for users who hold few.
+const KEPT: usize = STREAMS / 2;
 
-/// Who holds how many.
+/// How many are few: at least so many users find these on a link that others would fill: `KEPT / FEW`.
+const FEW: usize = 16;
+
+/// What users hold.
 #[derive(Default)]
-pub(crate) struct Places(Mutex<HashMap<Key, usize>>);
+pub(crate) struct Places(Mutex<HashMap<Arc<str>, Link>>);
+
+#[derive(Default)]
+struct Link {
+    held: usize,
+    by_user: HashMap<Arc<str>, usize>,
+}
 
 /// One of them, given back when dropped.
 pub(crate) struct Place {
     places: Arc<Places>,
-    key: Key,
+    link: Arc<str>,
+    user: Arc<str>,
 }
 
 impl Places {
-    /// A place; none when the user has all that he may.
-    pub(crate) fn take(self: &Arc<Self>, user: &str, host: &Arc<str>) -> Option<Place> {
-        let key = (user.to_owned(), Arc::clone(host));
-        let mut held = self.lock();
-        let count = held.entry(key.clone()).or_default();
-        if *count >= MOST {
+    /// A place on the link to this host; none when the user has all that he may.
+    pub(crate) fn take(self: &Arc<Self>, user: &str, link: &Arc<str>) -> Option<Place> {
+        let mut links = self.lock();
+        let Link { held, by_user } = links.entry(Arc::clone(link)).or_default();
+        let free = STREAMS.saturating_sub(*held);
+        let (user, count) = match by_user.get_key_value(user) {
+            Some((user, count)) => (Arc::clone(user), *count),
+            None => (user.into(), 0),
+        };
+        if free == 0 || count >= free.saturating_sub(KEPT).max(FEW) {
             return None;
         }
-        *count += 1;
-        drop(held);
-        Some(Place { places: Arc::clone(self), key })
+        *by_user.entry(Arc::clone(&user)).or_default() += 1;
+        *held += 1;
+        drop(links);
+        Some(Place { places: Arc::clone(self), link: Arc::clone(link), user })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Link>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut held = self.places.lock();
-        if let Some(count) = held.get_mut(&self.key) {
+        let mut links = self.places.lock();
+        let Some(link) = links.get_mut(&self.link) else { return };
+        link.held -= 1;
+        if let Some(count) = link.by_user.get_mut(&self.user) {
             *count -= 1;
             if *count == 0 {
-                held.remove(&self.key);
+                link.by_user.remove(&self.user);
             }
+        }
+        if link.held == 0 {
+            links.remove(&self.link);
         }
     }
 }
@@ -99,16 +120,37 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 mod tests {
     use super::*;
 
+    fn take_all(places: &Arc<Places>, user: &str, link: &Arc<str>) -> Vec<Place> {
+        std::iter::from_fn(|| places.take(user, link)).collect()
+    }
+
     #[test]
-    fn one_user_takes_a_part_of_an_agents_streams_and_gives_them_back() {
+    fn one_user_alone_takes_a_quarter_of_a_link_and_gives_it_back() {
         let places = Arc::new(Places::default());
         let (near, far): (Arc<str>, Arc<str>) = ("near".into(), "far".into());
-        let mut held: Vec<_> = (0..MOST).map(|_| places.take("alice", &near).unwrap()).collect();
-        assert!(places.take("alice", &near).is_none());
+        let mut held = take_all(&places, "alice", &near);
+        assert_eq!(held.len(), STREAMS / 4 + 1);
         assert!(places.take("alice", &far).is_some() && places.take("bob", &near).is_some());
         held.pop();
         held.push(places.take("alice", &near).unwrap());
         drop(held);
         assert!(places.lock().is_empty());
+    }
+
+    #[test]
+    fn whoever_comes_next_finds_places_however_many_want_them_all() {
+        let places = Arc::new(Places::default());
+        let link: Arc<str> = "agent".into();
+        let mut held = Vec::new();
+        for user in 0..KEPT / FEW {
+            let taken = take_all(&places, &format!("user-{user}"), &link);
+            assert!(taken.len() >= FEW, "user {user} has {} places", taken.len());
+            held.push(taken);
+        }
+        // What somebody gives back is not for one alone.
+        let many = held.swap_remove(0).len();
+        let again = take_all(&places, "somebody else", &link);
+        assert!((FEW..=many / 2 + 1).contains(&again.len()), "{} of {many}", again.len());
+        assert!(places.take("the next", &link).is_some());
     }
 }
