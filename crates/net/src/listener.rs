@@ -34,6 +34,20 @@ impl Default for ListenerOptions {
     }
 }
 
+impl ListenerOptions {
+    /// Lets the kernel ask whether the peer of a connection is still there.
+    ///
+    /// # Errors
+    /// The kernel does not take it.
+    pub fn keep_alive(&self, stream: &TcpStream) -> io::Result<()> {
+        let keep_alive = TcpKeepalive::new()
+            .with_time(self.keep_alive_idle)
+            .with_interval(self.keep_alive_interval)
+            .with_retries(self.keep_alive_probes);
+        SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+    }
+}
+
 /// A TCP listener.
 #[derive(Debug)]
 pub struct Listener {
@@ -96,11 +110,7 @@ impl Listener {
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = self.tcp.accept().await?;
         stream.set_nodelay(true)?;
-        let keep_alive = TcpKeepalive::new()
-            .with_time(self.options.keep_alive_idle)
-            .with_interval(self.options.keep_alive_interval)
-            .with_retries(self.options.keep_alive_probes);
-        SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+        self.options.keep_alive(&stream)?;
         // Dual-stack sockets show IPv4 peers as ::ffff:a.b.c.d; the log and IP pinning want a.b.c.d.
         Ok((stream, SocketAddr::new(peer.ip().to_canonical(), peer.port())))
     }

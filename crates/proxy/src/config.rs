@@ -84,6 +84,8 @@ pub struct Limits {
     pub waiting: usize,
     /// Connections at a time over which HTTP is spoken and whose clients have shown no certificate of the cluster.
     pub strangers: usize,
+    /// Connections at a time that are carried to the auth service, unread: whose they are it alone learns.
+    pub onward: usize,
     /// How long a handshake may take.
     pub handshake_deadline: Duration,
     /// How long a request's header may take, counted from the end of the request before it, where the client has shown
@@ -103,6 +105,7 @@ impl Default for Limits {
             handshakes: 512,
             waiting: 16 * 1024,
             strangers: 12 * 1024,
+            onward: 12 * 1024,
             handshake_deadline: Duration::from_secs(10),
             header_deadline: Duration::from_secs(30),
             idle_deadline: Duration::from_secs(15 * 60),

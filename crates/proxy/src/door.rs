@@ -36,6 +36,8 @@ pub(crate) struct Door {
     pub(crate) handshakes: Gate,
     /// While HTTP is spoken with somebody whom we do not know.
     pub(crate) strangers: Gate,
+    /// While bytes are carried to the auth service and back.
+    pub(crate) onward: Gate,
 }
 
 /// A connection that came to nothing, or ended badly. Told to the log only.
@@ -133,7 +135,7 @@ async fn admit(
     match route {
         Route::Auth => {
             let bytes = hello.bytes;
-            return Ok(Box::pin(async move { Ok(forward::to_auth(&proxy, transport, bytes, ends).await?) }));
+            return Ok(Box::pin(async move { forward::to_auth(&proxy, transport, bytes, ends).await }));
         }
         Route::Nobody => {
             tracing::debug!(name, protocols = ?Named(&hello.protocols()), "a connection for a protocol that is not served");

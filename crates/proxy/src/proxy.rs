@@ -111,6 +111,7 @@ impl Proxy {
                 silent: gate(limits.waiting),
                 handshakes: gate(limits.handshakes),
                 strangers: gate(limits.strangers),
+                onward: gate(limits.onward),
             },
             view: View::new(Names::new(&config.public_addresses)),
             switchboard: Switchboard::new(config.host_id.clone(), incarnation, known, clock.clone()),

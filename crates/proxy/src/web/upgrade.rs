@@ -7,6 +7,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use clock::Clock;
+use futures_util::future::{Either, select};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version,
     header::{CONNECTION, UPGRADE},
@@ -29,6 +30,9 @@ const PACKET: usize = 16 * 1024;
 
 /// Silence after which we send a ping: balancers cut connections that are silent for a minute.
 const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a client may take to read the last bytes, and to end its side.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is spoken inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +73,7 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
     let Some(kind) = Kind::of(request.headers()) else {
         return pages::plain(
             StatusCode::BAD_REQUEST,
-            "upgrade to websocket (version 13, protocol alpn or alpn-ping), alpn or alpn-ping\n",
+            "upgrade to websocket (version 13, protocol alpn or alpn-ping), alpn or alpn-ping",
         );
     };
     // One inside another, and another inside that, would cost us a connection each and the client one in all.
@@ -88,7 +92,16 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
         let (near, far) = tokio::io::duplex(BUFFER);
         let clock = proxy.ports.clock.clone();
         let served = Box::pin(door::upgraded(proxy, Box::new(far), ends, stop));
-        let (carried, served) = tokio::join!(Box::pin(carry(kind, outer, near, &clock)), served);
+        let carried = Box::pin(carry(kind, outer, near, &clock));
+        // What is inside counts as what a connection of the port would, and ends when the bytes from outside do. Nobody
+        // counts what is left outside once it has ended.
+        let (carried, served) = match select(carried, served).await {
+            Either::Left((carried, served)) => (carried, served.await),
+            Either::Right((served, carried)) => {
+                let carried = clock.timeout(LEAVES_WITHIN, carried).await;
+                (carried.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())), served)
+            }
+        };
         if let Err(error) = carried {
             tracing::debug!(%error, "a connection upgrade broke");
         }
