@@ -1,6 +1,8 @@
 //! Keeps the view up to date: reads what there is, then follows changes. While the auth service is away, what was last
 //! known is used.
 
+mod withdrawn;
+
 use std::{pin::pin, time::Duration};
 
 use api::{
@@ -26,6 +28,7 @@ use domain::{
 };
 use tunnel::Peer;
 
+use self::withdrawn::Withdrawn;
 use crate::Proxy;
 
 /// How often all is read anew, whatever the watch has said.
@@ -43,15 +46,15 @@ const PRESENCE_AGAIN: Duration = Duration::from_secs(1);
 /// How long our word that we are here is good.
 const PRESENT_FOR: Duration = Duration::from_secs(90);
 
+/// How long servers that are withdrawn are waited for, to read once for all of them: an agent that stops withdraws each of
+/// its applications.
+const TOGETHER: Duration = Duration::from_millis(500);
+
 /// Servers of applications, or locks, on one page.
 const PAGE: i32 = 1000;
 
 /// Asks, follows, and asks again; never ends.
-pub(crate) async fn run(proxy: &Proxy) {
-    tokio::join!(presence(proxy), changes(proxy));
-}
-
-async fn changes(proxy: &Proxy) {
+pub(crate) async fn changes(proxy: &Proxy) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
     loop {
         match round(proxy).await {
@@ -73,7 +76,7 @@ async fn round(proxy: &Proxy) -> Result<(), Error> {
     authorities(proxy, &client).await?;
     let preference = client.call::<GetAuthPreference>(GetAuthPreferenceRequest {}).await?;
     set_preference(proxy, convert::auth_preference::from_wire(preference)?);
-    servers(proxy, &client).await?;
+    proxy.view.set_servers(&servers(&client).await?);
     locks(proxy, &client).await?;
     match watch {
         Ok(watch) => follow(proxy, &client, watch).await,
@@ -87,14 +90,22 @@ async fn round(proxy: &Proxy) -> Result<(), Error> {
 
 async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), Error> {
     let mut over = pin!(proxy.ports.clock.sleep(READ_ANEW));
+    let mut withdrawn = Withdrawn::new(&proxy.view, || async {
+        proxy.ports.clock.sleep(TOGETHER).await;
+        servers(client).await
+    });
     loop {
         let event = tokio::select! {
             () = &mut over => return Ok(()),
+            read = withdrawn.read() => {
+                read?;
+                continue;
+            }
             event = watch.next() => convert::watch::from_wire(event?),
         };
         match event {
             Ok(Event::Put(resource)) => match *resource {
-                AnyResource::AppServer(server) => proxy.view.put_server(&server),
+                AnyResource::AppServer(server) => withdrawn.put(server),
                 AnyResource::CertAuthority(_) => authorities(proxy, client).await?,
                 AnyResource::Lock(lock) => {
                     let name = lock.metadata.name.clone();
@@ -104,8 +115,7 @@ async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), 
                 AnyResource::AuthPreference(preference) => set_preference(proxy, preference),
                 _ => {}
             },
-            // The name alone does not say which agent's it was.
-            Ok(Event::Delete { kind: Kind::AppServer, .. }) => servers(proxy, client).await?,
+            Ok(Event::Delete { kind: Kind::AppServer, .. }) => withdrawn.one(),
             Ok(Event::Delete { kind: Kind::CertAuthority, .. }) => authorities(proxy, client).await?,
             Ok(Event::Delete { kind: Kind::Lock, name, .. }) => {
                 proxy.view.change_lock(&name, None);
@@ -162,7 +172,7 @@ async fn locks(proxy: &Proxy, client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-async fn servers(proxy: &Proxy, client: &Client) -> Result<(), Error> {
+async fn servers(client: &Client) -> Result<Vec<AppServer>, Error> {
     let mut found: Vec<AppServer> = Vec::new();
     let mut start_key = String::new();
     loop {
@@ -183,12 +193,11 @@ async fn servers(proxy: &Proxy, client: &Client) -> Result<(), Error> {
             break;
         }
     }
-    proxy.view.set_servers(&found);
-    Ok(())
+    Ok(found)
 }
 
-/// Says that we are here, and learns who else is.
-async fn presence(proxy: &Proxy) {
+/// Says that we are here, and learns who else is; never ends.
+pub(crate) async fn presence(proxy: &Proxy) {
     loop {
         let wait = match be_present(proxy).await {
             Ok(()) => PRESENCE,

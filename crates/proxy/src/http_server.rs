@@ -108,14 +108,21 @@ async fn run<C: Future<Output = hyper::Result<()>>>(
     mut connection: Pin<&mut C>,
     shut_down: impl FnOnce(Pin<&mut C>),
 ) -> io::Result<()> {
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = visit.requests.is_over(proxy) => {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a session has ended"));
-        }
-        () = visit.stop.cancelled() => {
-            shut_down(connection.as_mut());
-            connection.await
+    let mut over = pin!(visit.requests.is_over(proxy));
+    let mut stopped = pin!(visit.stop.cancelled());
+    let mut shut_down = Some(shut_down);
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = over.as_mut() => {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a session has ended"));
+            }
+            // What runs ends with its session until its last byte.
+            () = stopped.as_mut(), if shut_down.is_some() => {
+                if let Some(shut_down) = shut_down.take() {
+                    shut_down(connection.as_mut());
+                }
+            }
         }
     };
     ended.map_err(io::Error::other)

@@ -178,16 +178,23 @@ impl Proxy {
         for listener in listeners.http {
             accepting.spawn(acme::http::accept(Arc::clone(&self), listener, stop.token().clone()));
         }
-        let background = async {
-            tokio::join!(feed::run(&self), acme::run(&self), self.pool.sweep(), self.mismatches.run(&self));
+        let until_stop = async {
+            tokio::select! {
+                () = stop.requested() => {}
+                _ = async { tokio::join!(feed::presence(&self), acme::run(&self)) } => {}
+            }
         };
+        let to_the_end = async {
+            until_stop.await;
+            while accepting.join_next().await.is_some() {}
+            self.pool.clear(None);
+            self.tasks.finished().await;
+        };
+        // Streams run for hours after a stop, and locks and sessions that end concern them as before.
         tokio::select! {
-            () = stop.requested() => {}
-            () = background => {}
+            () = to_the_end => {}
+            _ = async { tokio::join!(feed::changes(&self), self.pool.sweep(), self.mismatches.run(&self)) } => {}
         }
-        while accepting.join_next().await.is_some() {}
-        self.pool.clear(None);
-        self.tasks.finished().await;
     }
 }
 
