@@ -1,8 +1,11 @@
-//! Connections to agents that wait for the next request of the same session. They are never shared between sessions:
-//! the agent knows who asks by the certificate of the connection.
+//! Connections to agents that wait for the next request of the same session from the same place. They are never shared
+//! between sessions nor between places: the agent knows who asks by the certificate of the connection, and where from by
+//! what the connection was opened for; by that it decides whether a pinned session is used where it may be, and by that it
+//! writes the audit log.
 
 use std::{
     collections::HashMap,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,8 +28,23 @@ pub(crate) const SETTLES: Duration = Duration::from_millis(100);
 /// How many wait for one session and agent. More are closed after use.
 const MOST_IDLE: usize = 128;
 
-/// A session, and an agent's host id.
-type Key = (SessionKey, Arc<str>);
+/// Whose requests a connection carries, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    session: SessionKey,
+    /// The agent's host id.
+    agent: Arc<str>,
+    source: IpAddr,
+    /// Whether the source is known, or just claimed.
+    is_certain: bool,
+}
+
+impl Key {
+    pub(crate) fn new(session: SessionKey, agent: &Arc<str>, source: SocketAddr) -> Self {
+        let (source, is_certain) = (source.ip().to_canonical(), source.port() != 0);
+        Self { session, agent: Arc::clone(agent), source, is_certain }
+    }
+}
 
 /// The connections that wait.
 pub(crate) struct Pool {
@@ -98,7 +116,7 @@ impl Pool {
 
     /// Drops all: the proxy stops, or the session has ended.
     pub(crate) fn clear(&self, session: Option<&SessionKey>) {
-        self.lock().retain(|(key, _), _| session.is_some_and(|session| session != key));
+        self.lock().retain(|key, _| session.is_some_and(|session| *session != key.session));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Waiting>> {

@@ -1,5 +1,5 @@
 //! One request to whichever agent takes it, and its answer. A request that no agent can have seen is sent again, as is
-//! one that may be repeated (RFC 9110 §9.2.2); an agent that restarts is waited for.
+//! one that may be repeated when its connection breaks (RFC 9110 §9.2.2); an agent that restarts is waited for.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use net::BoxIo;
 
 use super::{
     agents::{NoWay, Purpose, candidates, connect},
-    pool::{Lease, SETTLES},
+    pool::{Key, Lease, SETTLES},
 };
 use crate::{
     Proxy,
@@ -25,13 +25,13 @@ use crate::{
 };
 
 /// How long an agent that is gone is waited for: it re-dials within a second or two of its restart.
-const WAIT_FOR_AGENT: Duration = Duration::from_secs(4);
+pub(super) const WAIT_FOR_AGENT: Duration = Duration::from_secs(4);
 
 /// Connections to one agent that are tried: pooled ones may have died while they waited.
 const MOST_TRIES: usize = 8;
 
 /// How often is looked whether it is back.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Unread bytes of one answer over HTTP/2.
 const WINDOW: u32 = 1024 * 1024;
@@ -97,7 +97,8 @@ pub(crate) async fn send(
                 match way.send(proxy, request, is_upgrade).await {
                     Tried::Answered(answer) => return Ok(answer),
                     Tried::Unsent(unsent) => request = unsent,
-                    Tried::Failed(error) => match replay.take() {
+                    // Not for one that was late: it would be waited for as long once more.
+                    Tried::Failed(error) => match replay.take_if(|_| matches!(error, NoWay::Broken(_))) {
                         Some(again) => request = again.request(),
                         None => return Err(error),
                     },
@@ -124,7 +125,7 @@ async fn way(
     purpose: Purpose,
     source: SocketAddr,
 ) -> Result<Way, NoWay> {
-    let key = (live.key, Arc::clone(&server.host_id));
+    let key = Key::new(live.key, &server.host_id, source);
     if purpose == Purpose::Http2
         && let Some(sender) = proxy.pool.take_http2(&key)
     {
