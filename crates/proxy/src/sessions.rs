@@ -84,7 +84,8 @@ pub(crate) struct SessionCache {
     entries: Mutex<Entries>,
     /// Whether a word that is older than [`BELIEVED`] is none (`locking_mode: strict`).
     is_strict: AtomicBool,
-    forgotten: watch::Sender<()>,
+    /// Counts what may concern what runs.
+    forgotten: watch::Sender<u64>,
     /// Counts what may have ended sessions: an answer from before counts no more.
     doubts: AtomicU64,
 }
@@ -124,7 +125,7 @@ pub(crate) struct Live {
 impl SessionCache {
     pub(crate) fn new(source: Arc<dyn Sessions>, clock: Clock) -> Self {
         let entries = Entries { by_key: HashMap::new(), sweep_at: FIRST_SWEEP };
-        let (is_strict, forgotten) = (AtomicBool::new(false), watch::Sender::new(()));
+        let (is_strict, forgotten) = (AtomicBool::new(false), watch::Sender::new(0));
         Self { source, clock, entries: Mutex::new(entries), is_strict, forgotten, doubts: AtomicU64::new(0) }
     }
 
@@ -155,9 +156,12 @@ impl SessionCache {
                     self.usable(known, now)
                 }
                 _ => {
-                    *slot = None;
+                    let was_live = slot.take().is_some();
                     drop(slot);
-                    self.forget(key);
+                    self.lock().by_key.remove(key);
+                    if was_live {
+                        self.tell();
+                    }
                     Err(error)
                 }
             },
@@ -188,21 +192,33 @@ impl SessionCache {
     }
 
     /// Tells when a session was forgotten, so that what runs on one asks again.
-    pub(crate) fn forgotten(&self) -> watch::Receiver<()> {
+    pub(crate) fn forgotten(&self) -> watch::Receiver<u64> {
         self.forgotten.subscribe()
+    }
+
+    /// Differs from what it was when something was forgotten since.
+    pub(crate) fn moment(&self) -> u64 {
+        *self.forgotten.borrow()
     }
 
     /// Asks anew for every session next time, and lets what runs on one ask at once: something happened that may have
     /// ended some.
     pub(crate) fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::Release);
-        self.forgotten.send_replace(());
+        self.tell();
     }
 
     /// Asks anew next time.
     pub(crate) fn forget(&self, key: &SessionKey) {
-        self.lock().by_key.remove(key);
-        self.forgotten.send_replace(());
+        let gone = self.lock().by_key.remove(key);
+        // Anybody can invent one that was never there, and would wake all that runs.
+        if gone.is_some_and(|entry| entry.0.try_lock().map_or(true, |slot| slot.is_some())) {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        self.forgotten.send_modify(|count| *count += 1);
     }
 
     fn unexpired(&self, live: &Arc<Live>) -> Result<Arc<Live>, Error> {

@@ -88,14 +88,13 @@ pub(crate) async fn answer(
         return preflight::answer(servers.iter().find_map(|server| server.cors.as_ref()), request.headers());
     }
     let Some(app) = app else { return login() };
-    let (credential, live) = match credential::session(proxy, visit, &app, request.headers()).await {
+    let (credential, live, running) = match visit.requests.begin(proxy, visit, &app, request.headers()).await {
         Ok(found) => found,
         Err(refused) => {
             tracing::debug!(app, client = %visit.ends.client, reason = &refused as &dyn Error, "led to the login page");
             return login();
         }
     };
-    let running = visit.requests.begin(&credential, &app);
     let id = proxy.ports.random.hex(8);
     let wants_html = prefers_html(&request);
     let (outgoing, client) = outgoing(proxy, visit, target, request, &id);

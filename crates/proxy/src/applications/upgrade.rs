@@ -57,16 +57,14 @@ pub(crate) async fn carry_while_live(
 /// Waits until the client may use the session no more.
 async fn ended(proxy: &Proxy, credential: &Credential, app: &str) {
     let mut forgotten = proxy.sessions.forgotten();
-    loop {
+    // At once for the first time: it may have ended while the stream was made.
+    while credential.session(proxy, app).await.is_ok() {
         again(proxy, &mut forgotten).await;
-        if credential.session(proxy, app).await.is_err() {
-            return;
-        }
     }
 }
 
 /// Waits until sessions are to be looked at again.
-pub(crate) async fn again(proxy: &Proxy, forgotten: &mut watch::Receiver<()>) {
+pub(crate) async fn again(proxy: &Proxy, forgotten: &mut watch::Receiver<u64>) {
     tokio::select! {
         () = proxy.ports.clock.sleep(BELIEVED) => {}
         Ok(()) = forgotten.changed() => {}
