@@ -254,8 +254,9 @@ pub(crate) async fn logout(
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
     }
-    if request.headers().get(FETCH_SITE).is_some_and(|site| site == "cross-site") {
-        return pages::plain(StatusCode::FORBIDDEN, "another site wants to sign you out; open this address yourself\n");
+    // Another application below the same name is the same site.
+    if request.headers().get_all(FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none") {
+        return pages::plain(StatusCode::FORBIDDEN, "another page wants to sign you out; open this address yourself\n");
     }
     if let Some(app) = proxy.view.app_of(&target.host)
         && let Ok((credential, live)) = credential::session(proxy, visit, &app, request.headers()).await
