@@ -116,10 +116,16 @@ impl Servers {
 
     fn remove(&mut self, host_id: &str, app: &str) {
         let Some(servers) = self.by_app.get_mut(app) else { return };
-        servers.retain(|server| *server.host_id != *host_id);
+        let Some(place) = servers.iter().position(|server| *server.host_id == *host_id) else { return };
+        let gone = servers.remove(place);
+        let is_named = |host: &String| servers.iter().any(|server| server.public_host.as_ref() == Some(host));
+        if let Some(host) = gone.public_host.as_ref().filter(|host| !is_named(host))
+            && self.by_host.get(host).is_some_and(|of| of == app)
+        {
+            self.by_host.remove(host);
+        }
         if servers.is_empty() {
             self.by_app.remove(app);
-            self.by_host.retain(|_, of| of != app);
         }
     }
 }
