@@ -20,6 +20,18 @@ pub struct Proxies {
     /// Whether a balancer ends TLS before the cluster's proxy, by its address or everywhere, in the order in which it was
     /// said.
     upgrades: Vec<(Option<String>, bool)>,
+    /// What a connection past such a balancer is wrapped in.
+    wrapping: Wrapping,
+}
+
+/// What a connection past a balancer that ends TLS is wrapped in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Wrapping {
+    /// A WebSocket, which balancers know.
+    #[default]
+    WebSocket,
+    /// Packets of our own, for balancers that pass any upgrade on and break WebSockets.
+    Packets,
 }
 
 /// An HTTP proxy that makes tunnels.
@@ -56,7 +68,7 @@ pub struct ProxyError {
 impl Proxies {
     /// From `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, in capitals or small letters; capitals win. And from
     /// `TELEPORT_TLS_ROUTING_CONN_UPGRADE`: `yes`, `no`, or a list of `address=yes`, for those who know what is tested
-    /// otherwise.
+    /// otherwise; `TELEPORT_TLS_ROUTING_CONN_UPGRADE_MODE` chooses between `websocket` and `legacy`.
     ///
     /// # Errors
     /// When a proxy's address cannot be read, or is of a kind that is not supported.
@@ -72,6 +84,10 @@ impl Proxies {
             http: if is_cgi { None } else { proxy(["HTTP_PROXY", "http_proxy"])? },
             exceptions: Exceptions::parse(&first(["NO_PROXY", "no_proxy"]).unwrap_or_default().1),
             upgrades: upgrades(&variable("TELEPORT_TLS_ROUTING_CONN_UPGRADE").unwrap_or_default()),
+            wrapping: match variable("TELEPORT_TLS_ROUTING_CONN_UPGRADE_MODE") {
+                Some(mode) if mode.eq_ignore_ascii_case("legacy") => Wrapping::Packets,
+                _ => Wrapping::WebSocket,
+            },
         })
     }
 
@@ -79,6 +95,11 @@ impl Proxies {
     pub(crate) fn upgrades(&self, address: &str) -> Option<bool> {
         let of = |wanted: Option<&str>| self.upgrades.iter().rfind(|(place, _)| place.as_deref() == wanted);
         of(Some(address)).or_else(|| of(None)).map(|(_, is_needed)| *is_needed)
+    }
+
+    /// What a connection past a balancer is wrapped in.
+    pub(crate) fn wrapping(&self) -> Wrapping {
+        self.wrapping
     }
 
     /// The proxy on the way to `host:port`. This machine itself is never behind one.

@@ -1,5 +1,5 @@
-//! Past a balancer that ends TLS and knows nothing of our protocols: connections inside a WebSocket to the proxy's
-//! `/webapi/connectionupgrade`, with TLS of their own.
+//! Past a balancer that ends TLS and knows nothing of our protocols: connections inside a WebSocket (or packets) to the
+//! proxy's `/webapi/connectionupgrade`, with TLS of their own.
 
 use std::{io, time::Duration};
 
@@ -15,7 +15,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Empty;
 use hyper::rt::Executor as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use net::BoxIo;
+use net::{BoxIo, packets};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
@@ -27,7 +27,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::Role},
 };
 
-use crate::{Proxies, dial};
+use crate::{Proxies, dial, proxies::Wrapping};
 
 /// What a proxy that ends TLS itself takes, and balancers have never heard of.
 const KNOWN_TO_PROXIES: &[u8] = b"teleport-reversetunnel";
@@ -89,9 +89,13 @@ pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock) -> io:
 
 async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<BoxIo> {
     let outer = outer(address, b"http/1.1", proxies, clock).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(Box::new(outer) as BoxIo))
-        .await
-        .map_err(io::Error::other)?;
+    wrapped(Box::new(outer), address, proxies.wrapping(), clock).await
+}
+
+/// The upgrade itself, over a connection with whoever ends TLS.
+async fn wrapped(outer: BoxIo, address: &str, wrapping: Wrapping, clock: &Clock) -> io::Result<BoxIo> {
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(outer)).await.map_err(io::Error::other)?;
     TokioExecutor::new().execute(async move {
         // Its error reaches the request.
         let _ = connection.with_upgrades().await;
@@ -103,13 +107,16 @@ async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<
         .header(header::HOST, address)
         .header(header::USER_AGENT, concat!("tessera/", env!("CARGO_PKG_VERSION")))
         .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header("X-Teleport-Upgrade", PROTOCOL)
-        .header(header::SEC_WEBSOCKET_VERSION, "13")
-        .header(header::SEC_WEBSOCKET_KEY, &key)
-        .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
-        .body(Empty::<Bytes>::new())
-        .map_err(io::Error::other)?;
+        .header("X-Teleport-Upgrade", PROTOCOL);
+    let request = match wrapping {
+        Wrapping::WebSocket => request
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_VERSION, "13")
+            .header(header::SEC_WEBSOCKET_KEY, &key)
+            .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL),
+        Wrapping::Packets => request.header(header::UPGRADE, PROTOCOL),
+    };
+    let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
     let mut answer = sender.send_request(request).await.map_err(io::Error::other)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = answer.status();
@@ -119,14 +126,24 @@ async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<
     }
     let accept = STANDARD.encode(hash::websocket_accept(&key));
     let says = |name, value: &str| answer.headers().get(name).is_some_and(|said| said.as_bytes() == value.as_bytes());
-    if !says(header::SEC_WEBSOCKET_ACCEPT, &accept) || !says(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+    let is_proxy = match wrapping {
+        Wrapping::WebSocket => {
+            says(header::SEC_WEBSOCKET_ACCEPT, &accept) && says(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
+        }
+        Wrapping::Packets => says(header::UPGRADE, PROTOCOL),
+    };
+    if !is_proxy {
         return Err(io::Error::other("what is behind the balancer is no proxy"));
     }
     let upgraded = hyper::upgrade::on(&mut answer).await.map_err(io::Error::other)?;
     let (near, far) = tokio::io::duplex(BUFFER);
     let clock = clock.clone();
     TokioExecutor::new().execute(async move {
-        if let Err(error) = carry(TokioIo::new(upgraded), far, &clock).await {
+        let carried = match wrapping {
+            Wrapping::WebSocket => carry(TokioIo::new(upgraded), far, &clock).await,
+            Wrapping::Packets => carry_packets(TokioIo::new(upgraded), far, &clock).await,
+        };
+        if let Err(error) = carried {
             tracing::debug!(%error, "a connection past a balancer broke");
         }
     });
@@ -143,6 +160,23 @@ async fn outer(address: &str, alpn: &[u8], proxies: &Proxies, clock: &Clock) -> 
     let config = tls::client_config(options, clock).map_err(io::Error::other)?;
     let tcp = dial::tcp(address, proxies, KEEP_ALIVE).await?;
     TlsConnector::from(config).connect(name, tcp).await
+}
+
+/// Carries bytes between packets and what is inside, until one side has ended.
+async fn carry_packets(
+    outer: impl AsyncRead + AsyncWrite + Unpin,
+    inner: DuplexStream,
+    clock: &Clock,
+) -> io::Result<()> {
+    let (mut receive, mut send) = tokio::io::split(outer);
+    let (mut read, mut write) = tokio::io::split(inner);
+    let ended = tokio::select! {
+        ended = packets::unpack(&mut receive, &mut write) => ended,
+        ended = packets::pack(&mut read, &mut send, PING_EVERY, clock) => ended,
+    };
+    let _ = write.shutdown().await;
+    let _ = send.shutdown().await;
+    ended
 }
 
 /// Carries bytes between a WebSocket and what is inside, until one side has ended.
@@ -181,4 +215,41 @@ async fn carry(outer: impl AsyncRead + AsyncWrite + Unpin, inner: DuplexStream, 
     let _ = write.shutdown().await;
     let _ = send.close().await;
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_websockets_bytes_go_in_packets() {
+        let (near, mut far) = tokio::io::duplex(BUFFER);
+        let proxy = async {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(far.read_u8().await.expect("a request"));
+            }
+            let head = String::from_utf8(head).expect("text").to_lowercase();
+            assert!(head.contains("\r\nupgrade: alpn-ping\r\n") && !head.contains("websocket"), "{head}");
+            let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: alpn-ping\r\n\r\n";
+            far.write_all(answer.as_bytes()).await.expect("open");
+            // A ping, and three bytes.
+            far.write_all(b"\0\0\0\0\0\0\0\x03abc").await.expect("open");
+            let mut packet = [0; 7];
+            far.read_exact(&mut packet).await.expect("a packet");
+            assert_eq!(&packet, b"\0\0\0\x03xyz");
+        };
+        let client = async {
+            let clock = Clock::system();
+            let opened = wrapped(Box::new(near), "proxy:443", Wrapping::Packets, &clock).await;
+            let mut inside = opened.expect("a connection");
+            let mut bytes = [0; 3];
+            inside.read_exact(&mut bytes).await.expect("bytes");
+            assert_eq!(&bytes, b"abc");
+            inside.write_all(b"xyz").await.expect("open");
+            // Kept until the other side has read it.
+            inside
+        };
+        tokio::join!(proxy, client);
+    }
 }

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod hello;
 pub mod io;
 pub mod listener;
+pub mod packets;
 pub mod prefixed;
 pub mod proxy_protocol;
 pub mod tls;

@@ -54,7 +54,7 @@ pub fn encoded(text: &str) -> String {
 /// # Errors
 /// The packets end in the middle of one, or a stream failed.
 pub async fn unpack(packets: &mut (impl AsyncRead + Unpin), bytes: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    web::upgrade::unpack(packets, bytes).await
+    net::packets::unpack(packets, bytes).await
 }
 
 /// Takes bytes for what an SSH client sends, in the clear.

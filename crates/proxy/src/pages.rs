@@ -78,6 +78,12 @@ pub(crate) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body>
     answer(status, "text/plain; charset=utf-8", text)
 }
 
+/// A refusal, as programs read it.
+pub(crate) fn refusal(status: StatusCode, message: &str) -> Response<Body> {
+    let value = serde_json::json!({ "error": { "message": message }, "message": message });
+    answer(status, "application/json", value.to_string())
+}
+
 /// An answer of ours that nobody keeps.
 pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());

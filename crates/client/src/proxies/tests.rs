@@ -85,3 +85,11 @@ fn whether_a_balancer_ends_tls_can_be_said() {
     let some = said("a:1=true; b:2=0, no");
     assert_eq!(["a:1", "b:2", "c:3"].map(|place| some.upgrades(place)), [Some(true), Some(false), Some(false)]);
 }
+
+#[test]
+fn a_variable_chooses_what_a_connection_past_a_balancer_is_wrapped_in() {
+    let said = |mode| proxies(&[("TELEPORT_TLS_ROUTING_CONN_UPGRADE_MODE", mode)]).expect("readable").wrapping();
+    let found = ["", "websocket", "legacy", "LEGACY", "nonsense"].map(said);
+    use Wrapping::{Packets, WebSocket};
+    assert_eq!(found, [WebSocket, WebSocket, Packets, Packets, WebSocket]);
+}

@@ -78,10 +78,24 @@ async fn the_web_surface_tells_clients_what_they_need() {
         ("/readyz", StatusCode::OK),
         ("/webapi/motd", StatusCode::OK),
         ("/.well-known/jwks.json", StatusCode::OK),
-        ("/webapi/auth/export?type=nonsense", StatusCode::BAD_REQUEST),
         ("/nonsense", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(sender.send_request(get(PROXY, path)).await.unwrap().status(), status, "{path}");
+    }
+    for (method, path, status, words) in [
+        ("GET", "/webapi/auth/export?type=nonsense", StatusCode::BAD_REQUEST, "tls-spiffe"),
+        ("GET", "/webapi/nonsense", StatusCode::NOT_FOUND, "there is no /webapi/nonsense"),
+        ("GET", "/v1/webapi/nonsense", StatusCode::NOT_FOUND, "there is no /webapi/nonsense"),
+        ("GET", "/webapi/connectionupgrade", StatusCode::BAD_REQUEST, "alpn-ping"),
+        ("POST", "/webapi/find", StatusCode::METHOD_NOT_ALLOWED, "only GET"),
+    ] {
+        let mut request = get(PROXY, path);
+        *request.method_mut() = method.parse().unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        let answer: serde_json::Value = serde_json::from_str(&text(response).await).unwrap();
+        let said = answer["error"]["message"].as_str().unwrap_or_else(|| panic!("{path}: {answer}"));
+        assert!(said.contains(words) && answer["message"] == said, "{path}: {answer}");
     }
 }
 

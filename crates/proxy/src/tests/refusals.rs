@@ -54,6 +54,14 @@ async fn what_clients_are_told_of_signing_in_is_what_the_cluster_says() {
     let auth = &found["auth"];
     assert_eq!((&auth["has_motd"], &auth["second_factor"]), (&true.into(), &"otp".into()));
     assert_eq!((&auth["default_session_ttl"], &auth["type"]), (&"1h0m0s".into(), &"local".into()));
+    assert_eq!(auth["preferred_local_mfa"], "otp");
+    let mut none = (*world.proxy.view.preference()).clone();
+    none.spec.second_factor.clear();
+    world.proxy.view.set_preference(none);
+    let answer = text(sender.send_request(get(PROXY, "/webapi/find")).await.unwrap()).await;
+    let found: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(found["auth"]["second_factor"], "off");
+    assert!(found["auth"].get("preferred_local_mfa").is_none(), "there is no factor to prefer: {found}");
     let motd = text(sender.send_request(get(PROXY, "/webapi/motd")).await.unwrap()).await;
     assert_eq!(motd, r#"{"Text":"be kind"}"#);
 }

@@ -11,6 +11,8 @@ use crate::{body::Body, pages, view::View};
 const KINDS: &str = "host, user, tls, tls-host, tls-user, tls-user-der, tls-spiffe, db, db-der, db-client, db-client-der, \
                      openssh, saml-idp, windows";
 
+const UNKNOWN: &str = "the authorities are not known yet";
+
 /// `/webapi/auth/export?type=KIND`: authorities as the reference's `tctl auth export` writes them.
 pub(crate) fn export(view: &View, kind: Option<&str>) -> Response<Body> {
     let authorities = view.authorities();
@@ -30,10 +32,10 @@ pub(crate) fn export(view: &View, kind: Option<&str>) -> Response<Body> {
         "openssh" => of(CaType::Openssh).flat_map(CertAuthority::trusted_ssh).map(text).collect(),
         "saml-idp" => pem(CaType::SamlIdp),
         "windows" => return der(&pem(CaType::User)),
-        _ => return pages::plain(StatusCode::BAD_REQUEST, format!("no such type; there are {KINDS}\n")),
+        _ => return pages::refusal(StatusCode::BAD_REQUEST, &format!("no such type; there are {KINDS}")),
     };
     if exported.is_empty() {
-        return pages::plain(StatusCode::SERVICE_UNAVAILABLE, "the authorities are not known yet\n");
+        return pages::refusal(StatusCode::SERVICE_UNAVAILABLE, UNKNOWN);
     }
     pages::plain(StatusCode::OK, exported)
 }
@@ -60,7 +62,7 @@ fn known_hosts(authority: &CertAuthority, mark: &str) -> String {
 fn der(pem: &str) -> Response<Body> {
     match crypto::x509::Certificate::from_pem(pem) {
         Ok(certificate) => pages::answer(StatusCode::OK, "application/octet-stream", certificate.der().to_vec()),
-        Err(_) => pages::plain(StatusCode::SERVICE_UNAVAILABLE, "the authorities are not known yet\n"),
+        Err(_) => pages::refusal(StatusCode::SERVICE_UNAVAILABLE, UNKNOWN),
     }
 }
 

@@ -71,6 +71,7 @@ fn description(proxy: &Proxy) -> Value {
         "cluster_name": config.cluster,
         "automatic_upgrades": false,
         "edition": "oss",
+        // There is no validated module in this program, whatever the cluster's suite.
         "fips": false,
     })
 }
@@ -83,10 +84,10 @@ fn sign_in(preference: &AuthPreference) -> Value {
     put("type", spec.connector_type.as_str().into());
     let factor = second_factor(spec);
     put("second_factor", factor.into());
-    put(
-        "preferred_local_mfa",
-        if matches!(factor, "webauthn" | "on" | "optional") { "webauthn" } else { factor }.into(),
-    );
+    if factor != "off" {
+        let preferred = if matches!(factor, "webauthn" | "on" | "optional") { "webauthn" } else { factor };
+        put("preferred_local_mfa", preferred.into());
+    }
     // Not before there is somebody to sign in.
     put("allow_passwordless", false.into());
     put("allow_headless", false.into());

@@ -81,7 +81,7 @@ impl From<Asked> for RegisterUsingTokenRequest {
 /// Answers a request to join.
 pub(super) async fn answer(proxy: &Arc<Proxy>, ends: Ends, request: Request<Incoming>) -> Response<Body> {
     match join(proxy, ends, request).await {
-        Ok(certs) => json_answer(StatusCode::OK, &certificates(&certs)),
+        Ok(certs) => pages::answer(StatusCode::OK, "application/json", certificates(&certs).to_string()),
         Err(error) => {
             tracing::debug!(client = %ends.client, %error, "a join over HTTP was refused");
             refused(&error)
@@ -131,12 +131,7 @@ fn refused(error: &Error) -> Response<Body> {
         Kind::Unavailable => StatusCode::GATEWAY_TIMEOUT,
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let message = error.to_string();
-    json_answer(status, &json!({ "error": { "message": message }, "message": message }))
-}
-
-fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
-    pages::answer(status, "application/json", value.to_string())
+    pages::refusal(status, &error.to_string())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod join;
 pub(crate) mod launch;
 mod login;
 mod scripts;
-pub(crate) mod upgrade;
+mod upgrade;
 mod websocket;
 
 use std::sync::Arc;
@@ -23,7 +23,11 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<I
     if path == "/webapi/host/credentials" && request.method() == Method::POST {
         return join::answer(proxy, visit.source(proxy, request.headers()), request).await;
     }
+    let is_for_programs = path.starts_with("/webapi/");
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        if is_for_programs {
+            return pages::refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here");
+        }
         return pages::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
     }
     if path == "/webapi/connectionupgrade" {
@@ -38,6 +42,7 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<I
         "/.well-known/jwks.json" => export::jwks(&proxy.view),
         "/readyz" => ready(proxy),
         "/" | "/web" | "/web/login" => login::page(proxy, query),
+        path if is_for_programs => pages::refusal(StatusCode::NOT_FOUND, &format!("there is no {path} here")),
         path => {
             let launched = path.strip_prefix("/web/launch/").map(launch::launch);
             let script = || path.strip_prefix("/scripts/").and_then(|rest| scripts::script(proxy, rest, query));

@@ -14,7 +14,8 @@ use http::{
 };
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use net::packets;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 
 use super::websocket;
 use crate::{Proxy, applications::Visit, body::Body, door, pages, transport::Ends};
@@ -24,9 +25,6 @@ const TELEPORT_UPGRADE: HeaderName = HeaderName::from_static("x-teleport-upgrade
 
 /// Bytes under way between the outer and the inner connection.
 const BUFFER: usize = 64 * 1024;
-
-/// The longest packet that we send.
-const PACKET: usize = 16 * 1024;
 
 /// Silence after which we send a ping: balancers cut connections that are silent for a minute.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -71,14 +69,14 @@ impl Kind {
 /// Answers the request, and serves what follows in a task of its own.
 pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Incoming>) -> Response<Body> {
     let Some(kind) = Kind::of(request.headers()) else {
-        return pages::plain(
+        return pages::refusal(
             StatusCode::BAD_REQUEST,
             "upgrade to websocket (version 13, protocol alpn or alpn-ping), alpn or alpn-ping",
         );
     };
     // One inside another, and another inside that, would cost us a connection each and the client one in all.
     if visit.ends.is_upgraded || request.version() != Version::HTTP_11 {
-        return pages::plain(StatusCode::BAD_REQUEST, "upgrade a connection of HTTP/1.1, and once only\n");
+        return pages::refusal(StatusCode::BAD_REQUEST, "upgrade a connection of HTTP/1.1, and once only");
     }
     let accepted = kind.clone();
     let upgrade = hyper::upgrade::on(&mut request);
@@ -130,51 +128,14 @@ async fn carry(
     let (mut inner_read, mut inner_write) = tokio::io::split(inner);
     // Either end takes the other one along: there is no packet that says "no more".
     tokio::select! {
-        unpacked = unpack(&mut outer_read, &mut inner_write) => {
+        unpacked = packets::unpack(&mut outer_read, &mut inner_write) => {
             inner_write.shutdown().await?;
             unpacked
         }
-        packed = pack(&mut inner_read, &mut outer_write, clock) => {
+        packed = packets::pack(&mut inner_read, &mut outer_write, PING_EVERY, clock) => {
             outer_write.shutdown().await?;
             packed
         }
-    }
-}
-
-/// Packets are four length bytes (big-endian) and that many bytes; one without bytes is a ping.
-pub(crate) async fn unpack(
-    packets: &mut (impl AsyncRead + Unpin),
-    bytes: &mut (impl AsyncWrite + Unpin),
-) -> io::Result<()> {
-    loop {
-        let length = match packets.read_u32().await {
-            Ok(length) => u64::from(length),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let copied = tokio::io::copy(&mut packets.take(length), bytes).await?;
-        if copied < length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-}
-
-async fn pack(
-    bytes: &mut (impl AsyncRead + Unpin),
-    packets: &mut (impl AsyncWrite + Unpin),
-    clock: &Clock,
-) -> io::Result<()> {
-    let mut packet = vec![0; 4 + PACKET];
-    loop {
-        let length = match clock.timeout(PING_EVERY, bytes.read(&mut packet[4..])).await {
-            Ok(Ok(0)) => return Ok(()),
-            Ok(read) => read?,
-            Err(_) => 0,
-        };
-        let head = u32::try_from(length).map_err(io::Error::other)?.to_be_bytes();
-        packet[..4].copy_from_slice(&head);
-        packets.write_all(&packet[..4 + length]).await?;
-        packets.flush().await?;
     }
 }
 
@@ -196,18 +157,5 @@ mod tests {
         assert_eq!(kind(&[(TELEPORT_UPGRADE, "alpn")]), Some(Kind::Raw));
         assert_eq!(kind(&[(UPGRADE, "websocket")]), None);
         assert_eq!(kind(&[]), None);
-    }
-
-    #[tokio::test]
-    async fn bytes_come_out_of_packets_as_they_went_in() {
-        let sent: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
-        let mut packets = Vec::new();
-        pack(&mut sent.as_slice(), &mut packets, &Clock::system()).await.unwrap();
-        packets.splice(0..0, [0; 4]);
-        let mut back = Vec::new();
-        unpack(&mut packets.as_slice(), &mut back).await.unwrap();
-        assert_eq!(back, sent);
-        packets.pop();
-        assert!(unpack(&mut packets.as_slice(), &mut Vec::new()).await.is_err(), "a packet that ends too early");
     }
 }
