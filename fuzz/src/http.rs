@@ -125,6 +125,12 @@ pub fn launch_places(data: &[u8]) {
     assert!(rest.is_empty() || rest.starts_with("?application="), "{location}");
     let encoded = front::encoded(&text);
     assert!(encoded.chars().all(is_plain), "{encoded}");
+    // The same text as the name of an install script: what would stand in it, and be run as root.
+    let (rest, query) = text.split_once('?').unwrap_or((&text, ""));
+    let is_harmless = |letter: char| letter.is_ascii_alphanumeric() || "-._~:/[]".contains(letter);
+    for word in front::script(rest, query).unwrap_or_default() {
+        assert!(word.chars().all(is_harmless), "{word}");
+    }
 }
 
 /// An application's definition and what passes through it: lines with its address, the public one, a redirect that is

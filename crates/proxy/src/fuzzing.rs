@@ -44,6 +44,11 @@ pub fn launch(rest: &str) -> Option<HeaderValue> {
     web::launch::launch(rest).headers().get(LOCATION).cloned()
 }
 
+/// The words that `/scripts/<rest>?<query>` puts into a script.
+pub fn script(rest: &str, query: &str) -> Option<Vec<String>> {
+    web::scripts::words(rest, query)?.ok()
+}
+
 /// Any text, as part of a query.
 pub fn encoded(text: &str) -> String {
     web::launch::encoded(text)

@@ -5,7 +5,7 @@ mod find;
 mod join;
 pub(crate) mod launch;
 mod login;
-mod scripts;
+pub(crate) mod scripts;
 mod upgrade;
 mod websocket;
 
