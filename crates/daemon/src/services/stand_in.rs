@@ -46,17 +46,19 @@ impl StandIn<'_> {
     /// Keeps it fresh, and for every application that is announced; `shown` are the names that it has.
     pub(super) async fn keep(&self, web: &WebCertificate, proxy: &Proxy, mut shown: BTreeSet<String>, stop: &Stop) {
         let mut changed = self.host.changed();
+        let mut until = self.host.identity().not_after();
         let backoff = || Backoff::new(LOOK_EVERY, LONGEST_WAIT);
         let (mut pause, mut waits) = (LOOK_EVERY, backoff());
         loop {
             tokio::select! {
                 () = stop.requested() => return,
-                // Our identity was renewed, which is when this one is due, too.
-                changed = changed.changed() => match changed {
-                    Ok(()) => shown.clear(),
-                    Err(_) => return,
-                },
+                changed = changed.changed() => if changed.is_err() { return },
                 () = self.clock.sleep(pause) => {}
+            }
+            // Our identity was renewed, which is when this one is due, too.
+            if self.host.identity().not_after() != until {
+                until = self.host.identity().not_after();
+                shown.clear();
             }
             let wanted = self.names(&proxy.app_names());
             // An application that went away may come back; its name goes at the next renewal.
