@@ -31,7 +31,7 @@ impl Cli {
     /// # Errors
     /// What a person is to be told.
     pub(crate) fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let refused = match Self::try_parse_from(&words) {
+        let refused = match cli::examples::read(&words) {
             Err(error) if error.use_stderr() => error,
             outcome => return outcome,
         };
@@ -41,7 +41,7 @@ impl Cli {
             Some((_, dashes)) => {
                 let mut without = words;
                 without.remove(dashes);
-                Self::try_parse_from(without)
+                cli::examples::read(without)
             }
             None => Err(refused),
         }

@@ -9,12 +9,10 @@ mod session;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::{args::Cli, session::Session};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = cli::examples::parse();
     let mut session = Session::new(cli.globals);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = runtime

@@ -5,13 +5,11 @@ mod commands;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// A request allocates some hundred small things on one thread and frees many of them on another: the system's allocator
 /// spends 13 % of the server's time on that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::finish(commands::run(args::Cli::parse().command))
+    cli::finish(commands::run(cli::examples::parse::<args::Cli>().command))
 }
