@@ -9,11 +9,14 @@
 //! side: who is connected, and a stream to any of them. [`link`] is what both are made of, and what proxies use among
 //! themselves.
 //!
+//! [`headers`] is what both ends agree on when they carry requests through streams.
+//!
 //! This crate must never know what is spoken inside a stream, nor how the other side proved who it is: it is handed
 //! established streams whose ends are known.
 
 pub mod agent;
 pub mod control;
+pub mod headers;
 pub mod link;
 pub mod machine;
 pub mod source;
@@ -26,3 +29,9 @@ pub use crate::{
     stream::Stream,
     switchboard::Switchboard,
 };
+
+/// What agents and proxies agree on in a TLS handshake (ALPN) to speak this.
+pub const ALPN: &[u8] = b"tessera-tunnel";
+
+/// The service of streams that lead to applications.
+pub const APPLICATIONS: &str = "app";

@@ -267,12 +267,23 @@ fn check_rewrite(rewrite: &Rewrite) -> Result<(), Error> {
     }
 }
 
-/// Whether only the cluster sets this header of a request to an application. Some servers do not tell `_` from `-`, others
-/// no sign from another, so neither do we.
+/// Whether only the cluster sets this header of a request to an application, however it is spelt.
 pub fn is_reserved_header(name: &str) -> bool {
-    const NAMES: [&str; 4] = ["teleport-jwt-assertion", "cf-access-token", "forwarded", "x-real-ip"];
-    let name = name.to_ascii_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-    name.starts_with("x-forwarded-") || name.starts_with("x-teleport-") || NAMES.contains(&name.as_str())
+    const PREFIXES: [&str; 3] = ["x-forwarded-", "x-teleport-", "teleport-"];
+    const NAMES: [&str; 4] = ["cf-access-token", "forwarded", "x-real-ip", "x-original-forwarded-for"];
+    let begins = |prefix: &&str| name.len() >= prefix.len() && reads_as(&name.as_bytes()[..prefix.len()], prefix.as_bytes());
+    PREFIXES.iter().any(begins) || NAMES.iter().any(|own| is_same_header(name, own))
+}
+
+/// Whether an application may take one name of a header for the other: some servers do not tell `_` from `-` (CGI, RFC 3875
+/// §4.1.18), others no sign from another.
+pub fn is_same_header(name: &str, other: &str) -> bool {
+    reads_as(name.as_bytes(), other.as_bytes())
+}
+
+fn reads_as(name: &[u8], other: &[u8]) -> bool {
+    let read = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    name.len() == other.len() && name.iter().map(read).eq(other.iter().map(read))
 }
 
 fn check_ports(scheme: &str, ports: &[PortRange]) -> Result<(), Error> {
