@@ -57,11 +57,11 @@ pub(crate) struct Asked<'a> {
     pub(crate) source: Option<IpAddr>,
 }
 
-/// Decides.
+/// Decides. Who may is told the mode that counts for the session when something cannot be looked up freshly.
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<(), Refusal> {
+pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<LockingMode, Refusal> {
     let now = clock.now();
     let session = asked.session;
     let identity = session.identity();
@@ -89,13 +89,8 @@ pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<
         Locked::InForce { refusal, .. } => Refusal::Locked(refusal),
         stale @ Locked::Stale { .. } => Refusal::Unavailable(stale.to_string()),
     })?;
-    checker.check_labels(Family::App, asked.labels).into_result().map_err(|reason| Refusal::Denied(reason.to_string()))
-}
-
-/// The mode that counts for a session when something cannot be looked up freshly.
-pub(crate) fn locking_mode(state: &State, session: &Session) -> LockingMode {
-    let checker = checker(state, session.identity());
-    checker.map_or(LockingMode::Strict, |checker| checker.locking_mode(state.locking_mode()))
+    let labels = checker.check_labels(Family::App, asked.labels).into_result();
+    labels.map(|()| mode).map_err(|reason| Refusal::Denied(reason.to_string()))
 }
 
 /// What the certificate itself narrows: an address, and a list of resources.

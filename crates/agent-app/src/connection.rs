@@ -76,7 +76,12 @@ pub(crate) async fn guarded<F: Future<Output = ()>>(guard: &Arc<Guard>, make: im
             }
             () = &mut connection, if is_open => is_open = false,
             Some(task) = made.recv() => drop(running.spawn(task)),
-            Some(_) = running.join_next(), if !running.is_empty() => {}
+            Some(ended) = running.join_next(), if !running.is_empty() => {
+                // What it served has ended with it.
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!(%error, "what ran beside a connection panicked");
+                }
+            }
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::{
 /// is returned.
 pub fn to_application(map: &mut HeaderMap, source: SocketAddr) -> Option<HeaderValue> {
     let via = headers::Via::read(map, None, Some(source));
-    let upgrade = headers::strip_hop_by_hop(map);
-    headers::strip_reserved(map);
-    headers::set_forwarded(map, &via);
+    let upgrade = headers::upgrade(map);
+    headers::strip_hop_by_hop(map);
+    via.tell(map);
     upgrade
 }
 

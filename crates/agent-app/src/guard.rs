@@ -7,15 +7,15 @@ use std::{
 };
 
 use clock::Clock;
-use crypto::SecretString;
 use domain::Error;
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
+use rbac::LockingMode;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Session,
     access::{self, Asked, Refusal},
-    app::App,
+    assertion, liveness,
     ports::{DialDenied, Happened, Live},
     registry::Served,
     service::Shared,
@@ -31,6 +31,8 @@ pub(crate) struct Guard {
     session: Session,
     source: Option<SocketAddr>,
     decided: Mutex<Option<Decided>>,
+    liveness: liveness::Slot,
+    assertion: assertion::Slot,
 }
 
 /// A yes, and what it was made from.
@@ -39,11 +41,13 @@ struct Decided {
     at: Duration,
     seen: (u64, u64),
     served: Arc<Served>,
+    mode: LockingMode,
 }
 
 impl Guard {
     pub(crate) fn new(shared: Arc<Shared>, session: Session, source: Option<SocketAddr>) -> Arc<Self> {
-        Arc::new(Self { shared, session, source, decided: Mutex::default() })
+        let (liveness, assertion) = (shared.liveness.slot(session.id()), shared.assertions.slot(&session));
+        Arc::new(Self { shared, session, source, decided: Mutex::default(), liveness, assertion })
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -68,8 +72,8 @@ impl Guard {
     /// # Errors
     /// Why not.
     pub(crate) async fn check(&self) -> Result<(Arc<Served>, Live), Refusal> {
-        let served = self.decide()?;
-        self.live().await.map(|(live, _)| (served, live))
+        let (served, mode) = self.decide()?;
+        self.live(mode).await.map(|(live, _)| (served, live))
     }
 
     /// Ends when the session may not go on: told of each change, and asking auth whenever its last answer has become old.
@@ -81,7 +85,7 @@ impl Guard {
             registry.borrow_and_update();
             let asked_again_in = match self.decide() {
                 Err(refusal) => return refusal,
-                Ok(_) => match self.live().await {
+                Ok((_, mode)) => match self.live(mode).await {
                     Err(refusal) => return refusal,
                     Ok((_, left)) => left,
                 },
@@ -96,9 +100,10 @@ impl Guard {
         }
     }
 
-    fn decide(&self) -> Result<Arc<Served>, Refusal> {
+    /// The application, and the mode that counts when something cannot be looked up freshly.
+    fn decide(&self) -> Result<(Arc<Served>, LockingMode), Refusal> {
         let shared = &self.shared;
-        let seen = (*shared.view.changed().borrow(), *shared.registry.changed().borrow());
+        let seen = (shared.view.version(), shared.registry.version());
         let (now, at) = (shared.clock.now(), shared.clock.monotonic());
         let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(decided) = decided.as_ref()
@@ -106,7 +111,7 @@ impl Guard {
             && at.saturating_sub(decided.at) < DECIDED_FOR
             && now <= self.session.not_after()
         {
-            return Ok(Arc::clone(&decided.served));
+            return Ok((Arc::clone(&decided.served), decided.mode));
         }
         *decided = None;
         let app = &self.session.route().name;
@@ -121,22 +126,21 @@ impl Guard {
             // The port 0 says that the proxy has somebody's word for the address, and just anybody's.
             source: self.source.filter(|source| source.port() != 0).map(|source| source.ip()),
         };
-        access::decide(&shared.view.state(), &asked, &shared.clock)?;
-        *decided = Some(Decided { at, seen, served: Arc::clone(&served) });
-        Ok(served)
+        let mode = access::decide(&shared.view.state(), &asked, &shared.clock)?;
+        *decided = Some(Decided { at, seen, served: Arc::clone(&served), mode });
+        Ok((served, mode))
     }
 
-    async fn live(&self) -> Result<(Live, Duration), Refusal> {
-        let mode = access::locking_mode(&self.shared.view.state(), &self.session);
-        self.shared.liveness.check(self.session.id(), mode).await
+    async fn live(&self, mode: LockingMode) -> Result<(Live, Duration), Refusal> {
+        self.shared.liveness.check(self.session.id(), &self.liveness, mode).await
     }
 
     /// The signed word about who is calling.
     ///
     /// # Errors
     /// What auth answered.
-    pub(crate) async fn assertion(&self, app: &App) -> Result<Arc<SecretString>, Error> {
-        self.shared.assertions.of(&self.session, app.name()).await.map(|assertion| assertion.token)
+    pub(crate) async fn assertion(&self) -> Result<HeaderValue, Error> {
+        self.shared.assertions.of(&self.session, &self.assertion).await
     }
 
     /// Tells the audit log that the application was not dialled.

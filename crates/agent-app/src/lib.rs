@@ -26,6 +26,7 @@ mod selector;
 mod serve;
 mod service;
 mod session;
+mod slots;
 mod target;
 mod tcp;
 #[cfg(test)]

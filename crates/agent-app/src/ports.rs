@@ -38,7 +38,7 @@ pub trait Sessions: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Assertion {
     /// A JWT.
-    pub token: Arc<SecretString>,
+    pub token: SecretString,
     /// Its end.
     pub expires: Timestamp,
 }

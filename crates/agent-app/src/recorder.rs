@@ -74,15 +74,16 @@ struct Chunk {
     begun: Duration,
     session: Session,
     source: Option<SocketAddr>,
-    requests: HashMap<Like, u64>,
+    /// By path: one that was asked for before is found without a copy of it.
+    requests: HashMap<String, Vec<Like>>,
+    kinds: usize,
     others: u64,
 }
 
-#[derive(PartialEq, Eq, Hash)]
 struct Like {
     method: Method,
-    path: String,
     status: StatusCode,
+    count: u64,
 }
 
 impl Recorder {
@@ -104,12 +105,14 @@ impl Recorder {
     ) {
         let mut state = self.chunk(session, source);
         let Some(chunk) = state.chunks.get_mut(session.sid()) else { return };
-        let path = path.chars().take(LONGEST_PATH).collect();
-        let like = Like { method: method.clone(), path, status };
-        if let Some(count) = chunk.requests.get_mut(&like) {
-            *count += 1;
-        } else if chunk.requests.len() < KINDS {
-            chunk.requests.insert(like, 1);
+        let path = path.char_indices().nth(LONGEST_PATH).map_or(path, |(end, _)| &path[..end]);
+        let is_like = |like: &&mut Like| like.method == method && like.status == status;
+        if let Some(like) = chunk.requests.get_mut(path).and_then(|likes| likes.iter_mut().find(is_like)) {
+            like.count += 1;
+        } else if chunk.kinds < KINDS {
+            let like = Like { method: method.clone(), status, count: 1 };
+            chunk.requests.entry(path.to_owned()).or_default().push(like);
+            chunk.kinds += 1;
         } else {
             chunk.others += 1;
         }
@@ -118,8 +121,11 @@ impl Recorder {
     /// A session that was not let in.
     pub(crate) fn refused(&self, session: &Session, source: Option<SocketAddr>, reason: &str) {
         let (mut state, now) = (self.lock(), self.clock.monotonic());
-        let last = state.refused.insert((session.sid().to_owned(), reason.to_owned()), now);
-        if last.is_none_or(|last| now.saturating_sub(last) >= SAME_REFUSAL) {
+        // Counted from the one that was told: whoever goes on trying is told of again.
+        let refusal = (session.sid().to_owned(), reason.to_owned());
+        let is_told = state.refused.get(&refusal).is_some_and(|told| now.saturating_sub(*told) < SAME_REFUSAL);
+        if !is_told {
+            state.refused.insert(refusal, now);
             self.push(&mut state, session, source, Happened::Refused(reason.to_owned()));
         }
     }
@@ -168,6 +174,7 @@ impl Recorder {
                 session: session.clone(),
                 source,
                 requests: HashMap::new(),
+                kinds: 0,
                 others: 0,
             };
             state.chunks.insert(session.sid().to_owned(), chunk);
@@ -192,11 +199,12 @@ impl Recorder {
         let Chunk { id, session, source, requests, others, .. } = chunk;
         let mut requests: Vec<Requests> = requests
             .into_iter()
-            .map(|(like, count)| Requests {
+            .flat_map(|(path, likes)| likes.into_iter().map(move |like| (path.clone(), like)))
+            .map(|(path, like)| Requests {
                 method: like.method.to_string(),
-                path: like.path,
+                path,
                 status: like.status.as_u16(),
-                count,
+                count: like.count,
             })
             .collect();
         if others > 0 {

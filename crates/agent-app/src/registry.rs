@@ -132,6 +132,11 @@ impl Registry {
         self.changed.subscribe()
     }
 
+    /// Counts the changes.
+    pub(crate) fn version(&self) -> u64 {
+        *self.changed.borrow()
+    }
+
     /// Makes everybody look again.
     pub(crate) fn touch(&self) {
         self.changed.send_modify(|count| *count += 1);

@@ -171,10 +171,11 @@ impl agent::Service for AppService {
         let expires = self.shared.clock.now().saturating_add(ANNOUNCED_FOR).ok();
         let all = self.shared.registry.all();
         self.take_back(&all.iter().map(|served| served.app.name().to_owned()).collect()).await;
+        let mut refused = Ok(());
         for served in all {
-            let app = served.document();
-            self.announced().insert(app.name().to_owned());
-            let mut metadata = Metadata::named(app.name());
+            let (app, name) = (served.document(), served.app.name());
+            self.announced().insert(name.to_owned());
+            let mut metadata = Metadata::named(name);
             metadata.labels = served.labels();
             metadata.expires = expires;
             let spec = AppServerSpec {
@@ -187,9 +188,16 @@ impl agent::Service for AppService {
             };
             let mut server = AppServer { metadata, spec, ..AppServer::default() };
             server.set_defaults();
-            self.shared.ports.presence.announce(server).await?;
+            match self.shared.ports.presence.announce(server).await {
+                // The others are none the worse for it.
+                Err(error) if error.kind != Kind::Unavailable => {
+                    let message = format!("application {name:?}: {}", error.message);
+                    refused = refused.and(Err(Error { message, ..error }));
+                }
+                announced => announced?,
+            }
         }
-        Ok(())
+        refused
     }
 
     async fn withdraw(&self) {
@@ -200,12 +208,19 @@ impl agent::Service for AppService {
         self.shared.registry.changed()
     }
 
-    async fn run(&self, stop: Stop) {
+    async fn run(&self, stop: Stop, over: Stop) {
+        let stopping = async {
+            stop.requested().await;
+            self.shared.stopping.cancel();
+            std::future::pending().await
+        };
+        // Streams that run on are judged by what changes as before.
         tokio::select! {
-            () = stop.requested() => self.shared.stopping.cancel(),
+            () = over.requested() => {}
+            () = stopping => {}
             () = self.follow() => {}
             () = self.react() => {}
-            () = labels::run(&self.shared.registry, &self.shared.clock, stop.clone()) => {}
+            () = labels::run(&self.shared.registry, &self.shared.clock, over.clone()) => {}
             () = self.shared.recorder.run() => {}
         }
     }

@@ -1,7 +1,10 @@
 //! Where an application is: its `uri`, taken apart.
 
 use domain::{Error, error::Kind};
-use http::Uri;
+use http::{
+    HeaderValue, Uri,
+    uri::{self, Authority},
+};
 
 /// How an application is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,9 @@ pub(crate) struct Target {
     /// The port; of a TCP application with several ports there may be none.
     pub(crate) port: Option<u16>,
     /// `host` or `host:port` as the application knows itself.
-    pub(crate) authority: String,
+    pub(crate) authority: Authority,
+    /// The same as a `Host` header: without the port that goes without saying.
+    pub(crate) host_header: HeaderValue,
     /// Path, query and fragment that a request to `/` is sent to.
     pub(crate) landing: Option<String>,
 }
@@ -69,17 +74,27 @@ impl Target {
             None if path == "/" || path.is_empty() => None,
             None => Some(path.to_owned()),
         };
-        Ok(Self { scheme, host, port, authority: authority.as_str().to_owned(), landing })
+        let is_usual = matches!((scheme, port), (Scheme::Http, Some(80)) | (Scheme::Https, Some(443)));
+        let shown = if is_usual { authority.host() } else { authority.as_str() };
+        let host_header = HeaderValue::from_str(shown).map_err(|_| refuse("names a host that cannot be asked for"))?;
+        Ok(Self { scheme, host, port, authority: authority.clone(), host_header, landing })
     }
 
     /// The debug application.
     pub(crate) fn dumper() -> Self {
-        Self { scheme: Scheme::Dumper, host: String::new(), port: None, authority: "dumper".into(), landing: None }
+        Self {
+            scheme: Scheme::Dumper,
+            host: String::new(),
+            port: None,
+            authority: Authority::from_static("dumper"),
+            host_header: HeaderValue::from_static("dumper"),
+            landing: None,
+        }
     }
 
-    /// What the application's address begins with in its own redirects.
-    pub(crate) fn url_scheme(&self) -> &'static str {
-        if self.scheme == Scheme::Https { "https" } else { "http" }
+    /// What the application's address begins with.
+    pub(crate) fn url_scheme(&self) -> uri::Scheme {
+        if self.scheme == Scheme::Https { uri::Scheme::HTTPS } else { uri::Scheme::HTTP }
     }
 }
 
@@ -105,6 +120,11 @@ mod tests {
                 (scheme, host, port, landing),
                 "{uri}"
             );
+        }
+        for (uri, shown) in
+            [("http://a:80", "a"), ("https://a:443", "a"), ("https://a:80", "a:80"), ("http://[::1]:443", "[::1]:443")]
+        {
+            assert_eq!(Target::parse(uri).unwrap().host_header, shown);
         }
         for bad in [
             "",

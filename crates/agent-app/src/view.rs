@@ -97,6 +97,11 @@ impl View {
         self.changed.subscribe()
     }
 
+    /// Counts the changes.
+    pub(crate) fn version(&self) -> u64 {
+        *self.changed.borrow()
+    }
+
     /// Makes everybody decide anew, without a change of its own.
     pub(crate) fn touch(&self) {
         self.changed.send_modify(|count| *count += 1);

@@ -1,8 +1,11 @@
 //! A running agent.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use client::Backoff;
+use clock::Clock;
+use crypto::Random;
 use domain::Error;
 use service::{Component, Stop};
 use tokio::{sync::watch, task::JoinSet};
@@ -25,40 +28,80 @@ pub async fn run(host: Host, services: Vec<Arc<dyn Service>>, component: Compone
         return Err(Error::invalid("an agent needs something to serve"));
     }
     let connected = watch::Sender::new(Vec::new());
+    let (clock, random) = (host.config().clock.clone(), host.config().random.clone());
+    // What the streams need that come to their end after `stop`, lives until the last of them.
+    let over = Stop::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn({
-        let (host, stop) = (host.clone(), stop.clone());
-        async move { host.keep(stop).await }
-    });
-    tasks.spawn(report(connected.subscribe(), component, stop.clone()));
+    tasks.spawn(steadily("identity", clock.clone(), random.clone(), over.clone(), {
+        let (host, over) = (host.clone(), over.clone());
+        move || {
+            let (host, over) = (host.clone(), over.clone());
+            async move { host.keep(over).await }
+        }
+    }));
     for service in &services {
-        tasks.spawn(heartbeat::run(host.clone(), Arc::clone(service), connected.subscribe(), stop.clone()));
-        let (service, stop) = (Arc::clone(service), stop.clone());
-        tasks.spawn(async move { service.run(stop).await });
+        tasks.spawn(steadily("announcements", clock.clone(), random.clone(), stop.clone(), {
+            let (host, service, connected, stop) = (host.clone(), Arc::clone(service), connected.clone(), stop.clone());
+            move || heartbeat::run(host.clone(), Arc::clone(&service), connected.subscribe(), stop.clone())
+        }));
+        tasks.spawn(steadily(service.name(), clock.clone(), random.clone(), over.clone(), {
+            let (service, stop, over) = (Arc::clone(service), stop.clone(), over.clone());
+            move || {
+                let (service, stop, over) = (Arc::clone(&service), stop.clone(), over.clone());
+                async move { service.run(stop, over).await }
+            }
+        }));
     }
     let (entry, to_dial) = watch::channel(Entry::fixed(host.config().entry.clone()));
-    tasks.spawn(entry::run(host.clone(), entry, connected.subscribe(), stop.clone()));
+    tasks.spawn(steadily("proxies", clock.clone(), random.clone(), stop.clone(), {
+        let (host, connected, stop) = (host.clone(), connected.clone(), stop.clone());
+        move || entry::run(host.clone(), entry.clone(), connected.subscribe(), stop.clone())
+    }));
+    let reporting = report(connected.subscribe(), component, stop.clone());
     let by_name = services.iter().map(|service| (service.name(), Arc::clone(service))).collect();
     let agent = Agent {
         entry: to_dial,
         dial: Arc::new(Dialler(host.clone())),
         serve: Arc::new(ByName(by_name)),
         connected,
-        clock: host.config().clock.clone(),
-        random: host.config().random.clone(),
+        clock,
+        random,
     };
-    agent.run(stop.token().clone()).await;
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            tracing::error!(%error, "a task of the agent panicked");
-        }
-    }
+    tokio::join!(agent.run(stop.token().clone()), reporting);
+    over.soft();
+    while tasks.join_next().await.is_some() {}
     for service in services {
         service.finish().await;
     }
     Ok(())
+}
+
+/// Runs what must not end before `end`; what does, or panics, is begun anew.
+async fn steadily<F: Future<Output = ()> + Send + 'static>(
+    name: &'static str,
+    clock: Clock,
+    random: Random,
+    end: Stop,
+    mut begin: impl FnMut() -> F,
+) {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+    loop {
+        // A task of its own, for a panic to end no more than this.
+        let mut task = JoinSet::new();
+        task.spawn(begin());
+        let ended = task.join_next().await;
+        if end.is_requested() {
+            return;
+        }
+        match ended {
+            Some(Err(error)) => tracing::error!(task = name, %error, "a task of the agent panicked; beginning it anew"),
+            _ => tracing::error!(task = name, "a task of the agent ended too early; beginning it anew"),
+        }
+        tokio::select! {
+            () = end.requested() => return,
+            () = clock.sleep(backoff.wait(&random)) => {}
+        }
+    }
 }
 
 async fn report(mut connected: watch::Receiver<Vec<String>>, component: Component, stop: Stop) {

@@ -24,8 +24,8 @@ pub trait Service: tunnel::link::Serve {
     /// Changes when there is something new to announce.
     fn changed(&self) -> watch::Receiver<u64>;
 
-    /// What the protocol does beside serving streams, until `stop`.
-    async fn run(&self, stop: Stop);
+    /// What the protocol does beside serving streams: also for those that come to their end after `stop`, until `over`.
+    async fn run(&self, stop: Stop, over: Stop);
 
     /// What is left to do when the last stream has ended.
     async fn finish(&self) {}

@@ -3,7 +3,10 @@
 use std::{
     io,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -140,6 +143,26 @@ struct Echo {
     announced: Mutex<Vec<Vec<String>>>,
     withdrawn: watch::Sender<u64>,
     changed: watch::Sender<u64>,
+    /// How often what it does beside serving has ended.
+    ended: watch::Sender<u64>,
+    /// Panics once, and is well afterwards.
+    is_ill: AtomicBool,
+}
+
+impl Echo {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            announced: Mutex::default(),
+            withdrawn: watch::Sender::new(0),
+            changed: watch::Sender::new(0),
+            ended: watch::Sender::new(0),
+            is_ill: AtomicBool::new(false),
+        })
+    }
+
+    fn fall_ill(&self) {
+        assert!(!self.is_ill.swap(false, Ordering::Relaxed), "on purpose");
+    }
 }
 
 #[async_trait]
@@ -164,6 +187,7 @@ impl Service for Echo {
     }
 
     async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
+        self.fall_ill();
         self.announced.lock().unwrap().push(proxies.to_vec());
         Ok(())
     }
@@ -176,8 +200,9 @@ impl Service for Echo {
         self.changed.subscribe()
     }
 
-    async fn run(&self, stop: Stop) {
-        stop.requested().await;
+    async fn run(&self, _: Stop, over: Stop) {
+        over.requested().await;
+        self.ended.send_modify(|count| *count += 1);
     }
 }
 
@@ -196,11 +221,7 @@ async fn an_agent_links_announces_serves_and_takes_its_word_back() {
     let authority = Authority::new().await;
     let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
     let host = authority.host(&proxy.address, None).await;
-    let echo = Arc::new(Echo {
-        announced: Mutex::default(),
-        withdrawn: watch::Sender::new(0),
-        changed: watch::Sender::new(0),
-    });
+    let echo = Echo::new();
     let (readiness, stop) = (Readiness::new(), Stop::new());
     let component = readiness.register("agent");
     let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
@@ -234,11 +255,7 @@ async fn a_renewed_host_links_anew_and_what_runs_goes_on() {
     let authority = Authority::new().await;
     let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
     let host = authority.host(&proxy.address, None).await;
-    let echo = Arc::new(Echo {
-        announced: Mutex::default(),
-        withdrawn: watch::Sender::new(0),
-        changed: watch::Sender::new(0),
-    });
+    let echo = Echo::new();
     let (readiness, stop) = (Readiness::new(), Stop::new());
     let component = readiness.register("agent");
     let mut running = JoinSet::new();
@@ -261,6 +278,45 @@ async fn a_renewed_host_links_anew_and_what_runs_goes_on() {
     for mut stream in [stream, next] {
         stream.shutdown().await.unwrap();
     }
+    stop.soft();
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_streams_need_lives_as_long_as_the_last_of_them() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
+    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
+    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+    readiness.ready().await;
+    let mut stream = proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap();
+    stop.soft();
+    until(|| *echo.withdrawn.borrow() == 1).await;
+    let mut answer = [0; 5];
+    stream.write_all(b"hello").await.unwrap();
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!((&answer, *echo.ended.borrow()), (b"hello", 0), "a stream runs, and what it needs");
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    running.join_next().await.unwrap().unwrap();
+    assert_eq!(*echo.ended.borrow(), 1);
+}
+
+#[tokio::test]
+async fn what_panics_is_begun_anew_and_holds_up_no_stop() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
+    echo.is_ill.store(true, Ordering::Relaxed);
+    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
+    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+    until(|| !echo.is_ill.load(Ordering::Relaxed)).await;
+    until(|| !echo.announced.lock().unwrap().is_empty()).await;
     stop.soft();
     running.join_next().await.unwrap().unwrap();
 }

@@ -71,8 +71,7 @@ impl Assertions for Grpc {
     async fn assertion(&self, session_id: &str, app: &str) -> Result<Assertion, Error> {
         let request = AppAssertionRequest { session_id: session_id.to_owned(), app_name: app.to_owned() };
         let answer = self.0.client().await?.call::<AskAssertion>(request).await?;
-        let token = Arc::new(SecretString::new(answer.token));
-        Ok(Assertion { token, expires: time(answer.expires)? })
+        Ok(Assertion { token: SecretString::new(answer.token), expires: time(answer.expires)? })
     }
 }
 

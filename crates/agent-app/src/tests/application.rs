@@ -60,6 +60,33 @@ async fn listen(tls: Option<TlsAcceptor>) -> (String, impl Future<Output = ()> +
     (address, serving)
 }
 
+/// An application that sends interim answers without end; that it is not read from any more ends it.
+pub(crate) async fn flooding() -> (String, impl Future<Output = usize> + Send) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let flooding = async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut sent = 0;
+        while stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.is_ok() {
+            sent += 1;
+        }
+        sent
+    };
+    (address, flooding)
+}
+
+/// An application that takes a request, body and all, and never answers.
+pub(crate) async fn mute() -> (String, impl Future<Output = ()> + Send) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let taking = async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 1024];
+        while let Ok(1..) = stream.read(&mut buffer).await {}
+    };
+    (address, taking)
+}
+
 fn text(text: impl Into<Bytes>) -> Response<Body> {
     Response::new(Full::new(text.into()).boxed_unsync())
 }
@@ -83,6 +110,13 @@ async fn answer(mut request: Request<Incoming>) -> Response<Body> {
             response
         }
         "/events" => events(),
+        "/cookies" => {
+            let mut response = text("");
+            for cookie in ["a=b", "__Host-grv_app_session=evil", "=__Host-grv_app_session=evil; Domain=proxy.example"] {
+                response.headers_mut().append(header::SET_COOKIE, HeaderValue::from_static(cookie));
+            }
+            response
+        }
         "/huge" => huge(),
         "/socket" => socket(request),
         "/grpc" => grpc(&request),

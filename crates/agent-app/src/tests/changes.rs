@@ -63,6 +63,34 @@ async fn an_agent_that_stops_ends_what_waits_and_lets_what_runs_come_to_its_end(
 }
 
 #[tokio::test]
+async fn what_comes_to_its_end_after_a_stop_is_still_cut_by_changes() {
+    let (kit, shown) = serving(|_| {}).await;
+    kit.until(|| (kit.auth.following.load(Ordering::Relaxed) == 1).then_some(())).await;
+    let mut line = Line::to(&kit, &shown).await;
+    let mut events = line.ask(get("/events").body(Default::default()).unwrap()).await.into_body();
+    events.frame().await.unwrap().unwrap();
+    kit.stop.soft();
+    Clock::system().sleep(Duration::from_millis(100)).await;
+    assert_eq!(kit.auth.following.load(Ordering::Relaxed), 1, "changes are followed on");
+    kit.auth.ended.lock().unwrap().push("session-1".to_owned());
+    kit.view.apply(Event::Delete { kind: Kind::User, sub_kind: String::new(), name: "alice".into() });
+    let cut = Clock::system().timeout(SOON, events.frame()).await.expect("not cut in time");
+    assert!(cut.is_none_or(|frame| frame.is_err()));
+}
+
+#[tokio::test]
+async fn an_application_that_is_refused_hides_no_other() {
+    let apps = ["one", "three", "two"].map(|name| app(name, "http://127.0.0.1:1")).into();
+    let kit = Kit::new(Config { apps, ..Config::default() }).await;
+    *kit.auth.refuses.lock().unwrap() = "one".to_owned();
+    let error = kit.service.announce(&["proxy-1".to_owned()]).await.expect_err("one is refused");
+    assert!(error.message.contains("\"one\"") && error.message.contains("public address"), "{error}");
+    let mut announced: Vec<_> = kit.auth.announced.lock().unwrap().keys().cloned().collect();
+    announced.sort();
+    assert_eq!(announced, ["three", "two"]);
+}
+
+#[tokio::test]
 async fn expiry_ends_a_running_connection() {
     let (kit, _) = serving(|_| {}).await;
     let shown = kit.cluster.issue(CaType::User, &identity("s", "app"), Duration::from_secs(2)).await;

@@ -2,6 +2,7 @@
 
 use ::http::{Request, Response, StatusCode, header};
 use bytes::Bytes;
+use clock::{Clock, ManualClock};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{body::Incoming, client::conn::http1, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -12,6 +13,9 @@ use tokio::{
 
 use super::kit::{Cluster, Kit, Shown, app};
 use crate::{Config, Hosts, ports::Happened};
+
+/// How long what is bounded may take.
+const SOON: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A proxy's connection: one request after another.
 pub(super) struct Line {
@@ -36,7 +40,7 @@ impl Line {
     /// Waits until the agent has closed it.
     pub(super) async fn ended(&mut self) {
         while !self.send.is_closed() {
-            clock::Clock::system().sleep(std::time::Duration::from_millis(10)).await;
+            Clock::system().sleep(std::time::Duration::from_millis(10)).await;
         }
     }
 
@@ -104,6 +108,71 @@ async fn redirects_lead_back_and_the_application_cannot_speak_for_us() {
     assert_eq!(response.status(), StatusCode::FOUND);
     assert_eq!(response.headers()[header::LOCATION], "https://app.proxy.example/there?x=1");
     assert!(!response.headers().contains_key("x-teleport-hop"));
+}
+
+#[tokio::test]
+async fn an_application_sets_cookies_of_its_own_only() {
+    let (kit, shown) = serving(|_| {}).await;
+    let response = Line::to(&kit, &shown).await.ask(get("/cookies").body(Full::default()).unwrap()).await;
+    let cookies: Vec<_> = response.headers().get_all(header::SET_COOKIE).iter().collect();
+    assert_eq!(cookies, ["a=b"]);
+}
+
+#[tokio::test]
+async fn a_wish_for_trailers_is_one_of_the_connection() {
+    let (kit, shown) = serving(|_| {}).await;
+    let request = get("/").header(header::TE, "trailers").body(Full::default()).unwrap();
+    let seen = text(Line::to(&kit, &shown).await.ask(request).await).await;
+    assert!(seen.contains("te: trailers") && seen.contains("connection: te"), "{seen}");
+    let seen = Line::to(&kit, &shown).await.get("/").await.1;
+    assert!(!seen.contains("te: ") && !seen.contains("connection: "), "{seen}");
+}
+
+#[tokio::test]
+async fn names_that_are_set_cannot_be_spelt_otherwise() {
+    let (kit, shown) = serving(|app| {
+        let headers = vec![domain::resources::app::Header { name: "X-Role".into(), value: "user".into() }];
+        app.spec.rewrite = Some(domain::resources::app::Rewrite { headers, ..Default::default() });
+    })
+    .await;
+    let request = get("/").header("x_role", "admin").header("X-ROLE", "admin").body(Full::default()).unwrap();
+    let seen = text(Line::to(&kit, &shown).await.ask(request).await).await;
+    assert!(seen.contains("x-role: user") && !seen.contains("admin"), "{seen}");
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_an_answer_of_ours() {
+    let (address, flooding) = super::application::flooding().await;
+    let kit = Kit::new(Config { apps: vec![app("app", &format!("http://{address}"))], ..Config::default() }).await;
+    let mut line = Line::to(&kit, &kit.session("session-1", "app").await).await;
+    let both = async { tokio::join!(flooding, line.get("/")) };
+    let (_, (status, body)) = Clock::system().timeout(SOON, both).await.expect("the flood goes on");
+    assert!(status == StatusCode::BAD_GATEWAY && body.contains("interim"), "{status} {body}");
+}
+
+#[tokio::test]
+async fn an_application_that_takes_a_body_and_says_nothing_is_late() {
+    let (address, taking) = super::application::mute().await;
+    let manual = ManualClock::new(Clock::system().now());
+    let apps = vec![app("app", &format!("http://{address}"))];
+    let mut kit = Kit::with_clock(Config { apps, ..Config::default() }, manual.clock()).await;
+    kit.run(taking);
+    let mut line = Line::to(&kit, &kit.session("session-1", "app").await).await;
+    let passing = async {
+        loop {
+            Clock::system().sleep(std::time::Duration::from_millis(20)).await;
+            manual.advance(std::time::Duration::from_secs(15));
+        }
+    };
+    let request = get("/").method("POST").body(Full::from("some")).unwrap();
+    let response = tokio::select! {
+        response = line.ask(request) => response,
+        () = passing => unreachable!(),
+    };
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(response.headers()["x-teleport-hop"], "application");
+    let body = text(response).await;
+    assert!(body.contains("300 s"), "{body}");
 }
 
 #[tokio::test]

@@ -110,15 +110,17 @@ pub(crate) fn identity(session_id: &str, app: &str) -> Identity {
     }
 }
 
+pub(crate) async fn session(traits: &[(&str, &[&str])]) -> Session {
+    let mut identity = identity("some-session", "app");
+    let owned = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+    identity.traits = traits.iter().map(|(name, values)| ((*name).to_owned(), owned(values))).collect();
+    let shown = Cluster::new().await.issue(CaType::User, &identity, Duration::from_secs(60)).await;
+    Session::read(shown.certificate, CLUSTER).unwrap()
+}
+
 pub(crate) fn session_with_traits(traits: &[(&str, &[&str])]) -> Session {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let mut identity = identity("some-session", "app");
-        let owned = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
-        identity.traits = traits.iter().map(|(name, values)| ((*name).to_owned(), owned(values))).collect();
-        let shown = Cluster::new().await.issue(CaType::User, &identity, Duration::from_secs(60)).await;
-        Session::read(shown.certificate, CLUSTER).unwrap()
-    })
+    runtime.block_on(session(traits))
 }
 
 pub(crate) fn role(name: &str, key: &str, value: &str) -> AnyResource {
@@ -151,6 +153,10 @@ pub(crate) struct FakeAuth {
     pub(crate) signed: AtomicUsize,
     pub(crate) port: AtomicUsize,
     pub(crate) announced: Mutex<HashMap<String, AppServer>>,
+    /// An application that is not taken.
+    pub(crate) refuses: Mutex<String>,
+    /// How many follow the changes.
+    pub(crate) following: AtomicUsize,
     pub(crate) reports: Mutex<Vec<Report>>,
 }
 
@@ -195,13 +201,16 @@ impl Assertions for FakeAuth {
     async fn assertion(&self, _: &str, app: &str) -> Result<Assertion, Error> {
         self.answer()?;
         let count = self.signed.fetch_add(1, Ordering::Relaxed);
-        Ok(Assertion { token: Arc::new(SecretString::new(format!("signed.{app}.{count}"))), expires: later() })
+        Ok(Assertion { token: SecretString::new(format!("signed.{app}.{count}")), expires: later() })
     }
 }
 
 #[async_trait]
 impl Presence for FakeAuth {
     async fn announce(&self, server: AppServer) -> Result<(), Error> {
+        if server.name() == *self.refuses.lock().unwrap() {
+            return Err(Error::conflict("its public address is another application's"));
+        }
         self.announced.lock().unwrap().insert(server.name().to_owned(), server);
         Ok(())
     }
@@ -215,6 +224,14 @@ impl Presence for FakeAuth {
 #[async_trait]
 impl Changes for FakeAuth {
     async fn follow(&self, _: &View) -> Error {
+        struct Ends<'a>(&'a AtomicUsize);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.following.fetch_add(1, Ordering::Relaxed);
+        let _ends = Ends(&self.following);
         std::future::pending().await
     }
 }
@@ -234,6 +251,8 @@ pub(crate) struct Kit {
     pub(crate) auth: Arc<FakeAuth>,
     pub(crate) view: Arc<View>,
     pub(crate) service: Arc<AppService>,
+    /// Asks the agent to stop.
+    pub(crate) stop: Stop,
     opener: link::Opener,
     tasks: JoinSet<()>,
 }
@@ -241,8 +260,12 @@ pub(crate) struct Kit {
 impl Kit {
     /// An agent that knows role `reach`, which reaches everything.
     pub(crate) async fn new(config: Config) -> Self {
+        Self::with_clock(config, Clock::system()).await
+    }
+
+    /// The same; this is what the agent takes for the time.
+    pub(crate) async fn with_clock(config: Config, clock: Clock) -> Self {
         let cluster = Cluster::new().await;
-        let clock = Clock::system();
         let host = Identity {
             username: format!("{HOST_ID}.{CLUSTER}"),
             roles: vec!["App".into()],
@@ -265,15 +288,16 @@ impl Kit {
         let service = AppService::new(config, me, Arc::clone(&view), auth.ports()).unwrap();
         let (near, far) = tokio::io::duplex(256 * 1024);
         let mut tasks = JoinSet::new();
-        let (serving, link_clock) = (Arc::clone(&service), clock.clone());
+        let (serving, link_clock) = (Arc::clone(&service), Clock::system());
         tasks.spawn(
             async move { drop(link::serve(Box::new(far), serving, &link_clock, CancellationToken::new()).await) },
         );
-        let running = Arc::clone(&service);
-        tasks.spawn(async move { agent::Service::run(&*running, Stop::new()).await });
-        let (opener, link) = link::Opener::begin(Box::new(near), HOST_ID, &clock).await.unwrap();
+        let (running, stop) = (Arc::clone(&service), Stop::new());
+        let stopping = stop.clone();
+        tasks.spawn(async move { agent::Service::run(&*running, stopping, Stop::new()).await });
+        let (opener, link) = link::Opener::begin(Box::new(near), HOST_ID, &Clock::system()).await.unwrap();
         tasks.spawn(link);
-        Self { cluster, auth, view, service, opener, tasks }
+        Self { cluster, auth, view, service, stop, opener, tasks }
     }
 
     /// Runs an application beside the agent.

@@ -85,6 +85,12 @@ async fn what_cannot_be_told_now_is_told_later_and_refusals_once_a_minute() {
     auth.is_down.store(false, Ordering::Relaxed);
     recorder.farewell().await;
     assert!(matches!(told(&auth).as_slice(), [Happened::Refused(reason)] if reason == "locked"));
+    for seconds in [30, 29, 30, 30] {
+        manual.advance(Duration::from_secs(seconds));
+        recorder.refused(&session, None, "locked");
+    }
+    recorder.farewell().await;
+    assert_eq!(told(&auth).len(), 1, "once a minute, though it was tried in between");
     manual.advance(Duration::from_secs(61));
     recorder.refused(&session, None, "locked");
     recorder.refused(&session, None, "something else");

@@ -1,23 +1,23 @@
 //! Answers that this agent gives itself.
 
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
+    HeaderValue, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION},
 };
 
-use super::{Body, full, headers::Via};
+use super::{
+    Body, full,
+    headers::{HOP, Via},
+};
 use crate::{access::Refusal, dial::DialError};
-
-/// Tells the proxy that the answer is not the application's, and who made it.
-pub(crate) const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");
 
 /// An error with the hop and the reason in it, for whoever looks for the fault. What the proxy makes a page of is the
 /// reason alone: it says the rest itself.
 pub(crate) fn failure(status: StatusCode, hop: &'static str, reason: &str, via: &Via) -> Response<Body> {
     let text = match status {
         StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => format!("{reason}\n"),
-        _ if via.id.is_empty() => format!("{} at the {hop}: {reason}\n", status.as_u16()),
-        _ => format!("{} at the {hop}: {reason}\nrequest {}\n", status.as_u16(), via.id),
+        _ if via.id().is_empty() => format!("{} at the {hop}: {reason}\n", status.as_u16()),
+        _ => format!("{} at the {hop}: {reason}\nrequest {}\n", status.as_u16(), via.id()),
     };
     let mut response = Response::new(full(text));
     *response.status_mut() = status;

@@ -1,12 +1,14 @@
-//! Headers of requests: which ones end here, which ones nobody but us may set, and what we set.
+//! Headers of requests: which ones nobody but us may set, and what we set. What a proxy and an agent agree on is in
+//! [`tunnel::headers`].
 
 use std::net::{IpAddr, SocketAddr};
 
-pub(crate) use domain::resources::app::is_reserved_header as is_reserved;
+use domain::resources::app::is_reserved_header as is_reserved;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{COOKIE, HOST, SET_COOKIE},
 };
+pub(crate) use tunnel::headers::{HOP, REQUEST_ID, SESSION_COOKIES, strip_hop_by_hop, upgrade};
 
 /// The header with the assertion.
 pub(crate) const ASSERTION: HeaderName = HeaderName::from_static("teleport-jwt-assertion");
@@ -18,55 +20,116 @@ const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// What the proxy calls a request, for logs and error pages.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-teleport-request-id");
-
-/// Cookies with which a browser shows a session to the proxy: bearer secrets that no application may see.
-const SESSION_COOKIES: &str = "__Host-grv_app_";
+/// What [`Via::tell`] sets or takes away: the proxy has said the same, so that it is there in nearly each request.
+const TOLD: [HeaderName; 6] = [FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, FORWARDED_PORT, FORWARDED_SSL, REAL_IP];
 
 /// How the request got to the proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Via {
-    /// Where the client is.
-    pub(crate) client: Option<IpAddr>,
+    /// Where the client is: an address.
+    client: Option<HeaderValue>,
     /// What the client asked for, `host` or `host:port`.
-    pub(crate) host: String,
+    host: Option<HeaderValue>,
     /// The request's id.
-    pub(crate) id: String,
+    id: Option<HeaderValue>,
 }
 
 impl Via {
     /// What the proxy says. It alone holds the session's key and has overwritten what the client wrote here; even so
     /// nothing but an address is taken for one. `source` is where the stream was opened for.
     pub(crate) fn read(headers: &HeaderMap, authority: Option<&str>, source: Option<SocketAddr>) -> Self {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-        let told = text(&FORWARDED_FOR).and_then(|client| client.parse().ok());
-        let id = text(&REQUEST_ID).filter(|id| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let is_id = |id: &&HeaderValue| id.len() <= 64 && id.as_bytes().iter().all(u8::is_ascii_hexdigit);
+        let host = match authority {
+            Some(authority) => HeaderValue::from_str(authority).ok(),
+            None => headers.get(HOST).filter(|host| host.to_str().is_ok()).cloned(),
+        };
         Self {
-            client: told.or(source.map(|source| source.ip())),
-            host: authority.or(text(&HOST)).unwrap_or_default().to_owned(),
-            id: id.unwrap_or_default().to_owned(),
+            client: headers
+                .get(FORWARDED_FOR)
+                .and_then(address)
+                .or_else(|| source.and_then(|source| said(source.ip()))),
+            host: host.filter(|host| !host.is_empty()),
+            id: headers.get(&REQUEST_ID).filter(is_id).cloned(),
         }
     }
+
+    pub(crate) fn host(&self) -> &str {
+        text(&self.host)
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        text(&self.id)
+    }
+
+    /// Makes the headers of a request those that an application gets: without what only we may set, and with where the
+    /// request comes from.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        headers.remove(&REQUEST_ID);
+        // What is set below need not be taken away first.
+        strip(headers, |name| is_reserved(name.as_str()) && !TOLD.contains(name));
+        let mut set = |name: HeaderName, value: Option<HeaderValue>| match value {
+            Some(value) => drop(headers.insert(name, value)),
+            None => drop(headers.remove(name)),
+        };
+        set(FORWARDED_FOR, self.client.clone());
+        set(REAL_IP, self.client.clone());
+        set(FORWARDED_HOST, self.host.clone());
+        set(FORWARDED_PROTO, Some(HeaderValue::from_static("https")));
+        set(FORWARDED_SSL, Some(HeaderValue::from_static("on")));
+        set(FORWARDED_PORT, Some(port(self.host())));
+    }
+}
+
+fn text(value: &Option<HeaderValue>) -> &str {
+    value.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The value, if it is an address; in its usual spelling.
+fn address(value: &HeaderValue) -> Option<HeaderValue> {
+    let text = value.to_str().ok()?;
+    match text.trim().parse().ok()? {
+        IpAddr::V4(_) if text.trim().len() == text.len() => Some(value.clone()),
+        address => said(address),
+    }
+}
+
+fn said(address: IpAddr) -> Option<HeaderValue> {
+    HeaderValue::from_str(&address.to_canonical().to_string()).ok()
+}
+
+fn port(host: &str) -> HeaderValue {
+    let port = host.rsplit_once(':').map(|(_, port)| port);
+    port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|port| HeaderValue::from_str(port).ok())
+        .unwrap_or(HeaderValue::from_static("443"))
 }
 
 /// Takes away what only we may set, and the cookies that are the proxy's.
 pub(crate) fn strip_reserved(headers: &mut HeaderMap) {
-    let reserved: Vec<HeaderName> = headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
-    for name in reserved {
+    strip(headers, |name| is_reserved(name.as_str()));
+}
+
+fn strip(headers: &mut HeaderMap, is_ours: impl Fn(&HeaderName) -> bool) {
+    let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+    for name in ours {
         headers.remove(name);
     }
-    let cookies: Vec<HeaderValue> = headers.get_all(COOKIE).iter().filter_map(without_session).collect();
-    headers.remove(COOKIE);
-    for cookie in cookies {
-        headers.append(COOKIE, cookie);
+    if headers.get_all(COOKIE).iter().any(|value| find(value.as_bytes(), SESSION_COOKIES.as_bytes())) {
+        let cookies: Vec<HeaderValue> = headers.get_all(COOKIE).iter().filter_map(without_session).collect();
+        headers.remove(COOKIE);
+        for cookie in cookies {
+            headers.append(COOKIE, cookie);
+        }
     }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// The cookies of one header without ours; none when nothing is left.
 fn without_session(value: &HeaderValue) -> Option<HeaderValue> {
-    let ours = SESSION_COOKIES.as_bytes();
-    if !value.as_bytes().windows(ours.len()).any(|window| window == ours) {
+    if !find(value.as_bytes(), SESSION_COOKIES.as_bytes()) {
         return Some(value.clone());
     }
     let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -74,72 +137,33 @@ fn without_session(value: &HeaderValue) -> Option<HeaderValue> {
     if rest.is_empty() { None } else { HeaderValue::from_str(&rest.join("; ")).ok() }
 }
 
-/// Takes away what is about one connection only (RFC 9110 §7.6.1). What `Connection` names goes too, except that the
-/// client cannot make us drop what we set: this is done first. A wish to upgrade is returned.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+/// Takes away what an application must not say in an answer: what we say to the proxy, and what makes a browser show the
+/// proxy another session than its own.
+pub(crate) fn strip_ours(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-teleport-") || **name == ASSERTION)
+        .cloned()
         .collect();
-    let upgrade = named.contains(&UPGRADE).then(|| foreign_protocol(headers)).flatten();
-    let wants_trailers = headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    for name in named {
+    for name in ours {
         headers.remove(name);
     }
-    // What came in chunks has no length, whatever else was said (RFC 9112 §6.3).
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
+    if headers.get_all(SET_COOKIE).iter().any(sets_session) {
+        let cookies: Vec<HeaderValue> =
+            headers.get_all(SET_COOKIE).iter().filter(|cookie| !sets_session(cookie)).cloned().collect();
+        headers.remove(SET_COOKIE);
+        for cookie in cookies {
+            headers.append(SET_COOKIE, cookie);
+        }
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-    for name in [TE, TRAILER, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    if wants_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    upgrade
 }
 
-/// What of one connection has no name of its own in the library.
-const HOP_BY_HOP: [&str; 6] =
-    ["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "http2-settings"];
-
-/// The one protocol that is to be spoken from here on, unless it carries requests: those would reach the application with
-/// headers that nobody has looked at.
-fn foreign_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut protocols = headers.get_all(UPGRADE).iter();
-    let (only, second) = (protocols.next()?, protocols.next());
-    let name = only.as_bytes().to_ascii_lowercase();
-    let is_one = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'));
-    let carries_requests = ["h2", "h3", "http", "tls"].iter().any(|ours| name.starts_with(ours.as_bytes()));
-    (second.is_none() && is_one && !name.is_empty() && !carries_requests).then(|| only.clone())
-}
-
-/// Says where the request comes from.
-pub(crate) fn set_forwarded(headers: &mut HeaderMap, via: &Via) {
-    let mut set = |name: HeaderName, value: &str| match HeaderValue::from_str(value) {
-        Ok(value) if !value.is_empty() => drop(headers.insert(name, value)),
-        _ => drop(headers.remove(name)),
-    };
-    let client = via.client.map(|client| client.to_canonical().to_string()).unwrap_or_default();
-    set(FORWARDED_FOR, &client);
-    set(REAL_IP, &client);
-    set(FORWARDED_HOST, &via.host);
-    set(FORWARDED_PROTO, "https");
-    set(FORWARDED_SSL, "on");
-    set(FORWARDED_PORT, port(&via.host));
-}
-
-fn port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => port,
-        _ => "443",
-    }
+/// Whether a cookie comes back under a name of ours. One without a name comes back as its value alone, which may look like
+/// a name and a value; not all browsers refuse that.
+fn sets_session(cookie: &HeaderValue) -> bool {
+    let shown = cookie.as_bytes().iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'='));
+    let name = shown.and_then(|at| cookie.as_bytes().get(at..at + SESSION_COOKIES.len()));
+    name.is_some_and(|name| name.eq_ignore_ascii_case(SESSION_COOKIES.as_bytes()))
 }
 
 #[cfg(test)]
@@ -170,10 +194,15 @@ mod tests {
             "forwarded",
             "x-real-ip",
             "x_real_ip",
+            "x-original-forwarded-for",
+            "teleport-user",
         ] {
             let mut headers = map(&[(name, "evil"), ("accept", "text/html")]);
+            let mut told = headers.clone();
             strip_reserved(&mut headers);
             assert_eq!(headers, map(&[("accept", "text/html")]), "{name}");
+            Via::read(&told, None, None).tell(&mut told);
+            assert!(told.values().all(|value| value != "evil"), "{told:?}");
         }
     }
 
@@ -192,58 +221,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_one_connection_ends_here() {
-        let mut headers = map(&[
-            ("connection", "Upgrade, X-Private"),
-            ("upgrade", "websocket"),
-            ("x-private", "1"),
-            ("keep-alive", "5"),
-            ("te", "trailers"),
-            ("transfer-encoding", "chunked"),
-            ("proxy-authorization", "Basic x"),
-            ("accept", "*/*"),
-        ]);
-        assert_eq!(strip_hop_by_hop(&mut headers).unwrap(), "websocket");
-        assert_eq!(headers, map(&[("accept", "*/*"), ("te", "trailers")]));
-        let mut headers = map(&[("upgrade", "h2c"), ("te", "gzip")]);
-        assert_eq!(strip_hop_by_hop(&mut headers), None);
-        assert!(headers.is_empty());
-        let mut headers = map(&[("transfer-encoding", "chunked"), ("content-length", "5")]);
-        strip_hop_by_hop(&mut headers);
-        assert!(headers.is_empty());
-    }
-
-    #[test]
-    fn no_protocol_that_carries_requests_is_begun() {
-        for (protocol, is_begun) in [
-            ("websocket", true),
-            ("SPDY/3.1", true),
-            ("tcp", true),
-            ("h2c", false),
-            ("H2C", false),
-            ("websocket, h2c", false),
-            ("tls/1.2", false),
-            ("HTTP/2.0", false),
+    fn an_application_sets_no_cookie_of_the_proxys() {
+        for (cookie, is_kept) in [
+            ("a=b; Path=/", true),
+            ("x__Host-grv_app_session=mine", true),
+            ("a=__Host-grv_app_session=mine", true),
+            ("__Host-grv_app_session=evil; Path=/; Secure", false),
+            ("__host-GRV_app_session_subject=evil", false),
+            ("=__Host-grv_app_session=evil; Domain=proxy.example", false),
+            (" =\t__Host-grv_app_session=evil; Domain=proxy.example", false),
+            ("__Host-grv_app_session", false),
         ] {
-            let mut headers =
-                map(&[("connection", "upgrade, http2-settings"), ("upgrade", protocol), ("http2-settings", "A")]);
-            assert_eq!(strip_hop_by_hop(&mut headers).is_some(), is_begun, "{protocol}");
-            assert!(headers.is_empty(), "{protocol}");
+            let mut headers = map(&[("set-cookie", "kept=1")]);
+            headers.append(SET_COOKIE, HeaderValue::from_str(cookie).unwrap());
+            strip_ours(&mut headers);
+            assert_eq!(headers.get_all(SET_COOKIE).iter().count(), 1 + usize::from(is_kept), "{cookie}");
+            assert_eq!(headers[SET_COOKIE], "kept=1");
         }
     }
 
     #[test]
     fn where_it_comes_from_is_told_by_us() {
         let source = Some("192.0.2.1:9".parse().unwrap());
-        for (told, expect) in
-            [("198.51.100.7", "198.51.100.7"), ("1.2.3.4, 5.6.7.8", "192.0.2.1"), ("evil", "192.0.2.1")]
-        {
+        for (told, expect) in [
+            ("198.51.100.7", "198.51.100.7"),
+            ("::ffff:198.51.100.7", "198.51.100.7"),
+            ("2001:DB8::0:1", "2001:db8::1"),
+            ("1.2.3.4, 5.6.7.8", "192.0.2.1"),
+            ("evil", "192.0.2.1"),
+        ] {
             let mut headers =
                 map(&[("x-forwarded-for", told), ("host", "app.example:8443"), ("x-teleport-request-id", "ab12")]);
             let via = Via::read(&headers, None, source);
-            strip_reserved(&mut headers);
-            set_forwarded(&mut headers, &via);
-            assert_eq!((headers[FORWARDED_FOR].to_str().unwrap(), via.id.as_str()), (expect, "ab12"));
+            via.tell(&mut headers);
+            assert!(!headers.contains_key(REQUEST_ID));
+            assert_eq!((headers[FORWARDED_FOR].to_str().unwrap(), via.id()), (expect, "ab12"));
             assert_eq!(
                 (&headers[FORWARDED_HOST], &headers[FORWARDED_PORT]),
                 (&"app.example:8443".parse().unwrap(), &"8443".parse().unwrap())
@@ -263,7 +275,7 @@ mod tests {
         ) {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("evil"));
-            headers.insert(CONNECTION, HeaderValue::from_str(&connection).unwrap());
+            headers.insert(http::header::CONNECTION, HeaderValue::from_str(&connection).unwrap());
             strip_hop_by_hop(&mut headers);
             strip_reserved(&mut headers);
             prop_assert!(headers.is_empty());

@@ -1,20 +1,25 @@
 //! One request: checked, changed, carried on, and its answer changed on the way back.
 
+use std::sync::Arc;
+
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, UPGRADE},
-    uri::PathAndQuery,
+    Extensions, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TE, UPGRADE},
+    uri::{self, PathAndQuery},
 };
-use http_body_util::BodyExt as _;
 use hyper::{
-    body::{Body as _, Bytes, Frame, Incoming},
+    body::{Body as _, Incoming},
     upgrade::OnUpgrade,
 };
 
 use super::{
-    Body, answer, cors, dumper, full,
+    Body, answer,
+    body::{Progress, Upload},
+    cors, dumper, full,
     headers::{self, ASSERTION, Via},
-    pool, upgrade,
+    pool,
+    send::{ANSWER_WITHIN, Failed, send},
+    upgrade,
 };
 use crate::{connection::Tasks, guard::Guard, ports::DialDenied, registry::Served, target::Scheme};
 
@@ -28,17 +33,17 @@ pub(crate) async fn handle(request: Request<Incoming>, guard: &Guard, tasks: &Ta
             return answer::refused(&refusal, &via);
         }
     };
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (method, path) = (request.method().clone(), request.uri().path_and_query().cloned());
     let response = answer_of(request, &via, guard, &served, tasks).await;
-    guard.note_request(&method, uri.path(), response.status());
+    guard.note_request(&method, path.as_ref().map_or("", PathAndQuery::path), response.status());
     response
 }
 
 async fn answer_of(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     via: &Via,
     guard: &Guard,
-    served: &Served,
+    served: &Arc<Served>,
     tasks: &Tasks,
 ) -> Response<Body> {
     let app = &served.app;
@@ -51,20 +56,20 @@ async fn answer_of(
     {
         return answer::landing(landing, via);
     }
-    let asked = request.headers().clone();
-    let client = hyper::upgrade::on(&mut request);
+    let policy = app.document().spec.cors.as_ref();
+    let origin = policy.and_then(|_| request.headers().get(ORIGIN).cloned());
     let prepared = match prepare(request, via, guard, served).await {
         Ok(prepared) => prepared,
         Err(answer) => return *answer,
     };
-    let mut response = match prepared.send(served, guard, via, client, tasks).await {
+    let mut response = match prepared.send(served, guard, via, tasks).await {
         Ok(response) => response,
         Err(answer) => return *answer,
     };
     let headers = response.headers_mut();
-    app.rewrites().redirect(headers, app.target(), &via.host);
-    if let Some(policy) = &app.document().spec.cors {
-        cors::decorate(policy, &asked, headers);
+    app.rewrites().redirect(headers, app.target(), via.host());
+    if let Some(policy) = policy {
+        cors::decorate(policy, origin.as_ref(), headers);
     }
     response
 }
@@ -76,83 +81,103 @@ type Instead = Box<Response<Body>>;
 struct Prepared {
     request: Request<Body>,
     is_grpc: bool,
-    is_upgrade: bool,
+    /// The client's connection, when both sides are to speak something else from here on.
+    upgrade: Option<OnUpgrade>,
     /// Whether asking twice is the same as asking once, and there is no body that was sent already.
     is_repeatable: bool,
+    /// Of the body, when the answer is waited for no longer than [`ANSWER_WITHIN`] after it.
+    progress: Option<Arc<Progress>>,
 }
 
-async fn prepare(request: Request<Incoming>, via: &Via, guard: &Guard, served: &Served) -> Result<Prepared, Instead> {
+async fn prepare(
+    request: Request<Incoming>,
+    via: &Via,
+    guard: &Guard,
+    served: &Arc<Served>,
+) -> Result<Prepared, Instead> {
     let (mut parts, body) = request.into_parts();
     let target = served.app.target();
     let headers = &mut parts.headers;
-    let wanted = headers::strip_hop_by_hop(headers);
-    headers::strip_reserved(headers);
-    headers::set_forwarded(headers, via);
+    let wanted = (parts.version == Version::HTTP_11).then(|| headers::upgrade(headers)).flatten();
+    headers::strip_hop_by_hop(headers);
+    via.tell(headers);
     let failed = |reason: &str| Box::new(answer::failure(StatusCode::BAD_GATEWAY, "agent", reason, via));
-    let jwt = guard.assertion(&served.app).await.map_err(|error| {
+    let assertion = guard.assertion().await.map_err(|error| {
         tracing::warn!(%error, app = served.app.name(), sid = guard.session().sid(), "no assertion for a request");
         failed("auth does not say who is calling")
     })?;
-    let host = served.app.rewrites().apply(headers, guard.session(), jwt.expose());
-    let mut assertion = HeaderValue::from_str(jwt.expose()).map_err(|_| failed("the assertion is none"))?;
-    assertion.set_sensitive(true);
+    let host = served.app.rewrites().apply(headers, guard.session(), &assertion);
     headers.insert(ASSERTION, assertion);
     // Framed anew from what the body is, never from what the client wrote about it.
     let had_length = headers.remove(CONTENT_LENGTH).is_some();
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0 || had_length) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    headers.remove(HOST);
     let is_grpc = parts.version == Version::HTTP_2
         && headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let is_upgrade = wanted.is_some() && parts.version == Version::HTTP_11;
-    if let Some(protocol) = wanted.filter(|_| is_upgrade) {
+    let is_upgrade = wanted.is_some();
+    if let Some(protocol) = wanted {
+        headers.remove(TE);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
+    } else if !is_grpc && headers.contains_key(TE) {
+        // In HTTP/1.1 it is about one connection, and says so (RFC 9110 §10.1.4).
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    let authority = host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(&target.authority);
-    let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    parts.uri = Uri::builder()
-        .scheme(target.url_scheme())
-        .authority(authority)
-        .path_and_query(path)
-        .build()
-        .map_err(|_| failed("the application's Host header is no host"))?;
+    // HTTP/2 says it in the address.
+    match &host {
+        None if !is_grpc => drop(headers.insert(HOST, target.host_header.clone())),
+        _ => drop(headers.remove(HOST)),
+    }
+    let no_host = || failed("the application's Host header is no host");
+    let authority = match host.as_ref().and_then(|host| host.to_str().ok()) {
+        Some(host) => host.parse().map_err(|_| no_host())?,
+        None => target.authority.clone(),
+    };
+    let mut address = uri::Parts::default();
+    address.scheme = Some(target.url_scheme());
+    address.authority = Some(authority);
+    address.path_and_query =
+        Some(parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
+    parts.uri = Uri::from_parts(address).map_err(|_| no_host())?;
     parts.version = if is_grpc { Version::HTTP_2 } else { Version::HTTP_11 };
-    parts.extensions = http::Extensions::new();
+    let upgrade = is_upgrade.then(|| parts.extensions.remove::<OnUpgrade>()).flatten();
+    parts.extensions = Extensions::new();
     let is_repeatable = parts.method.is_safe() && body.is_end_stream() && !is_upgrade;
-    let body = body.map_frame(without_reserved).map_err(Into::into).boxed_unsync();
-    Ok(Prepared { request: Request::from_parts(parts, body), is_grpc, is_upgrade, is_repeatable })
+    if body.is_end_stream() {
+        let request = Request::from_parts(parts, full(""));
+        return Ok(Prepared { request, is_grpc, upgrade, is_repeatable, progress: None });
+    }
+    let body = Upload::new(body, served, guard.clock());
+    // A call of gRPC may say nothing for as long as it likes, and has a deadline of its own if it wants one.
+    let progress = (!is_grpc && !is_upgrade).then(|| body.progress());
+    let request = Request::from_parts(parts, Body::Upload(body));
+    Ok(Prepared { request, is_grpc, upgrade, is_repeatable, progress })
 }
 
 impl Prepared {
-    async fn send(
-        self,
-        served: &Served,
-        guard: &Guard,
-        via: &Via,
-        client: OnUpgrade,
-        tasks: &Tasks,
-    ) -> Result<Response<Body>, Instead> {
+    async fn send(self, served: &Served, guard: &Guard, via: &Via, tasks: &Tasks) -> Result<Response<Body>, Instead> {
         if served.app.target().scheme == Scheme::Dumper {
             return Ok(dumper::answer(&self.request));
         }
+        let (pool, clock, is_grpc) = (&served.pool, guard.clock(), self.is_grpc);
         let again = self.is_repeatable.then(|| copy(&self.request));
-        let mut sent = served.pool.send(self.request, self.is_grpc).await;
-        if let (Err(error), Some(request)) = (&sent, again)
+        let mut sent = send(pool, clock, self.request, is_grpc, self.progress.as_deref()).await;
+        if let (Err(Failed::Broken(error)), Some(request)) = (&sent, again)
             && !error.is_connect()
         {
             // The application closed a connection that was kept open; the client need not learn of it.
-            sent = served.pool.send(request, self.is_grpc).await;
+            sent = send(pool, clock, request, is_grpc, None).await;
         }
-        let mut response = sent.map_err(|error| Box::new(failure(&error, served, guard, via)))?;
+        let mut response = sent.map_err(|error| Box::new(no_answer(&error, served, guard, via)))?;
         let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let protocol = headers::strip_hop_by_hop(response.headers_mut());
-        strip_ours(response.headers_mut());
+        let protocol = is_switched.then(|| headers::upgrade(response.headers())).flatten();
+        headers::strip_hop_by_hop(response.headers_mut());
+        headers::strip_ours(response.headers_mut());
         if !is_switched {
-            return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+            return Ok(response.map(Body::Answer));
         }
-        let Some(protocol) = protocol.filter(|_| self.is_upgrade) else {
+        let (Some(protocol), Some(client)) = (protocol, self.upgrade) else {
             let reason = "the application switched protocols without having been asked to";
             return Err(Box::new(answer::failure(StatusCode::BAD_GATEWAY, "application", reason, via)));
         };
@@ -160,15 +185,6 @@ impl Prepared {
         response.headers_mut().insert(UPGRADE, protocol);
         Ok(upgrade::bridge(client, response, tasks))
     }
-}
-
-/// What a client may not say before a body, it may not say after it either.
-fn without_reserved(mut frame: Frame<Bytes>) -> Frame<Bytes> {
-    if let Some(trailers) = frame.trailers_mut() {
-        headers::strip_hop_by_hop(trailers);
-        headers::strip_reserved(trailers);
-    }
-    frame
 }
 
 fn copy(request: &Request<Body>) -> Request<Body> {
@@ -180,27 +196,30 @@ fn copy(request: &Request<Body>) -> Request<Body> {
     copy
 }
 
-/// An application must not speak in our name to the proxy.
-fn strip_ours(headers: &mut HeaderMap) {
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-teleport-") || **name == ASSERTION)
-        .cloned()
-        .collect();
-    for name in ours {
-        headers.remove(name);
-    }
+/// What the client is told when the application has not answered.
+fn no_answer(error: &Failed, served: &Served, guard: &Guard, via: &Via) -> Response<Body> {
+    let (status, reason) = match error {
+        Failed::Broken(error) => return failure(error, served, guard, via),
+        Failed::Late => {
+            let waited = ANSWER_WITHIN.as_secs();
+            let reason = format!("the application gave no answer within {waited} s of the last byte of the request");
+            (StatusCode::GATEWAY_TIMEOUT, reason)
+        }
+        Failed::Interim => (StatusCode::BAD_GATEWAY, "the application sent interim answers only".to_owned()),
+    };
+    tracing::warn!(app = served.app.name(), sid = guard.session().sid(), request = via.id(), reason);
+    answer::failure(status, "application", &reason, via)
 }
 
 fn failure(error: &hyper_util::client::legacy::Error, served: &Served, guard: &Guard, via: &Via) -> Response<Body> {
     let app = served.app.name();
     let Some(dial) = pool::dial_error(error) else {
         let reason = crate::connection::chain(error);
-        tracing::warn!(app, sid = guard.session().sid(), request = via.id, reason, "the application gave no answer");
+        tracing::warn!(app, sid = guard.session().sid(), request = via.id(), reason, "the application gave no answer");
         let reason = "the application closed the connection without an answer";
         return answer::failure(StatusCode::BAD_GATEWAY, "application", reason, via);
     };
-    tracing::warn!(app, sid = guard.session().sid(), request = via.id, error = %dial, "the application cannot be reached");
+    tracing::warn!(app, sid = guard.session().sid(), request = via.id(), error = %dial, "the application cannot be reached");
     if let crate::dial::DialError::Blocked { resolved, blocked } = dial {
         guard.report(DialDenied::of(served, served.port, resolved, blocked));
     }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Error, resources::app::Rewrite};
+use domain::{
+    Error,
+    resources::app::{Rewrite, is_reserved_header, is_same_header},
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
     header::{HOST, LOCATION},
 };
 use predicate::{Environment, Template, Value, parse_template};
 
-use super::headers;
 use crate::{Session, target::Target};
 
 /// The compiled rules.
@@ -31,7 +33,7 @@ impl Rewrites {
                 Error::invalid(format!("spec.rewrite.headers: {:?}: {reason}", header.name))
             };
             let name = HeaderName::from_bytes(header.name.trim().as_bytes()).map_err(|error| refuse(&error))?;
-            if headers::is_reserved(name.as_str()) {
+            if is_reserved_header(name.as_str()) {
                 return Err(refuse(&"only the cluster itself sets this header"));
             }
             let template = parse_template(header.value.trim()).map_err(|error| refuse(&error))?;
@@ -43,13 +45,24 @@ impl Rewrites {
         })
     }
 
-    /// Sets the headers. What the client sent under these names is gone even where a template has no value: applications
-    /// trust these names. The first value of `Host` is returned, since it becomes part of the address.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, session: &Session, jwt: &str) -> Option<HeaderValue> {
+    /// Sets the headers. What the client sent under these names, or under one that an application takes for such, is gone
+    /// even where a template has no value: applications trust these names. The first value of `Host` is returned, since it
+    /// becomes part of the address.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, session: &Session, jwt: &HeaderValue) -> Option<HeaderValue> {
         if self.headers.is_empty() {
             return None;
         }
-        self.apply_traits(headers, session.identity().traits.clone(), jwt)
+        self.apply_traits(headers, session.identity().traits.clone(), jwt.to_str().unwrap_or_default())
+    }
+
+    /// Takes away what a client sent under a name that is set here.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        let is_set =
+            |sent: &&HeaderName| self.headers.iter().any(|(name, _)| is_same_header(sent.as_str(), name.as_str()));
+        let sent: Vec<HeaderName> = headers.keys().filter(is_set).cloned().collect();
+        for name in sent {
+            headers.remove(name);
+        }
     }
 
     pub(crate) fn apply_traits(
@@ -60,9 +73,7 @@ impl Rewrites {
     ) -> Option<HeaderValue> {
         traits.insert("jwt".to_owned(), vec![jwt.to_owned()]);
         let values = Traits(traits);
-        for (name, _) in &self.headers {
-            headers.remove(name);
-        }
+        self.strip(headers);
         let mut host = None;
         for (name, template) in &self.headers {
             // No value is an ordinary thing here: not everybody has every trait.
@@ -84,7 +95,7 @@ impl Rewrites {
         let (bare, fragment) = location.split_once('#').map_or((location, None), |(bare, end)| (bare, Some(end)));
         let Ok(uri) = bare.parse::<Uri>() else { return };
         let Some(authority) = uri.authority() else { return };
-        let is_own = uri.scheme_str() == Some(target.url_scheme())
+        let is_own = uri.scheme() == Some(&target.url_scheme())
             && authority.host().trim_matches(['[', ']']).eq_ignore_ascii_case(&target.host)
             && authority.port_u16().or(default_port(&uri)) == target.port;
         let listed = |host: &String| {
@@ -149,6 +160,7 @@ mod tests {
     fn headers_come_from_templates_and_replace_what_the_client_sent() {
         let session =
             kit::session_with_traits(&[("logins", &["root", "ubuntu"]), ("team", &["a"]), ("evil", &["x\r\ny: z"])]);
+        let signed = HeaderValue::from_static("signed");
         for (name, template, expect) in [
             ("x-plain", "text", &["text"][..]),
             ("x-login", "{{internal.logins}}", &["root", "ubuntu"]),
@@ -159,13 +171,27 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("from the client"));
-            let host = rewrite(&[(name, template)], &[]).unwrap().apply(&mut headers, &session, "signed");
+            let host = rewrite(&[(name, template)], &[]).unwrap().apply(&mut headers, &session, &signed);
             let found: Vec<_> = headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
             assert_eq!((found.as_slice(), host), (expect, None), "{name}");
         }
         let mut headers = HeaderMap::new();
-        let host = rewrite(&[("Host", "inner.example")], &[]).unwrap().apply(&mut headers, &session, "");
+        let host = rewrite(&[("Host", "inner.example")], &[]).unwrap().apply(&mut headers, &session, &signed);
         assert_eq!((host, headers.len()), (Some(HeaderValue::from_static("inner.example")), 0));
+    }
+
+    #[test]
+    fn no_other_spelling_of_a_name_that_is_set_reaches_the_application() {
+        let session = kit::session_with_traits(&[("role", &["user"])]);
+        let rewrites =
+            rewrite(&[("X-Role", "{{external.role}}"), ("X_Remote_User", "{{external.none}}")], &[]).unwrap();
+        for sent in ["x-role", "X_Role", "x.role", "x-remote-user", "X_REMOTE_USER", "x-remote_user"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_bytes(sent.as_bytes()).unwrap(), HeaderValue::from_static("admin"));
+            headers.insert("x-roles", HeaderValue::from_static("kept"));
+            rewrites.apply(&mut headers, &session, &HeaderValue::from_static("signed"));
+            assert_eq!((headers.len(), &headers["x-role"]), (2, &HeaderValue::from_static("user")), "{sent}");
+        }
     }
 
     #[test]
