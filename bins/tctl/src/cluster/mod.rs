@@ -32,7 +32,7 @@ pub(crate) use self::{
     bot::{Instances, Order, bot_instance, bot_instances},
     certificates::{Issued, UserCertificates, sign_host, sign_user},
     inventory::{Instance, Inventory, inventory},
-    status::{auth_address, notes, ping, suite},
+    status::{auth_address, notes, ping, proxy_address, suite},
     user::credentials_token,
 };
 

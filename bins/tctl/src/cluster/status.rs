@@ -44,6 +44,11 @@ pub(crate) async fn suite(client: &Client) -> Result<Suite, Error> {
     Ok(AuthPreference::fetch(client, "").await?.spec.signature_algorithm_suite.effective())
 }
 
+/// The proxy that the cluster names to people and programs, when there is one.
+pub(crate) async fn proxy_address(client: &Client) -> Result<Option<String>, Error> {
+    Ok(Some(ping(client).await?.proxy_public_addr).filter(|address| !address.is_empty()))
+}
+
 /// An address of the auth service that other machines can dial, as far as we can tell.
 pub(crate) async fn auth_address(session: &mut Session) -> anyhow::Result<String> {
     if let Some(address) = session.globals.auth_server.first() {

@@ -49,3 +49,24 @@ async fn a_token_of_ones_own_must_join_the_bot() {
         "bots add x --token=gh --ttl=1h",
     ]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_is_sent_to_the_proxy_where_there_is_one() {
+    let tool = Tool::with_proxy().await;
+    let status = tool.done("status");
+    let note =
+        status.lines().find(|line| line.contains("browsers do not trust")).expect("a word about the certificate");
+    assert!(note.starts_with("Note: ") && note.contains("proxy: test: the public port"), "the node is named: {note}");
+    assert!(note.contains(" proxy.example.test (") && note.contains("SHA-256 "), "{note}");
+    let auth = format!("--auth-server={}\n", tool.cluster.address());
+    for (line, expected) in [
+        ("bots add ci --roles=editor", "--proxy-server=proxy.example.test:443 \\\n"),
+        ("bots instances add ci", "--proxy-server=proxy.example.test:443 \\\n"),
+        ("tokens add --type=app", "--auth-server=proxy.example.test:443\n"),
+        ("tokens add --type=app,proxy", &auth),
+        ("tokens add --type=proxy", &auth),
+    ] {
+        let said = tool.done(line);
+        assert!(said.contains(expected), "{line}: {said}");
+    }
+}

@@ -5,11 +5,12 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use regex::Regex;
 use tempfile::TempDir;
-use testkit::Cluster;
+use testkit::{Cluster, Options};
 
 /// What differs between two runs, and what stands for it in a snapshot.
 const CHANGING: [(&str, &str); 12] = [
@@ -43,7 +44,25 @@ pub(crate) struct Run {
 
 impl Tool {
     pub(crate) async fn start() -> Self {
-        let cluster = Cluster::start().await;
+        Self::with(Options::default()).await
+    }
+
+    /// With a proxy, whose certificate is one of its own making.
+    pub(crate) async fn with_proxy() -> Self {
+        let proxy = "proxy_service: {web_listen_addr: '127.0.0.1:0', public_addr: 'proxy.example.test:443'}\n";
+        let tool = Self::with(Options { auth_service: proxy.to_owned(), ..Options::default() }).await;
+        // It registers when it is up.
+        for _ in 0..100 {
+            if tool.done("status").contains("public port") {
+                return tool;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the proxy has not come: {}", tool.done("status"));
+    }
+
+    async fn with(options: Options) -> Self {
+        let cluster = Cluster::start_with(options).await;
         let directory = tempfile::Builder::new().prefix("tctl-test-").tempdir_in("/tmp").expect("a directory");
         let config = format!(
             "version: v3\nteleport: {{nodename: test, data_dir: {}}}\n\

@@ -69,8 +69,12 @@ pub(super) async fn show(
         let joining = Joining { user_name: &name, role_name: &name, token_id: token, token_ttl: nanoseconds };
         return session.out.value(format, &joining);
     }
-    let pins = cluster::ca_pins(&session.client().await?).await?;
-    let address = cluster::auth_address(session).await?;
+    let client = session.client().await?;
+    let pins = cluster::ca_pins(&client).await?;
+    let (entry, advice) = match cluster::proxy_address(&client).await? {
+        Some(proxy) => (format!("--proxy-server={proxy}"), "proxy"),
+        None => (format!("--auth-server={}", cluster::auth_address(session).await?), "auth service"),
+    };
     let expiry = match ttl {
         Some(ttl) => format!("This token will expire in {} minutes and can be used once.", ttl.as_secs().div_ceil(60)),
         None => "The token is your own; see tctl get token for its rules.".to_owned(),
@@ -85,7 +89,7 @@ Start the bot on its machine:
 > tbot start identity \\
    --token={token} \\
    {pins} \\
-   --auth-server={address} \\
+   {entry} \\
    --storage=/var/lib/teleport/bot \\
    --destination=/opt/machine-id
 
@@ -93,7 +97,7 @@ If another user reads the destination, prepare it first, and add --reader-user=U
 
 > tbot init --destination-dir=/opt/machine-id --bot-user=tbot --owner=tbot:tbot --reader-user=USER
 
-Name an address of this cluster's auth service that the bot's machine can reach.
+Name an address of this cluster's {advice} that the bot's machine can reach.
 ",
         pins = pins.join(" \\\n   "),
     ))

@@ -84,7 +84,16 @@ pub(crate) async fn run(args: Args, session: &mut Session) -> anyhow::Result<()>
         .collect();
     let words: Vec<String> = roles.iter().map(|role| role.as_str().to_lowercase()).collect();
     let pins = cluster::ca_pins(&client).await?;
-    let address = cluster::auth_address(session).await?;
+    // A proxy speaks to the auth service itself; agents come in through a proxy where there is one.
+    let needs_auth = |role: &SystemRole| matches!(role, SystemRole::Proxy | SystemRole::Auth);
+    let proxy = match roles.iter().any(needs_auth) {
+        true => None,
+        false => cluster::proxy_address(&client).await?,
+    };
+    let address = match proxy {
+        Some(proxy) => proxy,
+        None => cluster::auth_address(session).await?,
+    };
     let served = served(&args);
     session.out.text(format_args!(
         "The invite token: {name}

@@ -45,10 +45,7 @@ pub(super) async fn make(
     let client = session.client().await?;
     let word = if purpose == Purpose::Invite { "invite" } else { "reset" };
     let token = cluster::credentials_token(&client, user, ttl, purpose == Purpose::Invite).await?;
-    let host = match cluster::ping(&client).await?.proxy_public_addr {
-        address if address.is_empty() => "<proxyhost>:3080".to_owned(),
-        address => address,
-    };
+    let host = cluster::proxy_address(&client).await?.unwrap_or_else(|| "<proxyhost>:3080".to_owned());
     let url = if token.url.is_empty() { format!("https://{host}/web/{word}/{}", token.name) } else { token.url };
     if format != Format::Text {
         return session.out.value(format, &Link { user, token: &token.name, url: &url, expires: token.expires });
