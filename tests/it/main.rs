@@ -24,6 +24,7 @@ mod kill_points;
 mod live;
 mod memory;
 mod proxied;
+mod proxy_grpc;
 mod public_port;
 mod rollback;
 mod slow_disk;

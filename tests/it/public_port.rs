@@ -48,7 +48,7 @@ async fn echo() -> SocketAddr {
     address
 }
 
-async fn cluster(proxy: &str) -> Cluster {
+pub(crate) async fn cluster(proxy: &str) -> Cluster {
     let app = echo().await;
     let auth_service = format!(
         "proxy_service:
