@@ -25,6 +25,12 @@ impl Tasks {
         self.cut_off.clone().drop_guard()
     }
 
+    /// How much runs.
+    #[cfg(test)]
+    pub(crate) fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// Waits until nothing runs.
     pub(crate) async fn finished(&self) {
         self.tracker.close();

@@ -138,3 +138,17 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_just_claimed_is_another_one() {
+        let agent: Arc<str> = "a".into();
+        let key = |source: &str| Key::new([0; 32], &agent, source.parse().unwrap());
+        assert_eq!(key("192.0.2.1:1000"), key("[::ffff:192.0.2.1]:2000"));
+        assert_ne!(key("192.0.2.1:1000"), key("192.0.2.1:0"));
+        assert_ne!(key("192.0.2.1:1000"), key("192.0.2.2:1000"));
+    }
+}

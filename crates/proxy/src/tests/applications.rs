@@ -1,13 +1,14 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
+use domain::resources::{App, AppServer, app::AppSpec, app_server::AppServerSpec};
 use http::{Request, StatusCode, header::LOCATION};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::world::{APP, PROXY, SESSION, get, text, world, world_with};
-use crate::router::{H2, TCP};
+use super::world::{AGENT, APP, PROXY, SESSION, get, text, world, world_with};
+use crate::router::{H2, HTTP_1_1, TCP};
 
 #[tokio::test]
 async fn a_certificate_reaches_the_application_and_nothing_else_goes_along() {
@@ -121,6 +122,54 @@ async fn a_balancers_word_about_the_client_counts_where_it_is_trusted() {
             assert!(seen.lines().any(|line| line == format!("{name}: {expect}")), "{is_trusted}: {seen}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_agent_hears_of_each_place_that_a_session_is_used_from() {
+    let world = world_with(|config| config.trust_x_forwarded_for = true).await;
+    let _agent = world.agent().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    for is_http2 in [false, true] {
+        for source in ["198.51.100.7", "198.51.100.8", "198.51.100.7"] {
+            let protocol = if is_http2 { H2 } else { HTTP_1_1 };
+            let stream = TokioIo::new(world.connect(APP, Some(certificate.clone()), &[protocol]).await.unwrap());
+            let request = Request::get(if is_http2 { format!("https://{APP}/") } else { "/".to_owned() });
+            let request = request.header("x-forwarded-for", source);
+            let seen = if is_http2 {
+                let (mut sender, connection) =
+                    hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+                tokio::spawn(connection);
+                let request = request.header("te", "trailers").body(Full::<Bytes>::default()).unwrap();
+                text(sender.send_request(request).await.unwrap()).await
+            } else {
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+                tokio::spawn(connection);
+                let request = request.header("host", APP).body(Full::<Bytes>::default()).unwrap();
+                text(sender.send_request(request).await.unwrap()).await
+            };
+            assert!(seen.contains(&format!("opened for: {source}\n")), "HTTP/2 {is_http2}, {source}: {seen}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_an_application_has_left_leads_nowhere() {
+    let world = world().await;
+    let announce = |host: &str, address: &str| {
+        let app = App::new(
+            "wiki",
+            AppSpec { uri: "http://localhost:1".into(), public_addr: address.into(), ..AppSpec::default() },
+        );
+        let spec = AppServerSpec { host_id: host.into(), app: Some(app), ..AppServerSpec::default() };
+        world.proxy.view.put_server(&AppServer::new("wiki", spec));
+    };
+    let leads = |address: &str| world.proxy.view.app_of(address).is_some();
+    announce("a", "old.example");
+    announce("b", "old.example");
+    announce("a", "new.example");
+    assert!(leads("old.example") && leads("new.example"), "the other agent has not said so yet");
+    announce("b", "new.example");
+    assert!(!leads("old.example") && leads("new.example"));
 }
 
 #[tokio::test]
@@ -267,13 +316,23 @@ async fn a_request_that_meets_the_wrong_proxy_is_carried_to_the_right_one() {
 #[tokio::test]
 async fn bytes_reach_a_tcp_application() {
     let world = world().await;
-    let _agent = world.agent().await;
+    let agent = world.agent().await;
     let certificate = world.session("alice", "grafana", SESSION).await;
-    let mut stream = world.connect(APP, Some(certificate), &[TCP]).await.unwrap();
+    let mut stream = world.connect(APP, Some(certificate.clone()), &[TCP]).await.unwrap();
     stream.write_all(b"hello").await.unwrap();
     let mut back = [0; 5];
     stream.read_exact(&mut back).await.unwrap();
     assert_eq!(&back, b"hello");
+    // One that is not there yet is waited for.
+    agent.cancel();
+    while world.proxy.switchboard.is_connected(AGENT) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut early = world.connect(APP, Some(certificate), &[TCP]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let _agent = world.agent().await;
+    early.write_all(b"early").await.unwrap();
+    early.read_exact(&mut back).await.unwrap();
     let mut stranger = world.connect(APP, None, &[TCP]).await.unwrap();
     let _ = stranger.write_all(b"hello").await;
     assert!(!matches!(stranger.read(&mut back).await, Ok(1..)), "bytes without a certificate");

@@ -1,6 +1,14 @@
 //! What runs ends when those whose it is may not go on: sessions at once, and the links of hosts.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use domain::{
@@ -15,10 +23,13 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::sync::mpsc;
+use tokio::{io::AsyncReadExt as _, sync::mpsc};
 
-use super::world::{AGENT, APP, Authority, SESSION, World, get, text, world, world_with};
-use crate::router::{H2, HTTP_1_1};
+use super::world::{AGENT, APP, Authority, SESSION, SLOW, World, get, text, world, world_with};
+use crate::{
+    applications::running::Requests,
+    router::{H2, HTTP_1_1, TCP},
+};
 
 /// Long enough for a machine with much to do; far below the five seconds that an answer about a session is believed.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -69,6 +80,92 @@ async fn an_answer_that_runs_is_broken_off_when_its_session_has_ended() {
     world.proxy.sessions.doubt();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(idle.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::FOUND);
+}
+
+#[tokio::test]
+async fn what_runs_on_after_a_stop_ends_with_its_session_and_the_cluster_is_still_followed() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let (_say, mut answer) = endless(&world, HTTP_1_1).await;
+    world.stop.soft();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let calls = world.calls.load(Ordering::Relaxed);
+    let asks = async {
+        while world.calls.load(Ordering::Relaxed) == calls {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(AT_ONCE * 3, asks).await.is_ok(), "nobody would hear of a lock");
+    world.sessions.end(SESSION);
+    world.proxy.sessions.doubt();
+    let ended = tokio::time::timeout(AT_ONCE, answer.frame()).await.expect("the answer outlived its session");
+    assert!(ended.is_none_or(|frame| frame.is_err()));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_it_is_looked_at_begins_nothing() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    world.sessions.is_slow.store(true, Ordering::Relaxed);
+    let asked = tokio::spawn(async move { sender.send_request(get(APP, "/")).await.unwrap().status() });
+    while world.sessions.asked.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(SLOW / 4).await;
+    world.sessions.end(SESSION);
+    world.proxy.sessions.doubt();
+    assert_eq!(asked.await.unwrap(), StatusCode::FOUND);
+}
+
+#[tokio::test]
+async fn a_stream_whose_session_ended_while_its_agent_was_waited_for_does_not_live() {
+    let world = world().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut stream = world.connect(APP, Some(certificate), &[TCP]).await.unwrap();
+    while world.sessions.asked.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.sessions.end(SESSION);
+    world.proxy.sessions.doubt();
+    let _agent = world.agent().await;
+    let ended = tokio::time::timeout(AT_ONCE, stream.read(&mut [0])).await;
+    assert!(matches!(ended, Ok(Ok(0) | Err(_))), "{ended:?}");
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_runs_sleeps() {
+    let world = world().await;
+    let (requests, wakes) = (Requests::default(), Arc::new(Wakes::default()));
+    let (waker, mut over) = (Waker::from(Arc::clone(&wakes)), Box::pin(requests.is_over(&world.proxy)));
+    assert!(over.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    world.proxy.sessions.doubt();
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "it wakes though it has nothing to look at");
+}
+
+#[tokio::test]
+async fn an_application_that_does_not_answer_in_time_is_waited_for_once() {
+    const DEADLINE: Duration = Duration::from_secs(2);
+    let world = world_with(|config| config.limits.answer_deadline = DEADLINE).await;
+    let _agent = world.agent().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    let since = Instant::now();
+    let response = sender.send_request(get(APP, "/never")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert!(since.elapsed() < DEADLINE * 2, "{:?}", since.elapsed());
 }
 
 #[tokio::test]

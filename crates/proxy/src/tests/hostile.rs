@@ -8,6 +8,7 @@ use std::{
 };
 
 use crypto::tls::{CertificateChain, ClientOptions, Trust, client_config};
+use net::proxy_protocol::{self, Mode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -16,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::world::{APP, PROXY, SESSION, World, world, world_with};
+use super::world::{APP, CLUSTER, PROXY, SESSION, World, world, world_with};
 use crate::{Config, cookies::GUESSES, router::HTTP_1_1};
 
 /// Deadlines of a test.
@@ -168,6 +169,7 @@ async fn who_holds_a_certificate_of_ours_is_no_stranger() {
 #[tokio::test]
 async fn invented_cookies_are_asked_about_a_few_at_a_time() {
     let world = world().await;
+    let told = world.proxy.sessions.forgotten();
     let mut running = JoinSet::new();
     for number in 0..80 {
         let mut sender = world.http(APP, None).await;
@@ -181,4 +183,85 @@ async fn invented_cookies_are_asked_about_a_few_at_a_time() {
     assert!(running.join_all().await.into_iter().all(|status| status == 302));
     let most = world.sessions.most_missed.load(Ordering::Relaxed);
     assert!((1..=GUESSES).contains(&most), "{most} at a time");
+    assert!(!told.has_changed().unwrap(), "they wake what runs on others' sessions");
+}
+
+/// The first bytes of somebody who wants to speak with the auth service.
+fn hello_to_auth() -> Vec<u8> {
+    let options = ClientOptions {
+        trust: Trust::Roots(Vec::new()),
+        certificate: None,
+        alpn: vec![crypto::tls::auth_alpn(CLUSTER)],
+    };
+    let config = client_config(options, &clock::Clock::system()).unwrap();
+    let mut client = rustls::ClientConnection::new(config, "teleport.cluster.local".try_into().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn a_connection_that_the_auth_service_has_left_is_not_kept() {
+    let world = world().await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(&hello_to_auth()).await.unwrap();
+    let (mut auth, _) = world.auth.accept().await.unwrap();
+    auth.read_exact(&mut [0; 16]).await.unwrap();
+    assert_eq!(world.proxy.metrics.open.get(), 1);
+    drop(auth);
+    let since = Instant::now();
+    while world.proxy.metrics.open.get() > 0 {
+        assert!(since.elapsed() < LONG, "it is kept though nobody is at its other end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_connection_upgrade_in_which_nothing_is_served_any_more_is_not_kept() {
+    let world = world().await;
+    let mut client = world.connect(PROXY, None, &[HTTP_1_1]).await.unwrap();
+    let request = format!(
+        "GET /webapi/connectionupgrade HTTP/1.1\r\nHost: {PROXY}\r\nConnection: Upgrade\r\nUpgrade: alpn\r\n\r\n"
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 512];
+    let length = client.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 101"));
+    client.write_all(b"nothing that anybody serves").await.unwrap();
+    let since = Instant::now();
+    while world.proxy.tasks.running() > 0 {
+        assert!(since.elapsed() < LONG, "it is kept though nothing is inside");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_crowd_that_holds_connections_to_the_auth_service_makes_room() {
+    let world = world_with(|config| config.limits.onward = 4).await;
+    let hello = hello_to_auth();
+    let dial = async |source: [u8; 4]| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((source, 0))).unwrap();
+        let mut stream = socket.connect(world.address).await.unwrap();
+        stream.write_all(&hello).await.unwrap();
+        stream
+    };
+    let accept = async || {
+        let (stream, _) = world.auth.accept().await.unwrap();
+        let (header, rest) = proxy_protocol::read(stream, Mode::On).await.unwrap();
+        (header.unwrap().source.ip(), rest)
+    };
+    let (mut crowd, mut carried) = (Vec::new(), Vec::new());
+    for number in 0..8 {
+        crowd.push(dial([127, 0, 0, 3]).await);
+        if number < 4 {
+            carried.push(accept().await);
+        }
+    }
+    assert!(timeout(Duration::from_millis(300), accept()).await.is_err(), "there are four places");
+    let _other = dial([127, 0, 0, 2]).await;
+    let found = timeout(LONG, async { while accept().await.0 != SocketAddr::from(([127, 0, 0, 2], 0)).ip() {} });
+    assert!(found.await.is_ok(), "a crowd keeps others out");
 }

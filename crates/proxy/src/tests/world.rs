@@ -170,6 +170,9 @@ impl Authority {
     }
 }
 
+/// How long a slow answer about a session is under way.
+pub(super) const SLOW: Duration = Duration::from_millis(600);
+
 /// Sessions that a test makes and ends.
 #[derive(Default)]
 pub(super) struct FakeSessions {
@@ -180,6 +183,8 @@ pub(super) struct FakeSessions {
     pub(super) most_missed: AtomicUsize,
     /// Questions are never answered.
     pub(super) is_silent: AtomicBool,
+    /// Answers are under way for a while.
+    pub(super) is_slow: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -221,6 +226,9 @@ impl Sessions for FakeSessions {
             self.missed.fetch_sub(1, Ordering::Relaxed);
             return Err(Error::not_found("no such session"));
         };
+        if self.is_slow.load(Ordering::Relaxed) {
+            tokio::time::sleep(SLOW).await;
+        }
         Ok(AppSession {
             user: session.user,
             app: session.app,
@@ -247,6 +255,8 @@ pub(super) struct World {
     pub(super) auth: TcpListener,
     pub(super) stop: Stop,
     pub(super) proxy: Arc<Proxy>,
+    /// Calls of the auth service.
+    pub(super) calls: Arc<AtomicUsize>,
     config: Config,
     directory: tempfile::TempDir,
 }
@@ -278,8 +288,10 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     };
     change(&mut config);
     let sessions = Arc::new(FakeSessions::default());
-    let (address, stop, proxy) = start(&hosts, &users, config.clone(), &sessions, directory.path(), &[]).await;
-    World { hosts, users, address, sessions, auth, stop, proxy, config, directory }
+    let calls = Arc::default();
+    let client = silent_client(&directory.path().join("auth"), &calls).await;
+    let (address, stop, proxy) = start(&hosts, &users, config.clone(), &sessions, client, &[]).await;
+    World { hosts, users, address, sessions, auth, stop, proxy, calls, config, directory }
 }
 
 /// Starts a proxy that knows the application, and that its agent is attached to `attached`.
@@ -288,7 +300,7 @@ async fn start(
     users: &Authority,
     config: Config,
     sessions: &Arc<FakeSessions>,
-    directory: &Path,
+    client: Client,
     attached: &[&str],
 ) -> (SocketAddr, Stop, Arc<Proxy>) {
     let (certificate, key) = hosts.host(&config.host_id, "Proxy", &["proxy.teleport.cluster.local"]).await;
@@ -296,7 +308,7 @@ async fn start(
     let identity = Identity::new(certificate, key, vec![hosts.certificate()]).unwrap().with_ssh(shown).unwrap();
     let (web, web_key) = hosts.host("web", "Proxy", &[PROXY, "*.proxy.example", "127.0.0.1"]).await;
     let ports = Ports {
-        client: silent_client(&directory.join(&config.host_id)).await,
+        client,
         sessions: Some(Arc::clone(sessions) as _),
         web: WebCertificate::new(&[(vec![web], web_key)]).unwrap(),
         clock: Clock::system(),
@@ -317,13 +329,18 @@ async fn start(
 }
 
 /// A client whose server answers every call with "unavailable".
-async fn silent_client(path: &Path) -> Client {
-    let listener = UnixListener::bind(path).unwrap();
+async fn silent_client(path: &Path, calls: &Arc<AtomicUsize>) -> Client {
+    let (listener, calls) = (UnixListener::bind(path).unwrap(), Arc::clone(calls));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let answer = service_fn(|_: Request<Incoming>| async {
-                let answer = Response::builder().header("content-type", "application/grpc").header("grpc-status", "14");
-                Ok::<_, io::Error>(answer.body(Full::<Bytes>::default()).unwrap())
+            let calls = Arc::clone(&calls);
+            let answer = service_fn(move |_: Request<Incoming>| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                async {
+                    let answer =
+                        Response::builder().header("content-type", "application/grpc").header("grpc-status", "14");
+                    Ok::<_, io::Error>(answer.body(Full::<Bytes>::default()).unwrap())
+                }
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));
@@ -354,8 +371,8 @@ impl World {
     /// From here on clients meet another proxy, to which the agent is not attached.
     pub(super) async fn meet_another_proxy(&mut self) {
         let config = Config { host_id: "beef".into(), ..self.config.clone() };
-        let directory = self.directory.path();
-        let started = start(&self.hosts, &self.users, config, &self.sessions, directory, &["f00d"]);
+        let client = silent_client(&self.directory.path().join("auth of another"), &self.calls).await;
+        let started = start(&self.hosts, &self.users, config, &self.sessions, client, &["f00d"]);
         let (address, stop, proxy) = Box::pin(started).await;
         proxy.peers.set(HashMap::from([("f00d".to_owned(), self.address.to_string())]));
         (self.address, self.stop, self.proxy) = (address, stop, proxy);
@@ -448,11 +465,12 @@ impl Serve for Behind {
         if open.service == "app" && open.source.is_some() { Ok(()) } else { Err(format!("{open:?}")) }
     }
 
-    async fn serve(&self, _: Open, stream: Stream) {
+    async fn serve(&self, open: Open, stream: Stream) {
         let Ok(mut stream) = self.0.accept(stream).await else { return };
         let leaf = stream.get_ref().1.peer_certificates().expect("the session's certificate")[0].clone();
         let leaf = Certificate::from_der(&leaf).unwrap();
         let user = Subject::from_subject(leaf.subject()).unwrap().username;
+        let user = format!("{user}\nopened for: {}", open.source.unwrap().ip());
         let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
         match protocol.as_deref() {
             Some(TCP) => {
