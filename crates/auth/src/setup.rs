@@ -124,6 +124,8 @@ async fn first_start(store: &Store, ports: &Ports, config: &Config) -> Result<()
     for authority in &authorities {
         change = change.create(authority)?;
     }
+    // There is nothing yet that a wrong clock could erase.
+    change = crate::sweep::believe(change, &ports.clock);
     let created = authorities.iter().map(|authority| format!("cert_authority/{}", authority.ca_type()));
     let event = ClusterInit {
         user: UserMetadata::system(&config.host_id),

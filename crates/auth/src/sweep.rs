@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use clock::Timestamp;
+use clock::{Clock, Timestamp};
 use domain::Error;
 use storage::{Backend, Batch, Condition, Item, Key, Write};
+use store::Change;
 
 use crate::{
     Auth, app_sessions,
@@ -76,18 +77,15 @@ impl Auth {
     }
 
     /// The last look that was believed. A checkpoint's time is none, because checkpoints are made under a wrong clock
-    /// as well: the newest one stands in for a mark only where there is none yet, and is kept as such. Before the first
-    /// checkpoint there is nothing that a wrong clock could erase.
+    /// as well: the newest one stands in for a mark only where there is none yet, and is kept as such.
     async fn mark(&self) -> Result<Mark, Error> {
         let backend = self.store.backend();
         if let Some(item) = backend.get(&mark_key()).await.map_err(storage_error)? {
             let text = std::str::from_utf8(&item.value).unwrap_or_default();
             return text.parse().map_err(|error| internal("the sweeper's time mark cannot be read", error));
         }
-        let mark = match audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)? {
-            Some(last) => Mark { wall: last.time, boot: None },
-            None => Mark { wall: self.clock.now(), boot: Some(self.clock.boot()) },
-        };
+        let last = audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)?;
+        let mark = Mark { wall: last.map_or_else(|| self.clock.now(), |last| last.time), boot: None };
         put_mark(&**backend, mark).await?;
         Ok(mark)
     }
@@ -140,6 +138,12 @@ impl Auth {
             journal: app_sessions::expired(self, expired),
         }
     }
+}
+
+/// Adds to a change that the clock is believed as it is now.
+pub(crate) fn believe(change: Change, clock: &Clock) -> Change {
+    let mark = Mark { wall: clock.now(), boot: Some(clock.boot()) };
+    change.put_record(mark_key(), mark.to_string(), None)
 }
 
 fn mark_key() -> Key {
