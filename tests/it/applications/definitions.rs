@@ -5,7 +5,7 @@ use api::{
     methods::proto::auth_service::{CreateApp, DeleteApp, UpdateApp},
 };
 use base64::Engine as _;
-use domain::resources::App;
+use domain::resources::{App, AppServer};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
@@ -66,6 +66,10 @@ async fn definitions_rule_what_goes_to_an_application_and_back() {
     };
     let request = preflight(&line);
     assert_eq!(line.send(request).await.unwrap().status(), StatusCode::FORBIDDEN, "no rules for other origins");
+    // Browsers ask without any credential.
+    let mut stranger = kit.stranger("plain").await;
+    let request = preflight(&stranger);
+    assert_eq!(stranger.send(request).await.unwrap().status(), StatusCode::FORBIDDEN, "no rules for other origins");
 
     let mut line = kit.line("rewritten", &rewritten).await;
     let begin = line.ask("/").await;
@@ -81,8 +85,9 @@ async fn definitions_rule_what_goes_to_an_application_and_back() {
     assert!(claims(&seen).get("traits").is_none() && claims(&seen)["roles"] == json!(["dev"]), "{seen}");
     let away = line.ask("/away?inner.example").await.headers()[header::LOCATION].clone();
     assert_eq!(away, format!("https://{}/there", host("rewritten")));
-    let request = preflight(&line);
-    let answer = line.send(request).await.unwrap();
+    let mut stranger = kit.stranger("rewritten").await;
+    let request = preflight(&stranger);
+    let answer = stranger.send(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     assert_eq!(answer.headers()["access-control-allow-origin"], "https://a.example");
     assert_eq!(answer.headers()["access-control-max-age"], "60");
@@ -132,7 +137,11 @@ async fn resources_and_labels_come_and_go_without_a_restart() {
     std::fs::write(&label, "prod").unwrap();
     let kit = Kit::start(&format!(
         "  resources: [{{labels: {{team: a}}}}]
+  allowed_hosts: [127.0.0.1/32]
   apps:
+  - name: elsewhere
+    uri: http://127.0.0.2:1
+    labels: {{env: dev}}
   - name: hello
     uri: http://{address}
     labels: {{}}
@@ -156,6 +165,19 @@ async fn resources_and_labels_come_and_go_without_a_restart() {
     kit.admin.call::<DeleteApp>(gone).await.unwrap();
     let late = end_of(events).await;
     assert!(late.as_secs() < 2, "a running connection ended after {late:?}");
+    until("the announcement is taken back", async || {
+        let store = kit.cluster.server().auth().store();
+        let left = store.all::<AppServer>().await.unwrap();
+        left.iter().all(|server| server.metadata.name != "dynamic").then_some(())
+    })
+    .await;
+
+    let elsewhere = kit.routed("elsewhere").await;
+    let refused = until("the agent refuses", async || {
+        let (status, body) = kit.line("elsewhere", &elsewhere).await.get("/").await;
+        (status == StatusCode::FORBIDDEN).then_some(body)
+    });
+    assert!(refused.await.contains("allowed_hosts"));
 
     // What a command prints decides who may come.
     std::fs::write(&label, "dev").unwrap();

@@ -134,6 +134,11 @@ impl Kit {
         Line::over(self.tls(&host(app), Some(person), b"http/1.1").await, app).await
     }
 
+    /// As somebody without a certificate.
+    pub(crate) async fn stranger(&self, app: &str) -> Line {
+        Line::over(self.tls(&host(app), None, b"http/1.1").await, app).await
+    }
+
     pub(crate) async fn line2(&self, app: &str, person: &Person) -> http2::SendRequest<Body> {
         let stream = self.tls(&host(app), Some(person), b"h2").await;
         let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
