@@ -208,7 +208,7 @@ async fn a_connection_that_the_auth_service_has_left_is_not_kept() {
     let (mut auth, _) = world.auth.accept().await.unwrap();
     auth.read_exact(&mut [0; 16]).await.unwrap();
     assert_eq!(world.proxy.metrics.open.get(), 1);
-    drop(auth);
+    auth.shutdown().await.unwrap();
     let since = Instant::now();
     while world.proxy.metrics.open.get() > 0 {
         assert!(since.elapsed() < LONG, "it is kept though nobody is at its other end");
