@@ -128,7 +128,7 @@ impl Files {
             Some(proxy) => web(proxy),
             None => {
                 let web = web(&route.public_addr).with_advice(GUESSED);
-                tracing::warn!("no proxy is named, so it is looked for at {}{GUESSED}", web.address());
+                tracing::debug!("no proxy is named, so it is looked for at {}{GUESSED}", web.address());
                 web
             }
         };
@@ -136,9 +136,10 @@ impl Files {
             app: app.to_owned(),
             public_name: route.public_addr.clone(),
             is_tcp: self.is_tcp,
-            web,
             chain,
-            trust: tls::Trust::Roots(roots),
+            // The proxy that was named proves that it is that one.
+            trust: tls::Trust::Front { roots, name: web.host().to_owned() },
+            web,
             renew_at: certificate.not_after(),
             not_after: certificate.not_after(),
         };
