@@ -8,9 +8,9 @@ use std::{
 };
 
 use clock::Timestamp;
-use crypto::{KeyPair, Random};
+use crypto::{KeyPair, Random, SecretBytes, SecretString};
 use domain::{Error, role::SystemRole};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Certificates, Identity};
 
@@ -34,13 +34,20 @@ pub(crate) struct State {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    key: Option<SecretString>,
     #[serde(skip_serializing_if = "Option::is_none")]
     certificates: Option<Certificates>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pending_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
+    pending_key: Option<SecretString>,
 }
+
+fn exposed<S: Serializer>(key: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    key.as_ref().map(SecretString::expose).serialize(serializer)
+}
+
+/// Room for the text of an identity: one that grows would leave copies of its keys behind.
+const ROOM: usize = 64 * 1024;
 
 const VERSION: u32 = 1;
 
@@ -70,7 +77,7 @@ impl Directory {
     pub(crate) fn load(&self) -> Result<State, Error> {
         let path = self.path();
         let text = match fs::read(&path) {
-            Ok(text) => text,
+            Ok(text) => SecretBytes::new(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
             Err(error) => return Err(failed("read", &path, &error)),
         };
@@ -82,12 +89,12 @@ impl Directory {
                 self.root.join("host_uuid").display()
             ))
         };
-        let stored: Stored = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        let stored: Stored = serde_json::from_slice(text.expose()).map_err(|error| damaged(error.to_string()))?;
         if stored.version != VERSION {
             return Err(damaged(format!("version {} is not known here", stored.version)));
         }
-        let key = |text: Option<String>| {
-            text.map(|text| KeyPair::from_pem(&text)).transpose().map_err(|error| damaged(error.to_string()))
+        let key = |text: Option<SecretString>| {
+            text.map(|text| KeyPair::from_pem(text.expose())).transpose().map_err(|error| damaged(error.to_string()))
         };
         let pending = key(stored.pending_key)?;
         let identity = match (key(stored.key)?, stored.certificates) {
@@ -100,18 +107,18 @@ impl Directory {
     }
 
     pub(crate) fn save(&self, state: &State) -> Result<(), Error> {
-        let pem = |key: &KeyPair| {
-            let text = key.to_pkcs8_pem().map_err(|error| Error::internal(error.to_string()))?;
-            Ok::<_, Error>(text.expose().clone())
-        };
+        let pem = |key: &KeyPair| key.to_pkcs8_pem().map_err(|error| Error::internal(error.to_string()));
         let stored = Stored {
             version: VERSION,
             key: state.identity.as_ref().map(|identity| pem(identity.key())).transpose()?,
             certificates: state.identity.as_ref().map(|identity| identity.certificates().clone()),
             pending_key: state.pending.as_ref().map(pem).transpose()?,
         };
-        let text = serde_json::to_vec_pretty(&stored).map_err(|error| Error::internal(error.to_string()))?;
-        self.write(&self.path(), &text, 0o600)
+        let mut text = Vec::with_capacity(ROOM);
+        let written = serde_json::to_writer_pretty(&mut text, &stored);
+        let text = SecretBytes::new(text);
+        written.map_err(|error| Error::internal(error.to_string()))?;
+        self.write(&self.path(), text.expose(), 0o600)
     }
 
     /// An identity of this machine as something else, which shows that it is this machine. One that cannot be read shows
