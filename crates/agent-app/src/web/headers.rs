@@ -30,6 +30,8 @@ pub(crate) struct Via {
     client: Option<HeaderValue>,
     /// What the client asked for, `host` or `host:port`.
     host: Option<HeaderValue>,
+    /// The proxy's port, whatever the client wrote behind its host.
+    port: Option<HeaderValue>,
     /// The request's id.
     id: Option<HeaderValue>,
 }
@@ -39,6 +41,10 @@ impl Via {
     /// nothing but an address is taken for one. `source` is where the stream was opened for.
     pub(crate) fn read(headers: &HeaderMap, authority: Option<&str>, source: Option<SocketAddr>) -> Self {
         let is_id = |id: &&HeaderValue| id.len() <= 64 && id.as_bytes().iter().all(u8::is_ascii_hexdigit);
+        let is_port = |port: &&HeaderValue| {
+            port.as_bytes().iter().all(u8::is_ascii_digit)
+                && port.to_str().is_ok_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        };
         let host = match authority {
             Some(authority) => HeaderValue::from_str(authority).ok(),
             None => headers.get(HOST).filter(|host| host.to_str().is_ok()).cloned(),
@@ -49,6 +55,7 @@ impl Via {
                 .and_then(address)
                 .or_else(|| source.and_then(|source| said(source.ip()))),
             host: host.filter(|host| !host.is_empty()),
+            port: headers.get(FORWARDED_PORT).filter(is_port).cloned(),
             id: headers.get(&REQUEST_ID).filter(is_id).cloned(),
         }
     }
@@ -76,7 +83,7 @@ impl Via {
         set(FORWARDED_HOST, self.host.clone());
         set(FORWARDED_PROTO, Some(HeaderValue::from_static("https")));
         set(FORWARDED_SSL, Some(HeaderValue::from_static("on")));
-        set(FORWARDED_PORT, Some(port(self.host())));
+        set(FORWARDED_PORT, Some(self.port.clone().unwrap_or(HeaderValue::from_static("443"))));
     }
 }
 
@@ -95,13 +102,6 @@ fn address(value: &HeaderValue) -> Option<HeaderValue> {
 
 fn said(address: IpAddr) -> Option<HeaderValue> {
     HeaderValue::from_str(&address.to_canonical().to_string()).ok()
-}
-
-fn port(host: &str) -> HeaderValue {
-    let port = host.rsplit_once(':').map(|(_, port)| port);
-    port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|port| HeaderValue::from_str(port).ok())
-        .unwrap_or(HeaderValue::from_static("443"))
 }
 
 /// Takes away what only we may set, and the cookies that are the proxy's.
@@ -250,20 +250,35 @@ mod tests {
             ("1.2.3.4, 5.6.7.8", "192.0.2.1"),
             ("evil", "192.0.2.1"),
         ] {
-            let mut headers =
-                map(&[("x-forwarded-for", told), ("host", "app.example:8443"), ("x-teleport-request-id", "ab12")]);
+            let mut headers = map(&[
+                ("x-forwarded-for", told),
+                ("x-forwarded-port", "3080"),
+                ("host", "app.example:1"),
+                ("x-teleport-request-id", "ab12"),
+            ]);
             let via = Via::read(&headers, None, source);
             via.tell(&mut headers);
             assert!(!headers.contains_key(REQUEST_ID));
             assert_eq!((headers[FORWARDED_FOR].to_str().unwrap(), via.id()), (expect, "ab12"));
             assert_eq!(
                 (&headers[FORWARDED_HOST], &headers[FORWARDED_PORT]),
-                (&"app.example:8443".parse().unwrap(), &"8443".parse().unwrap())
+                (&"app.example:1".parse().unwrap(), &"3080".parse().unwrap())
             );
             assert_eq!(
                 (&headers[FORWARDED_PROTO], &headers[FORWARDED_SSL]),
                 (&"https".parse().unwrap(), &"on".parse().unwrap())
             );
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_that_the_proxy_says() {
+        for (told, expect) in
+            [("8443", "8443"), ("+80", "443"), ("0", "443"), ("70000", "443"), ("", "443"), ("x", "443")]
+        {
+            let mut headers = map(&[("x-forwarded-port", told), ("host", "app.example:1")]);
+            Via::read(&headers, None, None).tell(&mut headers);
+            assert_eq!(headers[FORWARDED_PORT], expect, "{told}");
         }
     }
 
