@@ -46,4 +46,4 @@ pub use crate::{
 };
 
 /// The name of the service, as proxies ask for it.
-pub const SERVICE: &str = "app";
+pub const SERVICE: &str = tunnel::APPLICATIONS;

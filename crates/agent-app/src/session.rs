@@ -2,12 +2,9 @@
 
 use clock::Timestamp;
 use crypto::{hash, x509::Certificate};
-use domain::identity::{Identity, RouteToApp};
+use domain::identity::{Identity, RouteToApp, USAGE_APPS};
 
 use crate::access::Refusal;
-
-/// What a certificate must be good for: one that was made for anything else opens nothing here.
-const USAGE: &str = "usage:apps";
 
 /// A session that somebody has shown a certificate of. Whether it still lives is another question.
 #[derive(Debug, Clone)]
@@ -32,7 +29,8 @@ impl Session {
         if route.cluster_name != cluster || identity.teleport_cluster != cluster {
             return Err(untrusted("the certificate is of another cluster"));
         }
-        if identity.usage != [USAGE] {
+        // One that was made for anything else opens nothing here.
+        if identity.usage != [USAGE_APPS] {
             return Err(untrusted("the certificate was not made for applications"));
         }
         if identity.username.is_empty() || identity.system_role().is_some() {

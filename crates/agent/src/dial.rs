@@ -11,9 +11,6 @@ use tunnel::agent::Dial;
 
 use crate::Host;
 
-/// Tells the proxy's port what the connection is for.
-const ALPN: &[u8] = b"tessera-tunnel";
-
 /// The name that only certificates of proxies carry: another host of the cluster cannot pose as one.
 const NAME: &str = "proxy.teleport.cluster.local";
 
@@ -30,7 +27,7 @@ impl Dial for Dialler {
         let options = ClientOptions {
             trust: Trust::Roots(identity.authorities().to_vec()),
             certificate: Some(identity.chain().map_err(io::Error::other)?),
-            alpn: vec![ALPN.to_vec()],
+            alpn: vec![tunnel::ALPN.to_vec()],
         };
         let config = tls::client_config(options, &self.0.config().clock).map_err(io::Error::other)?;
         let (out, clock) = (&self.0.config().out, &self.0.config().clock);
@@ -47,7 +44,7 @@ impl Dial for Dialler {
             }
             Err(error) => return Err(error),
         };
-        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+        if stream.get_ref().1.alpn_protocol() != Some(tunnel::ALPN) {
             return Err(io::Error::other(format!("{address} does not speak the tunnel's protocol; is it a proxy?")));
         }
         Ok(Box::new(stream))

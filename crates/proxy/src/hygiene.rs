@@ -2,18 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use domain::resources::app::is_reserved_header;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version,
-    header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
 };
+use tunnel::headers::SESSION_COOKIES;
+pub(crate) use tunnel::headers::{REQUEST_ID, reads_trailers, strip_hop_by_hop, upgrade};
 
 use crate::names;
-
-/// What tells the agent, and the error page, which request it was.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-teleport-request-id");
 
 /// Whom a request is for.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,77 +63,6 @@ pub(crate) fn has_one_length(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a client may not send this header to an application: we and the agent say it.
-fn is_ours(name: &str) -> bool {
-    // Some applications cannot tell a `_` from a `-` (CGI, RFC 3875 §4.1.18), others no sign from another, so that none
-    // may pass for the other.
-    const PREFIXES: [&str; 3] = ["x-teleport-", "teleport-", "x-forwarded-"];
-    const NAMES: [&str; 4] = ["cf-access-token", "x-real-ip", "forwarded", "x-original-forwarded-for"];
-    let same = |letter: u8, expect: u8| letter == expect || expect == b'-' && !letter.is_ascii_alphanumeric();
-    let begins = |start: &str| name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(a, b)| same(a, b));
-    PREFIXES.iter().any(|prefix| begins(prefix)) || NAMES.iter().any(|own| own.len() == name.len() && begins(own))
-}
-
-/// Headers that concern one connection only (RFC 9110 §7.6.1), besides those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
-
-/// Takes the headers of one connection off a message that goes on over another.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            // Who could name these would make the request mean something else behind us.
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != COOKIE)
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-/// What the client wants to speak from here on, when it asks for that, and for one thing only. Another HTTP or TLS beneath
-/// ours is not begun: the requests in it would reach the application with headers that nobody has looked at.
-pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let wants = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|name| name.trim().eq_ignore_ascii_case("upgrade"));
-    let mut protocols = headers.get_all(UPGRADE).iter();
-    let (only, second) = (protocols.next()?, protocols.next());
-    (wants && second.is_none() && is_foreign(only)).then(|| only.clone())
-}
-
-/// Whether this is the name of one protocol, and of none that carries requests.
-fn is_foreign(protocol: &HeaderValue) -> bool {
-    let name = protocol.as_bytes().to_ascii_lowercase();
-    let is_one = name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'));
-    is_one && !name.is_empty() && !["h2", "h3", "http", "tls"].iter().any(|ours| name.starts_with(ours.as_bytes()))
-}
-
-/// Whether the client reads trailers, as gRPC does.
-pub(crate) fn reads_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"))
-}
-
 /// Makes a client's headers those of a request to an agent.
 pub(crate) fn to_agent(headers: &mut HeaderMap, trailers: bool) {
     strip_hop_by_hop(headers);
@@ -146,12 +72,10 @@ pub(crate) fn to_agent(headers: &mut HeaderMap, trailers: bool) {
     }
     // The client was answered by us.
     headers.remove(EXPECT);
-    headers.remove(FORWARDED);
-    if headers.keys().any(|name| is_ours(name.as_str())) {
-        let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name.as_str())).cloned().collect();
-        for name in ours {
-            headers.remove(name);
-        }
+    // We and the agent say it.
+    let ours: Vec<HeaderName> = headers.keys().filter(|name| is_reserved_header(name.as_str())).cloned().collect();
+    for name in ours {
+        headers.remove(name);
     }
     if headers.contains_key(COOKIE) {
         strip_cookies(headers);
@@ -160,10 +84,10 @@ pub(crate) fn to_agent(headers: &mut HeaderMap, trailers: bool) {
 
 /// Our own cookies are credentials of the proxy: an application that read them could use them.
 fn strip_cookies(headers: &mut HeaderMap) {
-    let is_ours = |pair: &str| pair.trim_start().starts_with("__Host-grv_app_");
+    let is_ours = |pair: &str| pair.trim_start().starts_with(SESSION_COOKIES);
     let has_ours = |value: &HeaderValue| match value.to_str() {
         Ok(text) => text.split(';').any(is_ours),
-        Err(_) => value.as_bytes().windows(15).any(|window| window == b"__Host-grv_app_"),
+        Err(_) => value.as_bytes().windows(SESSION_COOKIES.len()).any(|window| window == SESSION_COOKIES.as_bytes()),
     };
     if !headers.get_all(COOKIE).iter().any(has_ours) {
         return;

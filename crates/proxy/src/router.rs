@@ -5,7 +5,7 @@ use crypto::tls::AUTH_SERVER_NAME;
 use crate::names::Names;
 
 /// An agent's link.
-pub(crate) const TUNNEL: &[u8] = b"tessera-tunnel";
+pub(crate) const TUNNEL: &[u8] = tunnel::ALPN;
 
 /// A link between proxies.
 pub(crate) const PEER: &[u8] = b"tessera-peer";

@@ -86,6 +86,9 @@ pub struct RouteToDatabase {
     pub roles: Vec<String>,
 }
 
+/// What a certificate may be used for that leads to an application and to nothing else (see [`Identity::usage`]).
+pub const USAGE_APPS: &str = "usage:apps";
+
 /// Everything a certificate says about its holder.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Identity {

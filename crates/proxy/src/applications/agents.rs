@@ -16,9 +16,6 @@ use crate::{
     view::Server,
 };
 
-/// The service of an agent that takes applications' streams.
-const SERVICE: &str = "app";
-
 /// Stands for the links to all other proxies: no host is called so.
 const PEERS: &str = "other proxies";
 
@@ -116,7 +113,7 @@ pub(crate) async fn connect(
             live.tls.get_or_init(|| tls)
         }
     };
-    let open = Open { source: Some(source), ..Open::service(SERVICE) };
+    let open = Open { source: Some(source), ..Open::service(tunnel::APPLICATIONS) };
     let stream = match proxy.switchboard.open(&server.host_id, &open).await {
         Err(OpenError::NotConnected(_)) => proxy.peers.open(proxy, server, open).await,
         settled => settled,

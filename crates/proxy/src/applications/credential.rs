@@ -6,7 +6,10 @@ use std::{
 };
 
 use crypto::{SecretString, hash::sha256, x509::Certificate};
-use domain::{Error, identity::Identity};
+use domain::{
+    Error,
+    identity::{Identity, USAGE_APPS},
+};
 use http::HeaderMap;
 use rustls::ServerConnection;
 
@@ -17,9 +20,6 @@ use crate::{
     sessions::{Holder, Live, SessionKey},
     view::Authorities,
 };
-
-/// What a certificate with a route to an application may be used for.
-const USAGE: &str = "usage:apps";
 
 /// A client certificate whose key the client has proved to hold. Nothing else is known of it yet.
 pub(crate) struct Shown {
@@ -153,7 +153,7 @@ impl Shown {
             return Err(Refused::Expired);
         }
         let identity = &self.identity;
-        let is_for_apps = identity.usage.is_empty() || identity.usage.iter().any(|usage| usage == USAGE);
+        let is_for_apps = identity.usage.is_empty() || identity.usage.iter().any(|usage| usage == USAGE_APPS);
         if self.certificate.is_ca() || identity.teleport_cluster != proxy.config.cluster || !is_for_apps {
             return Err(Refused::NoRoute);
         }

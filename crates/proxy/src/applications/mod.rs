@@ -14,7 +14,7 @@ mod upgrade;
 use std::{error::Error, sync::Arc};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, UPGRADE},
     uri::PathAndQuery,
 };
@@ -22,6 +22,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
+use tunnel::headers::HOP;
 
 use self::{
     agents::{NoWay, Purpose},
@@ -37,9 +38,6 @@ use crate::{
     transport::Ends,
     web::launch,
 };
-
-/// By which an agent says that an answer is its own, and not the application's.
-const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");
 
 /// The most that is read of an agent's reason for a 502 or 504.
 const MAX_REASON: usize = 4 * 1024;
