@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import datetime, timezone
 
 from relay import Relay
 
@@ -25,6 +26,7 @@ version: v7
 metadata: {name: all-apps}
 spec: {allow: {app_labels: {'*': '*'}}}
 """
+STARTED = datetime.now(timezone.utc)
 # Requests at a time, for each bot.
 WORKERS = 3
 # A request that takes longer has failed; the proxy's own patience with an agent that is gone is 4 s.
@@ -83,26 +85,31 @@ def application(name):
 
 # --- processes -------------------------------------------------------------------------------------------------------
 class Process:
-    """One of the cluster's programs; what it was started with starts it again."""
+    """One of the cluster's programs; what it was started with starts it again. It has a clock of its own."""
 
     def __init__(self, name, *command, diag=None):
         self.name, self.command, self.diag, self.running = name, command, diag, None
+        self.set_clock("+0")
 
-    def start(self, offset=None):
+    def set_clock(self, offset):
+        """What the wall clock of the machine says, from now on; while the program runs, too."""
+        write(f"{self.name}.new", f"{offset}\n")
+        os.rename(f"{DIR}/{self.name}.new", f"{DIR}/{self.name}.clock")
+
+    def start(self):
         log = open(f"{DIR}/{self.name}.log", "ab")
-        command = list(self.command)
-        # Spans are measured by the other clock, which nobody sets.
-        environment = dict(os.environ, FAKETIME_DONT_FAKE_MONOTONIC="1")
-        if offset:
-            command = ["faketime", "-m", "-f", offset, *command]
-        self.running = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        environment = dict(
+            os.environ,
+            LD_PRELOAD="/usr/$LIB/faketime/libfaketimeMT.so.1",
+            FAKETIME_TIMESTAMP_FILE=f"{DIR}/{self.name}.clock",
+            FAKETIME_NO_CACHE="1",
+            # Spans are measured by the other clock, which nobody sets.
+            FAKETIME_DONT_FAKE_MONOTONIC="1",
+        )
+        self.running = subprocess.Popen(self.command, stdout=log, stderr=log, env=environment)
 
     def kill(self, how=signal.SIGKILL):
-        # Its own group: the program that fakes the time stays its parent.
-        try:
-            os.killpg(self.running.pid, how)
-        except ProcessLookupError:
-            pass
+        self.running.send_signal(how)
         self.running.wait()
 
     def wait_ready(self, seconds=30):
@@ -258,25 +265,29 @@ def begin():
     for name in ("proxy", "agent"):
         processes[name].start()
     tctl("create", "-f", "-", stdin=ROLES)
-    for bot, app in (("a", "one"), ("b", "two")):
+    # The third one asks the auth service itself, for long: also while the clock there is wrong it gets certificates.
+    for bot, place, ttl, service in (
+        ("a", f"proxy_server: 127.0.0.1:{relays['bots and proxy'].port}", "60s", "type: application, app_name: one"),
+        ("b", f"proxy_server: 127.0.0.1:{relays['bots and proxy'].port}", "60s", "type: application, app_name: two"),
+        ("c", f"auth_server: 127.0.0.1:{auth_port}", "3h", "type: identity"),
+    ):
         made = json.loads(tctl("bots", "add", bot, "--roles=all-apps", "--format=json"))
         os.makedirs(f"{DIR}/{bot}-out", mode=0o700)
         config = write(
             f"{bot}.yaml",
-            f"version: v2\nproxy_server: 127.0.0.1:{relays['bots and proxy'].port}\n"
-            "credential_ttl: 90s\nrenewal_interval: 3s\n"
+            f"version: v2\n{place}\ncredential_ttl: {ttl}\nrenewal_interval: 3s\n"
             f"onboarding: {{join_method: token, token: {made['token_id']}, ca_pins: ['{pin}']}}\n"
             f"storage: {{type: directory, path: {DIR}/{bot}-store}}\n"
-            f"services:\n- {{type: application, app_name: {app}, destination: {{type: directory, path: {DIR}/{bot}-out}}}}\n",
+            f"services:\n- {{{service}, destination: {{type: directory, path: {DIR}/{bot}-out}}}}\n",
         )
         processes[bot] = Process(bot, f"{BIN}/tbot", "start", "-c", config)
     for name in ("proxy", "agent"):
         processes[name].wait_ready()
-    for bot in ("a", "b"):
+    for bot in "abc":
         processes[bot].start()
     port = relays["bots and proxy"].port
     end = time.monotonic() + 20
-    while not all(os.path.exists(f"{DIR}/{bot}-out/tlscert") for bot in ("a", "b")):
+    while not all(os.path.exists(f"{DIR}/{bot}-out/tlscert") for bot in "abc"):
         if time.monotonic() > end:
             raise SystemExit("the bots have no certificates")
         time.sleep(0.05)
@@ -301,6 +312,38 @@ def serial(path):
     version, length = header(at)
     at, length = header(version + length)
     return int.from_bytes(der[at : at + length], "big")
+
+
+def wait_renewed(what, directories, within):
+    """Until there is another certificate in each, twice: the first may have been asked for before."""
+    for _ in range(2):
+        before, since = {path: serial(f"{DIR}/{path}/tlscert") for path in directories}, time.monotonic()
+        while late := [path for path in directories if serial(f"{DIR}/{path}/tlscert") == before[path]]:
+            if time.monotonic() - since > within:
+                raise SystemExit(f"{what}: no new certificate within {within} s: {late}")
+            time.sleep(0.05)
+
+
+def sessions_ended():
+    """Looks at the ends of sessions in the audit log; says how many there are."""
+    # By then the auth service has been there for some seconds by the right clock, and a session lives for a minute.
+    lives, told_within = 60, 20
+
+    def events(kind):
+        found = json.loads(tctl("audit", "ls", f"--types=app.session.{kind}", "--format=json", "--limit=100000"))
+        return [(event["sid"], datetime.fromisoformat(event["time"])) for event in found]
+
+    now, ended = datetime.now(timezone.utc), events("end")
+    # One that began at the moment when the clock was set is on record with a time of its own.
+    begun = {sid: at for sid, at in events("start") if STARTED <= at <= now}
+    twice = len(ended) - len(dict(ended))
+    # A bot that could not renew for a while holds sessions that are shorter than others.
+    early = [sid for sid, at in ended if sid in begun and (at - begun[sid]).total_seconds() < lives / 3]
+    old = [sid for sid, at in begun.items() if (now - at).total_seconds() > lives + told_within]
+    missing = [sid for sid in old if sid not in dict(ended)]
+    if twice or early or missing or not ended:
+        raise SystemExit(f"ends of sessions: {len(ended)}, {twice} twice, too early {early}, missing {missing}")
+    return len(ended)
 
 
 def main():
@@ -359,31 +402,35 @@ def main():
                 processes[name].running.send_signal(signal.SIGCONT)
 
         episode("the auth service silent (SIGSTOP)", fall_silent, speak, 0, 10)
-        for name in ("agent", "proxy"):
-            process = processes[name]
+        for name, offset, is_running, within in (
+            ("agent", "+1h", False, 12),
+            ("proxy", "+1h", False, 12),
+            ("auth", "+1h", False, 12),
+            ("auth", "-1h", False, 12),
+            ("auth", "+1h", True, 20),
+            ("auth", "-1h", True, 20),
+        ):
 
-            def wrong_clock():
+            def set_clock(offset, process=processes[name], is_running=is_running):
+                if is_running:
+                    return process.set_clock(offset)
                 process.kill()
-                process.start(offset="+1h")
-
-            def right_clock():
-                process.kill()
+                process.set_clock(offset)
                 process.start()
 
-            episode(f"the clock of {name} an hour ahead", wrong_clock, right_clock, 2, 12)
+            when = "while it runs" if is_running else "when it starts"
+            what = f"the clock of {name} at {offset}, {when}"
+            episode(what, lambda: set_clock(offset), lambda: set_clock("+0"), 3 if name == "auth" else 2, within)
+            if is_running:
+                wait_renewed(f"{what}: and the bot at the auth service renews", ["c-store"], 25)
         everybody = [processes[name] for name in ("auth", "proxy", "agent")]
         together = lambda act: lambda: [act(process) for process in everybody]
         episode("all three killed", together(Process.kill), together(Process.start), 0.2, 20)
 
-        renewed = {bot: serial(f"{DIR}/{bot}-out/tlscert") for bot in ("a", "b")}
-        end = time.monotonic() + 20
-        while any(serial(f"{DIR}/{bot}-out/tlscert") == renewed[bot] for bot in renewed):
-            if time.monotonic() > end:
-                raise SystemExit("a bot does not renew any more")
-            time.sleep(0.1)
-        for bot in renewed:
+        wait_renewed("at last", [f"{bot}-{what}" for bot in "abc" for what in ("store", "out")], 20)
+        for bot in "abc":
             processes[bot].kill(signal.SIGTERM)
-        ok("both bots still renew")
+        ok("all bots still renew")
         if json.loads(tctl("get", "locks", "--format=json")):
             raise SystemExit("somebody who behaved was locked: " + tctl("get", "locks"))
         events = json.loads(tctl("audit", "ls", "--types=cert.create", "--format=json", "--limit=100000"))
@@ -395,6 +442,7 @@ def main():
         tctl("audit", "verify")
         ok(f"{len(recorded)} certificates on record, {len(held)} held and all of them on record; the audit chain is whole")
         answers, failures = (sum(getattr(load, name) for load in loads) for name in ("answers", "failures"))
+        ok(f"{sessions_ended()} sessions ended by themselves, each on record once and not before its time")
         ok(f"{answers} answers, each its own application's and for its own bot; {failures} requests without one")
         print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
         print(f"{passed} passed, 0 failed")
