@@ -4,7 +4,7 @@
 
 mod bot;
 pub mod host;
-mod known;
+pub(crate) mod known;
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clock::Timestamp;
-use domain::{Error, Kind, names};
+use domain::{Error, Kind, names, role::SystemRole};
 use rbac::{RuleContext, Verb};
 use serde::{Deserialize, Serialize};
 use storage::{Key, Prefix};
@@ -13,12 +13,16 @@ use crate::{
     apps::servers::refuse_other_host,
     decide::Asked,
     failure::{internal, storage_error},
+    joining::known,
 };
 
 const PROXY: &str = "tessera_proxy";
 
-/// How long a proxy is listed after it last said that it is there. Agents dial every proxy that is listed.
+/// How long a proxy is listed after it last said that it is there, at most. Agents dial every proxy that is listed.
 pub const PRESENCE: Duration = Duration::from_secs(120);
+
+/// The same at least: proxies say so every twenty seconds, and one whose clock is behind means a time that is almost over.
+const SHORTEST_PRESENCE: Duration = Duration::from_secs(60);
 
 /// The most addresses of one proxy, and the longest of them.
 const MOST_ADDRESSES: usize = 32;
@@ -65,15 +69,16 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut proxy: Proxy) -> Result<Ti
     let lists = [&proxy.public_addrs, &proxy.tunnel_addrs];
     let texts = [&proxy.hostname, &proxy.version, &proxy.peer_addr];
     let is_long = |text: &&String| text.len() > LONGEST || text.chars().any(char::is_control);
-    let is_talkative = proxy.notice.len() > LONGEST_NOTICE || proxy.notice.chars().any(char::is_control);
-    let is_bad =
-        is_talkative || texts.iter().any(is_long) || lists.iter().any(|list| list.iter().any(|text| is_long(&text)));
+    let is_bad = texts.iter().any(is_long) || lists.iter().any(|list| list.iter().any(|text| is_long(&text)));
     if is_bad || lists.iter().any(|list| list.len() > MOST_ADDRESSES) {
         return Err(Error::invalid(format!(
             "proxy: at most {MOST_ADDRESSES} addresses, each of at most {LONGEST} visible characters"
         )));
     }
-    let expires = auth.clock.now().saturating_add(PRESENCE).unwrap_or(Timestamp::MAX);
+    proxy.notice = plain(&proxy.notice);
+    let after = |span| auth.clock.now().saturating_add(span).unwrap_or(Timestamp::MAX);
+    let (earliest, latest) = (after(SHORTEST_PRESENCE), after(PRESENCE));
+    let expires = proxy.expires.map_or(latest, |asked| asked.clamp(earliest, latest));
     proxy.expires = Some(expires);
     let value = serde_json::to_vec(&proxy).map_err(|error| internal("a record cannot be written", error))?;
     auth.store.change().put_record(Key::new(PROXY, proxy.host_id), value, Some(expires)).commit().await?;
@@ -91,12 +96,40 @@ pub async fn list(auth: &Auth, caller: &Caller) -> Result<Vec<Proxy>, Error> {
     all(auth).await
 }
 
-/// Where people and programs reach the cluster: the first address of a proxy that is there.
+/// Where people and programs reach the cluster: what is configured for the proxy of this process, else the first address of
+/// a proxy that is there and joined with that name. An address that a proxy came up with later is given only when there is
+/// no other: who has stolen the identity of one must not lead everybody away.
 ///
 /// # Errors
 /// Whatever storage says.
 pub async fn public_address(auth: &Auth) -> Result<Option<String>, Error> {
-    Ok(all(auth).await?.into_iter().find_map(|proxy| proxy.public_addrs.into_iter().next()))
+    let mut proxies = all(auth).await?;
+    proxies.sort_by_key(|proxy| proxy.host_id != auth.config.host_id);
+    for proxy in &proxies {
+        for address in &proxy.public_addrs {
+            let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+            if known::may_be_called(auth, &proxy.host_id, SystemRole::Proxy, host).await? {
+                return Ok(Some(address.clone()));
+            }
+        }
+    }
+    Ok(proxies.into_iter().find_map(|proxy| proxy.public_addrs.into_iter().next()))
+}
+
+/// What people read of it, on terminals and in logs: no controls, nothing that hides letters or turns them around, no more
+/// than the limit. A proxy is not refused for what it says.
+fn plain(notice: &str) -> String {
+    let is_format = |letter: char| {
+        let code = u32::from(letter);
+        matches!(code, 0xAD | 0x61C | 0x180E | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F | 0xFE00..=0xFE0F)
+            || matches!(code, 0xFEFF | 0xFFF9..=0xFFFB | 0xE_0000..=0xE_0FFF)
+    };
+    let mut rest = LONGEST_NOTICE;
+    let fits = |letter: &char| {
+        rest = rest.saturating_sub(letter.len_utf8());
+        rest > 0
+    };
+    notice.chars().filter(|&letter| !letter.is_control() && !is_format(letter)).take_while(fits).collect()
 }
 
 /// Whether a proxy said lately that it is this host.

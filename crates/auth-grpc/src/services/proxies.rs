@@ -10,7 +10,7 @@ use auth::{
     proxies::{self, Proxy},
 };
 
-use super::wire::needed;
+use super::{keys::time, wire::needed};
 use crate::dispatch::{Row, Who, unary};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -28,8 +28,9 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 fn from_wire(proxy: ProxyServer) -> Proxy {
-    let ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires: _ } = proxy;
-    Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires: None }
+    let ProxyServer { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires } = proxy;
+    let expires = time(expires.as_ref());
+    Proxy { host_id, hostname, version, public_addrs, tunnel_addrs, peer_addr, notice, expires }
 }
 
 fn to_wire(proxy: Proxy) -> ProxyServer {

@@ -9,7 +9,7 @@ use clock::Timestamp;
 use crypto::{PublicKey, hash};
 use domain::{Error, error::Reason, role::SystemRole};
 use serde::{Deserialize, Serialize};
-use storage::Key;
+use storage::{Item, Key};
 use store::Change;
 
 use crate::{
@@ -62,8 +62,11 @@ pub(crate) fn fingerprint(tls: &PublicKey, ssh: &PublicKey) -> String {
 
 /// What is known about the host, read for a change: of two joins at once with one id, one is first.
 pub(crate) async fn read(change: &mut Change, host_id: &str) -> Result<Option<Known>, Error> {
-    let Some(item) = change.read_record(Key::new(HOST, host_id)).await? else { return Ok(None) };
-    serde_json::from_slice(&item.value).map(Some).map_err(|error| internal("a stored record cannot be read", error))
+    change.read_record(Key::new(HOST, host_id)).await?.map(|item| decode(&item)).transpose()
+}
+
+fn decode(item: &Item) -> Result<Known, Error> {
+    serde_json::from_slice(&item.value).map_err(|error| internal("a stored record cannot be read", error))
 }
 
 /// Adds it to a change, with the end of another certificate; it goes when the last one of the host has ended.
@@ -100,6 +103,13 @@ pub(crate) async fn refuse_taken(
     .because(Reason::HostTaken))
 }
 
+/// Whether somebody vouched for it that a host may be called that.
+pub(crate) async fn may_be_called(auth: &Auth, host_id: &str, role: SystemRole, name: &str) -> Result<bool, Error> {
+    let Some(item) = auth.store.record(&Key::new(HOST, host_id)).await? else { return Ok(false) };
+    let known = decode(&item)?;
+    Ok(known.vouched(role).iter().any(|known| known.eq_ignore_ascii_case(name)))
+}
+
 async fn is_announced(auth: &Auth, host_id: &str) -> Result<bool, Error> {
     let serves = auth.cache.snapshot().app_servers().any(|server| server.spec.host_id == host_id);
     Ok(serves || proxies::is_there(auth, host_id).await?)
@@ -114,6 +124,10 @@ impl Known {
     /// Whether it has been this.
     pub(crate) fn has(&self, role: SystemRole) -> bool {
         self.roles.contains_key(role.as_str())
+    }
+
+    fn vouched(&self, role: SystemRole) -> &[String] {
+        self.roles.get(role.as_str()).map(|part| part.names.as_slice()).unwrap_or_default()
     }
 
     fn has_keys(&self, keys: &str) -> bool {
@@ -153,7 +167,7 @@ impl Known {
         if !has_names(role) {
             return Vec::new();
         }
-        let vouched = self.roles.get(role.as_str()).map(|part| part.names.as_slice()).unwrap_or_default();
+        let vouched = self.vouched(role);
         let is_vouched = |name: &str| vouched.iter().any(|known| known.eq_ignore_ascii_case(name));
         // A name without a dot may be that of the machine, and that of a zone by chance.
         let is_zone = |name: &str| name.contains('.') || name.eq_ignore_ascii_case("localhost");
