@@ -19,7 +19,7 @@ use rbac::{RuleContext, Verb};
 
 pub(crate) use end::expired;
 pub(crate) use record::Record;
-pub use record::{Holder, SessionId, Shown};
+pub use record::{Holder, MOST_SESSIONS, SessionId, Shown};
 
 use crate::{Auth, Caller, Operation, decide::Asked, failure::internal};
 

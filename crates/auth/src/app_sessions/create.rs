@@ -2,7 +2,10 @@
 
 use audit::{
     AppMetadata, ConnectionMetadata,
-    events::{app::AppSessionStart, cert::CertificateCreate},
+    events::{
+        app::{AppSessionEnd, AppSessionStart},
+        cert::CertificateCreate,
+    },
 };
 use clock::Timestamp;
 use crypto::{Algorithm, KeyPair, PublicKey, SecretString, hash};
@@ -17,7 +20,7 @@ use rbac::{AccessChecker, Family, Verb};
 use store::{Change, settle};
 
 use super::{
-    USAGE,
+    USAGE, end,
     record::{self, Holder, Record, SessionId},
 };
 use crate::{
@@ -49,12 +52,18 @@ pub(crate) struct New {
     record: Record,
     start: AppSessionStart,
     certificate: CertificateCreate,
+    /// One that ends for it, with its event: there are too many.
+    ended: Option<(Record, AppSessionEnd)>,
 }
 
 impl New {
     /// Adds it to the change that also records what it belongs to.
     pub(crate) fn add(&self, change: Change) -> Result<Change, Error> {
-        Ok(record::put(change, &self.record)?.event(&self.start).event(&self.certificate))
+        let change = record::put(change, &self.record)?.event(&self.start).event(&self.certificate);
+        Ok(match &self.ended {
+            Some((record, end)) => record::delete(change, record).event(end),
+            None => change,
+        })
     }
 }
 
@@ -121,11 +130,15 @@ pub(crate) async fn prepare(
         public_addr: identity.route_to_app.public_addr.clone(),
         ..AppSessionStart::default()
     };
-    Ok(New { record, start, certificate })
+    let ended = record::superfluous(auth, &record.user, &record.by).await?.map(|old| {
+        let end = end::superseded(auth, &old);
+        (old, end)
+    });
+    Ok(New { record, start, certificate, ended })
 }
 
 /// What an event says about the application.
-pub(super) fn metadata(app: &App, public_addr: &str) -> AppMetadata {
+pub(crate) fn metadata(app: &App, public_addr: &str) -> AppMetadata {
     AppMetadata {
         app_uri: app.spec.uri.clone(),
         app_public_addr: public_addr.to_owned(),

@@ -92,6 +92,11 @@ pub(crate) fn expired(auth: &Auth, items: &[Item]) -> Vec<JournalEntry> {
     records.map(event).collect()
 }
 
+/// What is recorded of a session that ends because its user has too many newer ones.
+pub(super) fn superseded(auth: &Auth, record: &Record) -> AppSessionEnd {
+    AppSessionEnd { reason: "too many sessions".to_owned(), ..event(auth, record) }
+}
+
 fn event_by(auth: &Auth, caller: &Caller, record: &Record) -> AppSessionEnd {
     AppSessionEnd { connection: caller.connection(), ended_by: caller.name().to_owned(), ..event(auth, record) }
 }

@@ -20,6 +20,14 @@ const SESSION: &str = "tessera_app_session";
 /// The way from a user to its sessions.
 const OF_USER: &str = "tessera_app_session_of";
 
+/// The way from whoever makes sessions to those that live: an instance of a bot, or a person.
+const OF_MAKER: &str = "tessera_app_session_by";
+
+/// How many sessions of one instance of a bot, or of one person, live at once; beyond it the oldest one ends. A bot that
+/// renews has several for each application, of which it uses the newest; more than this would be some ten megabytes of
+/// somebody who makes them for nothing.
+pub const MOST_SESSIONS: usize = 500;
+
 /// Random bytes of an id: nobody finds one by trying.
 const ID_BYTES: usize = 32;
 
@@ -130,6 +138,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Whose sessions it counts among.
+    fn maker(&self) -> String {
+        maker(&self.user, &self.by)
+    }
+
     /// What the session is called.
     pub(crate) fn sid(&self) -> String {
         shown(&self.hash)
@@ -173,20 +186,38 @@ pub(super) async fn read_for(change: &mut Change, hash: &str) -> Result<Option<R
 pub(super) fn put(change: Change, record: &Record) -> Result<Change, Error> {
     let value = serde_json::to_vec(record).map_err(|error| internal("a record cannot be written", error))?;
     let end = Some(record.not_after);
-    Ok(change.put_record(Key::new(SESSION, record.hash.clone()), value, end).put_record(
-        Key::with_sub(OF_USER, record.user.clone(), record.hash.clone()),
-        Vec::new(),
-        end,
-    ))
+    let (of_user, of_maker) = ways(record);
+    let change = change.put_record(Key::new(SESSION, record.hash.clone()), value, end);
+    Ok(change.put_record(of_user, Vec::new(), end).put_record(of_maker, record.created.to_string(), end))
+}
+
+/// The keys that lead to a session.
+fn ways(record: &Record) -> (Key, Key) {
+    let (user, hash) = (record.user.clone(), record.hash.clone());
+    (Key::with_sub(OF_USER, user, hash.clone()), Key::with_sub(OF_MAKER, record.maker(), hash))
+}
+
+/// Two instances of a bot do not end each other's sessions.
+fn maker(user: &str, by: &UserMetadata) -> String {
+    if by.bot_instance_id.is_empty() { user.to_owned() } else { format!("{user}/{}", by.bot_instance_id) }
+}
+
+/// The session that must end before another one may begin, if there are too many.
+pub(super) async fn superfluous(auth: &Auth, user: &str, by: &UserMetadata) -> Result<Option<Record>, Error> {
+    let prefix = Prefix::sub(OF_MAKER, maker(user, by));
+    let page = auth.store.backend().range(&prefix, None, MOST_SESSIONS).await.map_err(storage_error)?;
+    if page.items.len() < MOST_SESSIONS {
+        return Ok(None);
+    }
+    let created = |item: &&Item| std::str::from_utf8(&item.value).ok().and_then(|text| text.parse::<Timestamp>().ok());
+    let Some(oldest) = page.items.iter().min_by_key(created) else { return Ok(None) };
+    read(auth, oldest.key.name()).await
 }
 
 /// Adds the end of a session to a change.
 pub(super) fn delete(change: Change, record: &Record) -> Change {
-    change.delete_record(Key::new(SESSION, record.hash.clone())).delete_record(Key::with_sub(
-        OF_USER,
-        record.user.clone(),
-        record.hash.clone(),
-    ))
+    let (of_user, of_maker) = ways(record);
+    change.delete_record(Key::new(SESSION, record.hash.clone())).delete_record(of_user).delete_record(of_maker)
 }
 
 /// A page of sessions, of one user or of all; `after` is the hash of the last one seen. Returns how to go on, if there is

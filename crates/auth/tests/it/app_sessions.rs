@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use auth::{
     Caller, Issued, Presented,
     app_sessions::{
-        Holder, SessionId,
+        Holder, MOST_SESSIONS, SessionId,
         assertion::{assertion, assertion_for_user},
         create::{Cookie, Route, create},
         end::{end, end_all, end_all_of},
@@ -530,4 +530,29 @@ async fn what_a_command_printed_is_a_label_and_takes_no_fixed_ones_place() {
     certificate(&cluster, &alice, "by-command", &Machine::new()).await.unwrap();
     let error = certificate(&cluster, &alice, "fixed", &Machine::new()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
+}
+
+#[tokio::test]
+async fn sessions_without_end_are_made_by_nobody() {
+    let cluster = Cluster::start().await;
+    furnish(&cluster).await;
+    let (alice, bob) = (cluster.again("alice").await, cluster.again("bob").await);
+    let other = create(&cluster.auth, &bob, "", route("debug")).await.unwrap();
+    let first = create(&cluster.auth, &alice, "", route("grafana")).await.unwrap();
+    for _ in 1..MOST_SESSIONS {
+        cluster.clock.advance(Duration::from_millis(10));
+        create(&cluster.auth, &alice, "", route("grafana")).await.unwrap();
+    }
+    let proxy = host(&cluster, SystemRole::Proxy, OTHER).await;
+    let lives = async |cookie: &Cookie| live(&cluster.auth, &proxy, &cookie.id).await.unwrap().is_some();
+    assert!(lives(&first).await);
+    let newest = create(&cluster.auth, &alice, "", route("grafana")).await.unwrap();
+    assert!(!lives(&first).await, "the oldest ends");
+    assert!(lives(&newest).await && lives(&other).await, "nobody else's");
+    let ended = cluster.records("app.session.end").await;
+    assert_eq!(ended.len(), 1);
+    assert_eq!(
+        (ended[0]["sid"].as_str(), ended[0]["reason"].as_str()),
+        (Some(first.id.shown().as_str()), Some("too many sessions"))
+    );
 }

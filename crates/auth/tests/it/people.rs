@@ -50,12 +50,17 @@ impl Cluster {
     /// The records of one type since the start, as JSON.
     pub(crate) async fn records(&self, event: &str) -> Vec<serde_json::Value> {
         use storage::Backend as _;
-        let page = self.backend.journal_read(None, 1000).await.unwrap();
-        let entries = page
-            .records
-            .iter()
-            .skip(self.at_start)
-            .filter_map(|record| audit::Entry::read(record.entry.value.clone()).ok());
+        let (mut records, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.backend.journal_read(after, 1000).await.unwrap();
+            after = page.records.last().map(|record| record.position);
+            records.extend(page.records);
+            if !page.more {
+                break;
+            }
+        }
+        let entries =
+            records.iter().skip(self.at_start).filter_map(|record| audit::Entry::read(record.entry.value.clone()).ok());
         entries.filter(|entry| entry.event == event).filter_map(|entry| entry.value().ok()).collect()
     }
 }
