@@ -143,8 +143,9 @@ async fn labels(guard: &Guard<'_>, kind: Kind, group: &str, name: &str) -> Resul
         .map(|item| serde_json::from_slice(&item.value))
         .transpose()
         .map_err(|error| internal("a stored resource cannot be read", error))?;
+    let found = found.map(|document| document.metadata.labels).or_else(|| announced(guard, kind, name));
     let is_there = found.is_some();
-    let labels = found.map(|document| document.metadata.labels).unwrap_or_default();
+    let labels = found.unwrap_or_default();
     let context = RuleContext { resource: Some(Named { name, labels: &labels }), ..RuleContext::NONE };
     guard.ask(kind, name, &context, &verbs)?;
     if !is_there {
@@ -152,4 +153,12 @@ async fn labels(guard: &Guard<'_>, kind: Kind, group: &str, name: &str) -> Resul
         return Err(Error::not_found(format!("{kind} {shown:?} not found")));
     }
     Ok(labels)
+}
+
+/// The labels of an application that nobody stored and an agent serves: those that the decision about it would look at.
+fn announced(guard: &Guard<'_>, kind: Kind, name: &str) -> Option<BTreeMap<String, String>> {
+    let snapshot = guard.auth.cache.snapshot();
+    let mut apps = snapshot.app_servers().filter_map(|server| server.spec.app.as_ref());
+    let app = apps.find(|app| kind == Kind::App && app.metadata.name == name)?;
+    Some(app.all_labels().into_owned())
 }

@@ -107,6 +107,18 @@ async fn what_is_no_verb_of_a_rule_is_explained_too() {
         assert_eq!(ask(verb, kind, name).await.unwrap_err().kind(), ErrorKind::Invalid, "{verb} {kind} {name}");
     }
     assert_eq!(ask("reach", "app", "moon").await.unwrap_err().kind(), ErrorKind::NotFound);
+    // An application that nobody stored and an agent serves.
+    let agent = crate::hosts::host(&cluster, domain::role::SystemRole::App, crate::hosts::HOST).await;
+    let mut served = crate::announcing::server(&agent, "moon", "");
+    served.spec.app.as_mut().unwrap().metadata.labels.insert("env".into(), "dev".into());
+    auth::apps::servers::upsert(auth, &agent, served).await.unwrap();
+    cluster.settle().await;
+    let mut reaching = Role::new("helper", RoleSpec::default());
+    reaching.spec.allow.app_labels = domain::form::Labels([("env".to_owned(), vec!["dev".to_owned()])].into());
+    assert!(!ask("reach", "app", "moon").await.unwrap().decision.allowed);
+    roles::upsert(auth, &admin, reaching).await.unwrap();
+    cluster.settle().await;
+    assert!(ask("reach", "app", "moon").await.unwrap().decision.allowed);
 }
 
 #[tokio::test]
