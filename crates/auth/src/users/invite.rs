@@ -1,6 +1,6 @@
 //! A link with which a person sets a password: the invitation of a new user, or the reset of a known one.
 //!
-//! The link is recorded with its end; the page behind it comes with the proxy.
+//! The link is recorded with its end; the proxy's page behind it cannot set a password yet.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use storage::Key;
 
 use super::refuse_of_bot;
-use crate::{Auth, Caller, Operation, guard::Guard};
+use crate::{Auth, Caller, Operation, guard::Guard, proxies};
 
 const USER_TOKEN: &str = "tessera_user_token";
 
@@ -126,7 +126,7 @@ pub async fn invite(
     let key = key(&token);
     let change = auth.store.change().require_exists::<User>(user.name()).put_record(key, record, Some(expires));
     change.event(&event).commit().await?;
-    Ok(Invitation::new(auth, token, user.metadata.name, purpose, (created, expires)))
+    Invitation::new(auth, token, user.metadata.name, purpose, (created, expires)).await
 }
 
 /// The link that `token` is the secret of. Whoever has it is the user, so nothing else is asked for but a certificate: the
@@ -148,7 +148,7 @@ pub async fn invitation(auth: &Auth, caller: &Caller, token: &str) -> Result<Inv
     }
     let purpose = Purpose::parse(&record.purpose).ok_or_else(gone)?;
     let end = item.expires.unwrap_or(Timestamp::MAX);
-    Ok(Invitation::new(auth, token.to_owned(), record.user, purpose, (record.created, end)))
+    Invitation::new(auth, token.to_owned(), record.user, purpose, (record.created, end)).await
 }
 
 fn key(token: &str) -> Key {
@@ -156,14 +156,17 @@ fn key(token: &str) -> Key {
 }
 
 impl Invitation {
-    fn new(
+    async fn new(
         auth: &Auth,
         token: String,
         user: String,
         purpose: Purpose,
         (created, expires): (Timestamp, Timestamp),
-    ) -> Self {
-        let url = format!("https://{}/web/{}/{token}", auth.cluster(), purpose.path());
-        Self { token: SecretString::new(token), user, url: SecretString::new(url), purpose, created, expires }
+    ) -> Result<Self, Error> {
+        // A cluster without a proxy has nobody who answers; its name is where one is expected.
+        let proxy = proxies::public_address(auth).await?.unwrap_or_else(|| auth.cluster().to_owned());
+        let host = proxy.strip_suffix(":443").unwrap_or(&proxy);
+        let url = format!("https://{host}/web/{}/{token}", purpose.path());
+        Ok(Self { token: SecretString::new(token), user, url: SecretString::new(url), purpose, created, expires })
     }
 }

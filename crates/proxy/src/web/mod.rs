@@ -41,7 +41,8 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<I
         "/webapi/auth/export" => export::export(&proxy.view, value(query, "type")),
         "/.well-known/jwks.json" => export::jwks(&proxy.view),
         "/readyz" => ready(proxy),
-        "/" | "/web" | "/web/login" => login::page(proxy, query),
+        "/" | "/web" | "/web/" | "/web/login" => login::page(proxy, query),
+        path if path.starts_with("/web/invite/") || path.starts_with("/web/reset/") => no_passwords(),
         path if is_for_programs => pages::refusal(StatusCode::NOT_FOUND, &format!("there is no {path} here")),
         path => {
             let launched = path.strip_prefix("/web/launch/").map(launch::launch);
@@ -51,6 +52,16 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, visit: &Visit, request: Request<I
             })
         }
     }
+}
+
+/// Behind the links of `tctl users add` and `tctl users reset`.
+fn no_passwords() -> Response<Body> {
+    let content = format!(
+        "<h1>Passwords cannot be set here yet</h1>\n<p>Your link is in order, and this page cannot do yet what it is for. \
+         Ask your administrator for a certificate instead:</p>\n{}",
+        pages::command("tctl auth sign --user=NAME --out=NAME")
+    );
+    pages::html(StatusCode::NOT_IMPLEMENTED, "Not yet", &content)
 }
 
 fn ready(proxy: &Proxy) -> Response<Body> {
