@@ -8,6 +8,8 @@ pub mod read;
 pub mod servers;
 pub mod update;
 
+mod addresses;
+
 use audit::{
     AppMetadata,
     events::app::{AppCreate, AppUpdate},
@@ -20,7 +22,6 @@ use crate::{
     Auth, Caller, Operation,
     decide::Asked,
     guard::{Guard, Written},
-    proxies,
 };
 
 impl Written for App {
@@ -59,21 +60,6 @@ pub(crate) fn is_reachable(caller: &Caller, app: &App) -> bool {
         Some(_) => caller.access().check_rule(&RuleContext::of(app), Kind::App, Verb::Read).allowed,
         None => caller.access().check_labels(Family::App, &app.all_labels()).allowed,
     }
-}
-
-/// A proxy's own name never leads to an application, so such a definition would be served nowhere.
-async fn refuse_proxys_name(auth: &Auth, app: &App) -> Result<(), Error> {
-    let host = |address: &str| address.rsplit_once(':').map_or(address, |(host, _)| host).to_ascii_lowercase();
-    let own = host(&app.spec.public_addr);
-    if own.is_empty() {
-        return Ok(());
-    }
-    let proxies = proxies::all(auth).await?;
-    if proxies.iter().flat_map(|proxy| &proxy.public_addrs).any(|address| host(address) == own) {
-        let reason = "is the proxy's own name, which leads to no application; write another one, or leave it out";
-        return Err(Error::invalid(format!("spec.public_addr: {own} {reason}")));
-    }
-    Ok(())
 }
 
 /// Nobody makes, changes or removes an application that he could not reach himself.

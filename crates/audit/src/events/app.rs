@@ -12,6 +12,12 @@ events! {
     /// An application was deleted.
     AppDelete = "app.delete" ["TAP05I"] (user, resource, connection) {}
 
+    /// A host began to serve an application that other hosts serve: requests are shared among them from now on.
+    AppServerJoin = "tessera.app_server.join" ["TSR070W"] (user, app, connection) {
+        /// The host.
+        server_id: String,
+    }
+
     /// A session with an application began, or an agent did not let it in.
     AppSessionStart = "app.session.start" ["T2007I", "T2007E"] by |event| usize::from(!event.error.is_empty()),
     (user, connection, app) {

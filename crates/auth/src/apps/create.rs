@@ -3,7 +3,7 @@
 use domain::{Error, resources::App};
 use rbac::Verb;
 
-use super::{refuse_proxys_name, require_reach};
+use super::{addresses, require_reach};
 use crate::{Auth, Caller, Operation, guard::Guard};
 
 /// Stores an application that is not there yet.
@@ -14,6 +14,6 @@ pub async fn create(auth: &Auth, caller: &Caller, app: App) -> Result<App, Error
     let guard = Guard::new(auth, caller, Operation::CreateApp);
     guard.on(&app, &[Verb::Create])?;
     require_reach(auth, caller, Operation::CreateApp, Verb::Create, &app)?;
-    refuse_proxys_name(auth, &app).await?;
+    addresses::refuse_own(auth, &app).await?;
     guard.create(app).await
 }

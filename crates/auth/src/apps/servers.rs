@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use audit::events::app::AppServerJoin;
 use clock::Timestamp;
-use domain::{Error, Kind, Resource as _, resources::AppServer, role::SystemRole};
+use domain::{
+    Error, Kind, Resource as _,
+    resources::{App, AppServer},
+    role::SystemRole,
+};
 use rbac::{RuleContext, Verb};
-use store::{Keyed as _, ListRequest, MAX_PAGE_SIZE, Page};
+use storage::Key;
+use store::{Change, Keyed as _, ListRequest, MAX_PAGE_SIZE, Page};
 
 use super::{
-    is_reachable, permit_reading,
+    addresses, is_reachable, permit_reading,
     query::{Asked as Wanted, Query},
 };
-use crate::{Auth, Caller, Operation, decide::Asked};
+use crate::{Auth, Caller, Operation, app_sessions::create::metadata, decide::Asked};
 
 /// How long a server is listed after it last said that it is there, unless it says how long.
 pub const PRESENCE: Duration = Duration::from_secs(600);
@@ -33,10 +39,17 @@ pub struct Servers {
     pub total: Option<usize>,
 }
 
-/// Stores what an agent says about itself and an application. Not audited: it comes every few minutes from each.
+/// For how long the audit log has been told that a host serves what others serve.
+const TOLD: Duration = Duration::from_secs(24 * 3600);
+
+/// Where it is remembered.
+const COMPANION: &str = "tessera_app_companion";
+
+/// Stores what an agent says about itself and an application. It comes every few minutes from each, so it is not audited,
+/// but when a host begins to serve what others serve: requests are shared among all of them.
 ///
 /// # Errors
-/// Denied, also for an agent that speaks for another host; invalid.
+/// Denied, also for an agent that speaks for another host; invalid; already exists for the address of another application.
 pub async fn upsert(auth: &Auth, caller: &Caller, mut server: AppServer) -> Result<AppServer, Error> {
     for verb in [Verb::Create, Verb::Update] {
         permit(auth, caller, Operation::UpsertAppServer, verb, &server.metadata.name)?;
@@ -45,8 +58,47 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut server: AppServer) -> Resu
     server.set_defaults();
     server.validate()?;
     server.metadata.expires = Some(presence(auth, server.metadata.expires));
-    let receipt = auth.store.change().upsert(&server)?.commit().await?;
+    let app = server.spec.app.as_ref().ok_or_else(|| Error::invalid("spec.app: must not be left out"))?;
+    if app.metadata.name != server.metadata.name {
+        let (name, app) = (&server.metadata.name, &app.metadata.name);
+        return Err(Error::invalid(format!("metadata.name: {name:?} must be the name of the application, {app:?}")));
+    }
+    let known = auth.store.repository::<AppServer>().get_in(&server.spec.host_id, &server.metadata.name).await?;
+    let address = |server: &AppServer| server.spec.app.as_ref().map(|app| app.spec.public_addr.clone());
+    if known.as_ref().is_none_or(|known| address(known) != address(&server)) {
+        addresses::refuse_own(auth, app).await?;
+        addresses::refuse_taken(auth, &server, app).await?;
+    }
+    let mut change = auth.store.change();
+    if known.is_none() && has_companions(auth, &server) {
+        change = tell(auth, caller, change, &server, app).await?;
+    }
+    let receipt = change.upsert(&server)?.commit().await?;
     Ok(receipt.stamp(server))
+}
+
+/// Whether other hosts serve the same application.
+fn has_companions(auth: &Auth, server: &AppServer) -> bool {
+    let is_other =
+        |other: &AppServer| other.metadata.name == server.metadata.name && other.spec.host_id != server.spec.host_id;
+    auth.cache.snapshot().app_servers().any(|other| is_other(other))
+}
+
+/// Adds to the audit log, at most once a day for each host and application, that a host serves what others serve.
+async fn tell(auth: &Auth, caller: &Caller, change: Change, server: &AppServer, app: &App) -> Result<Change, Error> {
+    let host = &server.spec.host_id;
+    let key = Key::with_sub(COMPANION, app.metadata.name.clone(), host.clone());
+    if auth.store.record(&key).await?.is_some() {
+        return Ok(change);
+    }
+    let event = AppServerJoin {
+        user: caller.user_metadata(),
+        connection: caller.connection(),
+        app: metadata(app, &app.spec.public_addr),
+        server_id: host.clone(),
+    };
+    let until = auth.clock.now().saturating_add(TOLD).unwrap_or(Timestamp::MAX);
+    Ok(change.put_record(key, Vec::new(), Some(until)).event(&event))
 }
 
 /// An agent says again that it is there: what it said before stays listed until `expires`.

@@ -3,7 +3,7 @@
 use domain::{Error, Resource as _, resources::App};
 use rbac::Verb;
 
-use super::{refuse_proxys_name, require_reach};
+use super::{addresses, require_reach};
 use crate::{Auth, Caller, Operation, guard::Guard};
 
 /// Replaces an application; with a revision in it, only if it is still the one that was read.
@@ -16,7 +16,7 @@ pub async fn update(auth: &Auth, caller: &Caller, mut app: App) -> Result<App, E
     for app in [&old, &app] {
         require_reach(auth, caller, Operation::UpdateApp, Verb::Update, app)?;
     }
-    refuse_proxys_name(auth, &app).await?;
+    addresses::refuse_own(auth, &app).await?;
     if app.metadata.revision.is_empty() {
         // Older tools send none; what was just read is what they mean.
         app.metadata.revision.clone_from(&old.metadata.revision);

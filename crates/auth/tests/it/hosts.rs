@@ -32,6 +32,7 @@ use crate::{
 
 pub(crate) const HOST: &str = "2d1e8f5c-0000-4000-8000-000000000001";
 pub(crate) const OTHER: &str = "2d1e8f5c-0000-4000-8000-000000000002";
+pub(crate) const THIRD: &str = "2d1e8f5c-0000-4000-8000-000000000003";
 const FROM: &str = "192.0.2.9:4711";
 
 pub(crate) fn names(id: &str) -> HostNames {

@@ -117,7 +117,7 @@ async fn perform(cluster: &Cluster, operation: Operation) -> Result<(), Error> {
         Operation::DeleteApp => apps::delete::delete(auth, admin, "app").await,
         Operation::IssueHostIdentity => {
             let (tls_key, ssh_key) = (key.tls.public().clone(), key.ssh.public().clone());
-            let request = HostRenewal { role: SystemRole::App, names: hosts::names(hosts::HOST), tls_key, ssh_key };
+            let request = HostRenewal { role: SystemRole::App, names: hosts::names(hosts::THIRD), tls_key, ssh_key };
             renew(auth, admin, request).await.map(drop)
         }
         Operation::CreateAppSession => app_sessions::cookie(cluster).await.map(drop),
