@@ -107,25 +107,44 @@ struct Servers {
 
 impl Servers {
     fn put(&mut self, server: Server) {
-        self.remove(&server.host_id.clone(), &server.app);
-        if let Some(host) = &server.public_host {
-            self.by_host.insert(host.clone(), server.app.clone());
+        let server = Arc::new(server);
+        let servers = self.by_app.entry(server.app.clone()).or_default();
+        let before = match servers.iter_mut().find(|known| known.host_id == server.host_id) {
+            Some(known) => std::mem::replace(known, Arc::clone(&server)).public_host.clone(),
+            None => {
+                servers.push(Arc::clone(&server));
+                None
+            }
+        };
+        if before != server.public_host {
+            self.release(before.as_deref(), &server.app);
         }
-        self.by_app.entry(server.app.clone()).or_default().push(Arc::new(server));
+        // The first that has it keeps it: whoever claims the host of another application gets nothing by that.
+        if let Some(host) = &server.public_host {
+            self.by_host.entry(host.clone()).or_insert_with(|| server.app.clone());
+        }
     }
 
     fn remove(&mut self, host_id: &str, app: &str) {
         let Some(servers) = self.by_app.get_mut(app) else { return };
         let Some(place) = servers.iter().position(|server| *server.host_id == *host_id) else { return };
         let gone = servers.remove(place);
-        let is_named = |host: &String| servers.iter().any(|server| server.public_host.as_ref() == Some(host));
-        if let Some(host) = gone.public_host.as_ref().filter(|host| !is_named(host))
-            && self.by_host.get(host).is_some_and(|of| of == app)
-        {
-            self.by_host.remove(host);
-        }
         if servers.is_empty() {
             self.by_app.remove(app);
+        }
+        self.release(gone.public_host.as_deref(), app);
+    }
+
+    /// A host that an application does not have any more leads to another that claims it, or nowhere.
+    fn release(&mut self, host: Option<&str>, app: &str) {
+        let Some(host) = host.filter(|host| self.by_host.get(*host).is_some_and(|of| of == app)) else { return };
+        let claims = |server: &&Arc<Server>| server.public_host.as_deref() == Some(host);
+        if self.by_app.get(app).into_iter().flatten().any(|server| claims(&server)) {
+            return;
+        }
+        match self.by_app.values().flatten().find(claims) {
+            Some(next) => drop(self.by_host.insert(host.to_owned(), next.app.clone())),
+            None => drop(self.by_host.remove(host)),
         }
     }
 }
@@ -233,5 +252,40 @@ impl View {
         let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
         let of_app = servers.by_app.get(app).into_iter().flatten();
         of_app.filter(|server| server.expires.is_none_or(|end| end > now)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(host_id: &str, app: &str, public_host: &str) -> Server {
+        Server {
+            host_id: host_id.into(),
+            app: app.into(),
+            public_host: Some(public_host.to_owned()).filter(|host| !host.is_empty()),
+            cors: None,
+            proxies: Vec::new(),
+            expires: None,
+        }
+    }
+
+    #[test]
+    fn a_public_host_leads_to_the_first_application_that_has_it() {
+        let mut servers = Servers::default();
+        let leads = |servers: &Servers| servers.by_host.get("a.example").cloned();
+        servers.put(server("h1", "alpha", "a.example"));
+        servers.put(server("h9", "hijack", "a.example"));
+        assert_eq!(leads(&servers).as_deref(), Some("alpha"));
+        // It says again that it is there, and a second agent of it comes and goes.
+        servers.put(server("h1", "alpha", "a.example"));
+        servers.put(server("h2", "alpha", "a.example"));
+        servers.remove("h1", "alpha");
+        assert_eq!(leads(&servers).as_deref(), Some("alpha"));
+        servers.put(server("h2", "alpha", "b.example"));
+        assert_eq!(leads(&servers).as_deref(), Some("hijack"), "it has another one now");
+        servers.remove("h9", "hijack");
+        assert_eq!(leads(&servers), None);
+        assert_eq!(servers.by_host.len(), 1);
     }
 }
