@@ -103,6 +103,38 @@ async fn what_runs_on_after_a_stop_ends_with_its_session_and_the_cluster_is_stil
 }
 
 #[tokio::test]
+async fn what_runs_goes_on_when_the_agent_and_then_the_proxy_are_asked_to_stop() {
+    let world = world().await;
+    let agent = world.agent().await;
+    let (say, mut answer) = endless(&world, HTTP_1_1).await;
+    for stop in [&(|| agent.cancel()) as &dyn Fn(), &|| world.stop.soft()] {
+        stop();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        say.send(Bytes::from_static(b"again")).unwrap();
+        let frame = tokio::time::timeout(AT_ONCE, answer.frame()).await.unwrap().unwrap();
+        assert_eq!(frame.expect("it was cut off").into_data().unwrap(), "again");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_stops_is_not_asked_for_its_agents_while_its_streams_run() {
+    let mut world = world().await;
+    let _agent = world.agent().await;
+    let first = world.stop.clone();
+    world.meet_another_proxy().await;
+    let (say, mut answer) = endless(&world, HTTP_1_1).await;
+    first.soft();
+    let (successor, _stop, _proxy) = Box::pin(world.start_another("f00d", &[])).await;
+    let _back = world.agent_at(successor).await;
+    world.proxy.peers.set([("f00d".to_owned(), successor.to_string())].into());
+    let certificate = world.session("alice", "grafana", "another").await;
+    let response = world.http(APP, Some(certificate)).await.send_request(get(APP, "/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    say.send(Bytes::from_static(b"again")).unwrap();
+    assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "again");
+}
+
+#[tokio::test]
 async fn a_session_that_ends_while_it_is_looked_at_begins_nothing() {
     let world = world().await;
     let _agent = world.agent().await;

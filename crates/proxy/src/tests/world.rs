@@ -370,12 +370,16 @@ impl World {
 
     /// From here on clients meet another proxy, to which the agent is not attached.
     pub(super) async fn meet_another_proxy(&mut self) {
-        let config = Config { host_id: "beef".into(), ..self.config.clone() };
-        let client = silent_client(&self.directory.path().join("auth of another"), &self.calls).await;
-        let started = start(&self.hosts, &self.users, config, &self.sessions, client, &["f00d"]);
-        let (address, stop, proxy) = Box::pin(started).await;
+        let (address, stop, proxy) = Box::pin(self.start_another("beef", &["f00d"])).await;
         proxy.peers.set(HashMap::from([("f00d".to_owned(), self.address.to_string())]));
         (self.address, self.stop, self.proxy) = (address, stop, proxy);
+    }
+
+    /// Another proxy with this host id, that knows the agent to be attached to `attached`.
+    pub(super) async fn start_another(&self, host_id: &str, attached: &[&str]) -> (SocketAddr, Stop, Arc<Proxy>) {
+        let config = Config { host_id: host_id.to_owned(), ..self.config.clone() };
+        let client = silent_client(&self.directory.path().join(host_id), &self.calls).await;
+        start(&self.hosts, &self.users, config, &self.sessions, client, attached).await
     }
 
     pub(super) async fn connect(
@@ -417,6 +421,11 @@ impl World {
 
     /// An agent with the application, attached.
     pub(super) async fn agent(&self) -> CancellationToken {
+        self.agent_at(self.address).await
+    }
+
+    /// The same, attached to the proxy at this address.
+    pub(super) async fn agent_at(&self, address: SocketAddr) -> CancellationToken {
         let (certificate, key) = self.hosts.host(AGENT, "App", &[]).await;
         let chain = CertificateChain::new(&[certificate], &key).unwrap();
         let users = TrustedClients::new(&[self.users.certificate()]).unwrap();
@@ -430,7 +439,7 @@ impl World {
         };
         let dial = client_config(options, &Clock::system()).unwrap();
         let (connected, mut seen) = watch::channel(Vec::new());
-        let (_, entry) = watch::channel(Entry::fixed(vec![self.address.to_string()]));
+        let (_, entry) = watch::channel(Entry::fixed(vec![address.to_string()]));
         let agent = Agent {
             entry,
             dial: Arc::new(Tls(TlsConnector::from(dial))),
