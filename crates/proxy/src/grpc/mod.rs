@@ -51,7 +51,7 @@ enum Speaks {
     /// Joining; certificates are not asked for.
     Joining(Joining),
     /// Connections within streams; who showed no certificate gets none.
-    Transport(Option<Member>),
+    Transport(Option<Box<Member>>),
 }
 
 /// Serves a connection to its end; after `stop` with the calls that run.
@@ -64,7 +64,7 @@ pub(crate) fn serve(
 ) -> impl Future<Output = Result<(), Ended>> + Send {
     let speaks = match route {
         Route::Join => Speaks::Joining(Joining::default()),
-        _ => Speaks::Transport(Member::of(stream.get_ref().1)),
+        _ => Speaks::Transport(Member::of(stream.get_ref().1).map(Box::new)),
     };
     let is_known = matches!(speaks, Speaks::Transport(Some(_)));
     let callee = Arc::new(Callee { proxy: Arc::clone(&proxy), ends, speaks });
@@ -120,10 +120,12 @@ impl Callee {
             Speaks::Joining(joining) if joining::serves(request.uri().path()) => {
                 joining.forward(&self.proxy, self.ends, request).await
             }
-            Speaks::Transport(member) if transport::serves(request.uri().path()) => match self.admitted(member) {
-                Ok(()) => Ok(transport::answer(self, request).await),
-                Err(error) => Err(error),
-            },
+            Speaks::Transport(member) if transport::serves(request.uri().path()) => {
+                match self.admitted(member.as_deref()) {
+                    Ok(()) => Ok(transport::answer(self, request).await),
+                    Err(error) => Err(error),
+                }
+            }
             _ => Err(Error::unsupported(format!("this proxy does not serve {} here", request.uri().path()))),
         };
         answered.unwrap_or_else(|error| {
@@ -141,8 +143,8 @@ impl Callee {
     }
 
     /// Asked on each call: certificates end, authorities are removed and locks are made while connections stand.
-    fn admitted(&self, member: &Option<Member>) -> Result<(), Error> {
-        let member = member.as_ref().ok_or_else(|| {
+    fn admitted(&self, member: Option<&Member>) -> Result<(), Error> {
+        let member = member.ok_or_else(|| {
             Error::denied("access denied: this call needs a client certificate of the cluster, valid now")
         })?;
         member.check(&self.proxy, self.ends).map_err(|why| Error::denied(format!("access denied: {why}")))
