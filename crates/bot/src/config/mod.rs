@@ -1,5 +1,6 @@
 //! The configuration of a bot: read from a file, overridden by flags and environment, checked, written back.
 
+mod address;
 mod destination;
 mod error;
 mod fields;
@@ -34,7 +35,7 @@ pub use self::{
 };
 use self::{
     fields::{Fields, Source},
-    node::Node,
+    node::{Node, Position},
 };
 
 /// Lifetime of certificates unless said otherwise.
@@ -79,6 +80,17 @@ pub struct Config {
     pub join_uri: Option<SecretString>,
     /// A scoped bot.
     pub scoped: bool,
+}
+
+const BOTH_SERVERS: &str = "auth_server and proxy_server exclude each other; keep one";
+
+/// The address of a server.
+fn server(fields: &mut Fields<'_>, key: &'static str) -> Result<Option<String>, ConfigError> {
+    let text = fields.text(key)?.filter(|text| !text.is_empty());
+    match text.as_deref().map(address::check_server) {
+        Some(Err(message)) => Err(fields.refuse(key, message)),
+        _ => Ok(text),
+    }
 }
 
 impl Default for Config {
@@ -148,8 +160,8 @@ impl Config {
         }
         let mut config = Self {
             debug: fields.flag("debug")?.unwrap_or_default(),
-            auth_server: fields.text("auth_server")?.filter(|text| !text.is_empty()),
-            proxy_server: fields.text("proxy_server")?.filter(|text| !text.is_empty()),
+            auth_server: server(&mut fields, "auth_server")?,
+            proxy_server: server(&mut fields, "proxy_server")?,
             credential_ttl: service::either_ttl(&mut fields)?,
             renewal_interval: fields.duration("renewal_interval")?,
             oneshot: fields.flag("oneshot")?.unwrap_or_default(),
@@ -161,17 +173,27 @@ impl Config {
             scoped: fields.flag("scoped")?.unwrap_or_default(),
             ..Self::default()
         };
+        if config.auth_server.is_some() && config.proxy_server.is_some() {
+            return Err(fields.refuse("proxy_server", BOTH_SERVERS));
+        }
         if let Some(onboarding) = fields.map("onboarding")? {
             config.onboarding = Onboarding::read(onboarding)?;
         }
         if let Some(storage) = fields.node("storage") {
             config.storage = Destination::read(source, storage, "storage")?;
         }
+        let mut places: Vec<Position> = Vec::new();
         for key in ["services", "outputs"] {
             let items: &[Node] = fields.items(key)?;
             for (index, item) in items.iter().enumerate() {
                 config.services.push(Service::read(source, item, &format!("{key}[{index}]"))?);
+                places.push(item.at);
             }
+        }
+        // Flags may choose another storage than the usual one.
+        let storage = fields.node("storage").map(|_| &config.storage);
+        if let Some((index, message)) = config.clash(storage) {
+            return Err(source.error(places[index], message));
         }
         fields.finish()?;
         Ok(config)
@@ -208,44 +230,65 @@ impl Config {
 
     /// The names of the services, given or automatic, in order.
     pub fn names(&self) -> Vec<String> {
-        let automatic = |(index, service): (usize, &Service)| {
+        let mut counted = [0; 2];
+        let automatic = |service: &Service| {
             let kind = service.kind.name.replace('/', "-");
             let group = if service.kind.is_output { "output" } else { "service" };
-            service.name.clone().unwrap_or_else(|| format!("{kind}-{group}-{}", index + 1))
+            let count = &mut counted[usize::from(service.kind.is_output)];
+            *count += 1;
+            service.name.clone().unwrap_or_else(|| format!("{kind}-{group}-{count}"))
         };
-        self.services.iter().enumerate().map(automatic).collect()
+        self.services.iter().map(automatic).collect()
     }
 
     /// What holds whatever this build can do.
     fn check(&self) -> Result<(), String> {
         if self.auth_server.is_some() && self.proxy_server.is_some() {
-            return Err("auth_server and proxy_server exclude each other; keep one".into());
+            return Err(BOTH_SERVERS.into());
+        }
+        for (key, server) in [("auth_server", &self.auth_server), ("proxy_server", &self.proxy_server)] {
+            server.as_deref().map_or(Ok(()), address::check_server).map_err(|message| format!("{key}: {message}"))?;
+        }
+        for (name, service) in self.names().iter().zip(&self.services) {
+            if let Some(uri) = service.spec.get("listen").and_then(Json::as_str) {
+                address::check_listener(uri).map_err(|message| format!("{name}: listen: {message}"))?;
+            }
         }
         if matches!(self.storage, Destination::KubernetesSecret(_)) && self.services.is_empty() {
             return Err("storage: a kubernetes_secret needs an output".into());
         }
         self.check_spans()?;
+        self.clash(Some(&self.storage)).map_or(Ok(()), |(_, message)| Err(message))
+    }
+
+    /// The first service that is in the way of something before it, and why.
+    fn clash(&self, storage: Option<&Destination>) -> Option<(usize, String)> {
         let names = self.names();
-        for (index, name) in names.iter().enumerate() {
+        let mut places: Vec<(&str, String)> = Vec::new();
+        let words = |place: &Destination| (*place != Destination::Memory).then(|| place.describe());
+        places.extend(storage.and_then(words).map(|words| ("storage", words)));
+        let mut doors: Vec<(&str, &str)> = Vec::new();
+        for (index, (name, service)) in names.iter().zip(&self.services).enumerate() {
             if ["heartbeat", "ca-rotation", "identity-renewal"].contains(&name.as_str()) {
-                return Err(format!("the name {name:?} is taken by tbot itself"));
+                return Some((index, format!("the name {name:?} is taken by tbot itself")));
             }
             if names[..index].contains(name) {
-                return Err(format!("two services are called {name:?}"));
+                return Some((index, format!("two services are called {name:?}")));
             }
-        }
-        let storage = std::iter::once(("storage".to_owned(), &self.storage));
-        let places = names.into_iter().zip(&self.services);
-        let places = places.filter_map(|(name, service)| Some((name, service.destination.as_ref()?)));
-        let mut seen: Vec<(String, String)> = Vec::new();
-        for (name, place) in storage.chain(places).filter(|(_, place)| **place != Destination::Memory) {
-            let words = place.describe();
-            if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == words) {
-                return Err(format!("{name} and {other} share a destination ({words}); give each its own"));
+            if let Some(words) = service.destination.as_ref().and_then(words) {
+                if let Some((other, _)) = places.iter().find(|(_, taken)| *taken == words) {
+                    let message = format!("{name} and {other} share a destination ({words}); give each its own");
+                    return Some((index, message));
+                }
+                places.push((name, words));
             }
-            seen.push((name, words));
+            let door = service.text("listen");
+            if let Some((other, _)) = doors.iter().find(|(_, taken)| *taken == door && !door.ends_with(":0")) {
+                return Some((index, format!("{name} and {other} both listen at {door}; give each its own port")));
+            }
+            doors.extend(Some((name.as_str(), door)).filter(|(_, door)| !door.is_empty()));
         }
-        Ok(())
+        None
     }
 
     fn check_spans(&self) -> Result<(), String> {

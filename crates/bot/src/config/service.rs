@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::{
-    ConfigError, Destination,
+    ConfigError, Destination, address,
     fields::{Fields, Source, nearest, scalar},
     node::{Node, Value},
     schema::{Field, KINDS, Kind, Shape},
@@ -151,10 +151,11 @@ fn read_field(fields: &mut Fields<'_>, field: &Field) -> Result<Option<Json>, Co
             word => word.map(Json::from),
         },
         Shape::Listen => match fields.text(field.name)? {
-            Some(uri) if !(uri.starts_with("tcp://") || uri.starts_with("unix://")) => {
-                return Err(fields.refuse(field.name, "must be tcp://address:port or unix:///path"));
+            Some(uri) => {
+                address::check_listener(&uri).map_err(|message| fields.refuse(field.name, message))?;
+                Some(Json::from(uri))
             }
-            uri => uri.map(Json::from),
+            None => None,
         },
         Shape::Selector => fields.node(field.name).map(|node| read_selector(fields, field.name, node)).transpose()?,
         Shape::Selectors => {

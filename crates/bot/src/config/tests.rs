@@ -59,6 +59,27 @@ fn each_mistake_has_its_line_and_a_way_out() {
         ),
         ("version: v2\noutputs:\n- type: identity\n  destination: {type: memory, path: x}\n", Some(4), "unknown key"),
         ("version: v2\nservices:\n- type: application-proxy\n  listen: 80\n", Some(4), "tcp://"),
+        ("version: v2\nservices:\n- type: application-proxy\n  listen: tcp://127.0.0.1\n", Some(4), "no port"),
+        ("version: v2\nproxy_server: proxy.example:30800000\n", Some(2), "1 to 65535"),
+        ("version: v2\nauth_server: a\nproxy_server: b\n", Some(3), "exclude"),
+        (
+            "version: v2\nservices:\n- {type: application-proxy, listen: 'tcp://127.0.0.1:80'}\n\
+             - {type: application-tunnel, app_name: a, listen: 'tcp://127.0.0.1:80'}\n",
+            Some(4),
+            "application-tunnel-service-2 and application-proxy-service-1 both listen",
+        ),
+        (
+            "version: v2\nstorage: {type: directory, path: /a}\noutputs:\n\
+             - {type: identity, destination: {type: directory, path: /a}}\n",
+            Some(4),
+            "identity-output-1 and storage share",
+        ),
+        (
+            "version: v2\noutputs:\n- {type: identity, name: x, destination: {type: memory}}\n\
+             - {type: identity, name: x, destination: {type: memory}}\n",
+            Some(4),
+            "two services",
+        ),
         ("version: v2\nstorage:\n  type: directory\n  path: /x\n  acls: never\n", Some(5), "off, try or required"),
         ("version: v2\nversion: v2\n", Some(2), "duplicate"),
         ("version: [\n", None, ""),
@@ -92,18 +113,31 @@ fn nothing_secret_is_shown_for_debugging() {
 
 #[test]
 fn what_cannot_work_together_is_refused() {
-    let directory = "  - {type: identity, destination: {type: directory, path: /a}}\n";
     let cases = [
-        ("auth_server: a\nproxy_server: b\n".to_owned(), "exclude"),
         ("auth_server: a\nrenewal_interval: 2h\n".to_owned(), "must be below"),
-        (format!("auth_server: a\noutputs:\n{directory}{directory}"), "share a destination"),
-        ("outputs:\n  - {type: identity, destination: {type: directory, path: /var/lib/teleport/bot}}\n".into(), "share"),
-        ("outputs:\n  - {type: identity, name: x, destination: {type: memory}}\n  - {type: identity, name: x, destination: {type: memory}}\n".into(), "two services"),
+        (
+            "outputs:\n  - {type: identity, destination: {type: directory, path: /var/lib/teleport/bot}}\n".into(),
+            "share",
+        ),
     ];
     for (text, words) in cases {
         let config = Config::parse(&format!("version: v2\n{text}"), "t.yaml").expect(&text);
         let error = config.check().expect_err(&text);
         assert!(error.contains(words), "{text}\n{error}");
+    }
+}
+
+#[test]
+fn flags_are_checked_as_the_file_is() {
+    let mut tunnel = Service::new("application-tunnel").unwrap();
+    tunnel.spec.insert("listen".into(), "127.0.0.1:1234".into());
+    for (overrides, words) in [
+        (Overrides { proxy_server: Some("a:x".into()), ..Overrides::default() }, "proxy_server: "),
+        (Overrides { auth_server: Some("a:99999".into()), ..Overrides::default() }, "auth_server: "),
+        (Overrides { service: Some(tunnel), ..Overrides::default() }, "write tcp://127.0.0.1:1234"),
+    ] {
+        let error = Config::load(None, overrides).expect_err(words);
+        assert!(error.to_string().contains(words), "{error}");
     }
 }
 
