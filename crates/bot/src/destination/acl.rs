@@ -60,6 +60,12 @@ impl AccessList {
         Ok(list)
     }
 
+    /// Whether somebody may read and not write, as readers of artifacts do.
+    pub(super) fn has_readers(&self) -> bool {
+        let named = self.0.iter().filter(|entry| [USER, GROUP].contains(&entry.tag));
+        named.map(|entry| entry.permissions & (READ | WRITE)).any(|permissions| permissions == READ)
+    }
+
     /// Adds a user, or widens what the user may do.
     pub(super) fn allow_user(&mut self, id: u32, permissions: u16) {
         self.allow(USER, id, permissions);
@@ -152,7 +158,12 @@ mod tests {
         );
         assert_eq!(AccessList::from_bytes(&list.to_bytes()), Some(list.clone()));
         assert_eq!(AccessList::from_bytes(&list.to_bytes()[1..]), None);
+        assert!(list.has_readers() && !AccessList::owner_only(READ).has_readers());
+        let mut writer = AccessList::owner_only(READ | WRITE);
+        writer.allow_user(7, READ | WRITE | PASS);
+        assert!(!writer.has_readers(), "the bot itself");
         let directory = list.for_directory();
+        assert!(directory.has_readers());
         assert_eq!(directory.0[1].permissions, READ | PASS);
         assert_eq!(directory.0[6].permissions, 0);
     }

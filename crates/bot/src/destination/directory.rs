@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use crypto::SecretBytes;
@@ -32,6 +32,7 @@ pub struct DirectorySink {
     acls: Acls,
     readers: Option<AccessList>,
     attempt: AtomicU64,
+    told: AtomicBool,
 }
 
 impl DirectorySink {
@@ -42,8 +43,8 @@ impl DirectorySink {
             (Acls::Off, _) | (_, []) => None,
             (_, readers) => Some(AccessList::for_readers(readers, &path)?),
         };
-        let sink =
-            Self { path, handle, symlinks: config.symlinks, acls: config.acls, readers, attempt: AtomicU64::new(0) };
+        let (symlinks, acls, attempt, told) = (config.symlinks, config.acls, AtomicU64::new(0), AtomicBool::new(false));
+        let sink = Self { path, handle, symlinks, acls, readers, attempt, told };
         sink.let_readers_in()?;
         sink.remove_leftovers();
         Ok(sink)
@@ -154,13 +155,28 @@ impl DirectorySink {
             Some(readers) => Some(readers.clone()),
             None => inherited(handle, name)?,
         };
-        let Some(wanted) = wanted else { return Ok(()) };
+        let Some(wanted) = wanted else {
+            self.tell_of_readers(name);
+            return Ok(());
+        };
         match acl::set(file, acl::ACCESS, &wanted).and_then(|()| acl::verify(file, &wanted)) {
             Err(error) if self.acls == Acls::Try => {
                 tracing::warn!(file = %self.path.join(name).display(), %error, "cannot keep the access list");
                 Ok(())
             }
             done => done,
+        }
+    }
+
+    /// Says once that a file is for the bot alone, though others were let into the directory to read.
+    fn tell_of_readers(&self, name: &str) {
+        let has_readers =
+            acl::get(&self.handle, acl::ACCESS).is_ok_and(|list| list.is_some_and(|list| list.has_readers()));
+        if has_readers && !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                file = %self.path.join(name).display(),
+                "a new file is for the bot alone, though others may read in this directory: run tbot init again, as before"
+            );
         }
     }
 
