@@ -29,8 +29,8 @@ pub(crate) async fn connect_to_join(config: &Config) -> Result<Client, Error> {
     match &config.trust {
         Trust::Credentials => {
             return Err(Error::invalid(
-                "nothing says how to recognise the auth service: give ca_pin (tctl status shows it), or, on a network \
-                 that you trust, --insecure",
+                "nothing says how to recognise the auth service: give --ca-pin, or teleport.ca_pin in the file (tctl status \
+                 shows the pin), or, on a network that you trust, --insecure",
             )
             .because(Reason::UntrustedServer));
         }

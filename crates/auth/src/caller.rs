@@ -334,7 +334,8 @@ pub(crate) fn issued_at(certificate: &x509::Certificate) -> Timestamp {
 
 /// A certificate that is nobody's who could ask for something here.
 pub(crate) fn useless() -> Error {
-    Error::denied("access denied: the presented certificate is of no use here").because(Reason::WrongCertificate)
+    Error::denied("access denied: the presented certificate is of no use here; a certificate for an application or another single \
+                   use leads there only: for this API take the identity of an identity output, or of tctl auth sign").because(Reason::WrongCertificate)
 }
 
 /// A proxy says with the port 0 that it has somebody's word for the address, and just anybody's.

@@ -67,6 +67,10 @@ impl ConnectError {
                     Self::Untrusted { address, reason: describe_certificate(problem), passes: is_of_time(problem) }
                 }
                 rustls::Error::General(reason) => Self::Untrusted { address, reason: reason.clone(), passes: false },
+                rustls::Error::InvalidMessage(_) => {
+                    let reason = "what answers there speaks no TLS; is it a plain HTTP port?".to_owned();
+                    Self::Unreachable { address, reason }
+                }
                 _ => Self::Unreachable { address, reason: text },
             };
         }
@@ -164,7 +168,9 @@ fn describe_certificate(problem: &rustls::CertificateError) -> String {
     use rustls::CertificateError as Problem;
     match problem {
         Problem::UnknownIssuer => {
-            "its certificate was issued by an authority that we do not know; check the CA pin or the CA path".into()
+            "its certificate was issued by an authority that we do not know; is it of another cluster? Who has no identity \
+             yet needs the cluster's pin: --ca-pin, or ca_pins (tbot) or ca_pin (tessera) in the file; tctl status shows it"
+                .into()
         }
         Problem::NotValidYet | Problem::NotValidYetContext { .. } => {
             "its certificate is not valid yet; is your clock behind?".into()
@@ -221,6 +227,10 @@ mod tests {
             let other = ConnectError::from_io("a:1", &io(rustls::Error::InvalidCertificate(problem)));
             assert!(other.to_string().contains(says), "{other}");
         }
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let plain = ConnectError::from_io("a:1", &io(plain));
+        assert!(plain.to_string().contains("speaks no TLS"), "{plain}");
+        assert_eq!(plain.kind(), Kind::Unavailable);
         let gone = ConnectError::from_io("a:1", &io::Error::from(io::ErrorKind::ConnectionRefused));
         assert_eq!((gone.kind(), Error::from(gone.clone()).reason), (Kind::Unavailable, None));
         let late_alert = ConnectError::from_io("a:1", &io::Error::other("x: received fatal alert: UnknownCA"));

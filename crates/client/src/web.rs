@@ -26,6 +26,9 @@ use crate::{ConnectError, Proxies, dial, upgrade};
 /// Where proxies listen unless told otherwise.
 const WEB_PORT: u16 = 443;
 
+/// What to say when nobody answers at a port that nobody has named.
+const ASSUMED_PORT: &str = "; no port was given, so it is 443: write host:port if the proxy listens at another";
+
 /// How long one question may take, with its connection.
 const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -59,7 +62,9 @@ pub struct Find {
 impl Web {
     /// A proxy at `host:port`, as people write it.
     pub fn new(address: &str, proxies: Proxies, clock: Clock) -> Self {
-        Self { address: Self::address_of(address), proxies, clock, balancer: Arc::default(), advice: "" }
+        let own = Self::address_of(address);
+        let advice = if own == dial::with_port(address, WEB_PORT + 1) { "" } else { ASSUMED_PORT };
+        Self { address: own, proxies, clock, balancer: Arc::default(), advice }
     }
 
     /// The same, with what a person can do when nobody answers there: for an address that nobody has named.
@@ -207,6 +212,13 @@ impl Web {
                 );
                 Error::new(Kind::Denied, message).because(Reason::UntrustedServer)
             }
+            // A proxy speaks to everybody about the web; an auth service does not.
+            ConnectError::Refused { reason, .. } if reason.contains("NoApplicationProtocol") => {
+                Error::unavailable(format!(
+                    "what answers at {address} is no proxy: it does not speak its protocols; is it the address of an auth \
+                 service?"
+                ))
+            }
             other => other.into(),
         }
     }
@@ -233,5 +245,19 @@ mod tests {
         let web = Web::new("127.0.0.1:1", Proxies::default(), Clock::system()).with_advice("; name the proxy");
         let error = web.find(tls::Trust::DangerAnyServer).await.unwrap_err().message;
         assert!(error.contains("127.0.0.1:1") && error.ends_with("; name the proxy"), "{error}");
+        for (given, is_assumed) in [("127.0.0.1", true), ("[::1]", true), ("127.0.0.1:443", false), ("a:3080", false)] {
+            let web = Web::new(given, Proxies::default(), Clock::system());
+            let gone = ConnectError::Unreachable { address: given.into(), reason: "refused".into() };
+            assert_eq!(web.explain(gone).message.contains("no port was given"), is_assumed, "{given}");
+        }
+    }
+
+    #[test]
+    fn an_auth_service_is_no_proxy() {
+        let web = Web::new("a:3025", Proxies::default(), Clock::system());
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+        let error = web.explain(ConnectError::from_io("a:3025", &io::Error::other(alert)));
+        assert_eq!(error.kind, Kind::Unavailable, "{error}");
+        assert!(error.message.contains("is no proxy"), "{error}");
     }
 }

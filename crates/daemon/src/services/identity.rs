@@ -75,7 +75,8 @@ impl Source {
                 Err(error) => error,
             };
             let role = self.config.role.as_str();
-            tracing::warn!(role, %error, "this host cannot join the cluster; trying again");
+            let next = next_step(&error, role);
+            tracing::warn!(role, %error, next, "this host cannot join the cluster; trying again");
             component.unready(format!("cannot join the cluster: {error}"));
             tokio::select! {
                 () = self.config.clock.sleep(backoff.wait(&self.config.random)) => {}
@@ -104,6 +105,19 @@ impl Source {
     }
 }
 
+/// What a person can do about a refusal that waiting alone does not heal.
+fn next_step(error: &Error, role: &str) -> Option<String> {
+    use domain::error::Reason::{Locked, UntrustedCertificate, UntrustedServer};
+    let is_of_token = !matches!(error.reason, Some(Locked | UntrustedCertificate | UntrustedServer));
+    (error.kind == Kind::Denied && is_of_token).then(|| {
+        let role = role.to_ascii_lowercase();
+        format!(
+            "make a token with tctl tokens add --type={role}, give it with --token or teleport.join_params.token_name, and \
+             start again"
+        )
+    })
+}
+
 /// An address that one can connect to, of one that is listened on.
 pub(crate) fn dialled(address: SocketAddr) -> SocketAddr {
     let ip = match address {
@@ -127,4 +141,20 @@ pub(crate) fn token(params: &JoinParams) -> anyhow::Result<SecretString> {
 #[expect(clippy::disallowed_methods, reason = "the daemon resolves the environment for everybody below it")]
 pub(super) fn outbound() -> anyhow::Result<client::Proxies> {
     Ok(client::Proxies::from_variables(|name| std::env::var(name).ok())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_refused_learns_what_to_do_and_who_has_to_wait_waits() {
+        let next = next_step(&Error::denied("token expired or not found"), "App").unwrap();
+        assert!(next.contains("tctl tokens add --type=app") && next.contains("--token"), "{next}");
+        let untrusted = Error::denied("who is that").because(domain::error::Reason::UntrustedServer);
+        assert_eq!(
+            [untrusted, Error::unavailable("nobody answers")].map(|error| next_step(&error, "App")),
+            [None, None]
+        );
+    }
 }
