@@ -83,15 +83,20 @@ impl WebCertificate {
         if let Some(over) = issued.iter().chain(configured.iter()).find(is_over) {
             return format!("the certificate of the public port has ended: {}", over.described());
         }
-        let Some(first) = configured.first().filter(|_| self.is_stand_in) else { return String::new() };
-        let has_issued = |name: &&String| issued.iter().any(|served| served.names.contains(name));
-        match first.names.iter().any(|name| has_issued(&name)) {
-            true => String::new(),
-            false => format!(
+        match configured.first().filter(|_| self.stands_in()) {
+            Some(first) => format!(
                 "the public port shows a certificate that browsers do not trust: {}; set https_keypairs, or acme",
                 first.described()
             ),
+            None => String::new(),
         }
+    }
+
+    /// Whether what is shown comes from the cluster's own authority, which nobody trusts without being told.
+    pub(crate) fn stands_in(&self) -> bool {
+        let (configured, issued) = (self.configured.load(), self.issued.load());
+        let has_issued = |name: &String| issued.iter().any(|served| served.names.contains(name));
+        self.is_stand_in && configured.first().is_some_and(|first| !first.names.iter().any(has_issued))
     }
 }
 

@@ -16,9 +16,15 @@ pub(crate) fn page(proxy: &Proxy, query: &str) -> Response<Body> {
     let person = pages::command(&format!("tsh --proxy={own} -i FILE apps login {app}"));
     let sign = pages::command("tctl auth sign --user=YOU --out=FILE");
     let bot = pages::command("tctl bots add BOT --roles=ROLE");
-    let start = format!("tbot start application --proxy-server={own} --token=TOKEN --app={app} --destination=DIR");
+    // A system that trusts no authority of ours has to be told by what it knows the cluster.
+    let authorities = proxy.view.authorities();
+    let (pin, cacert) = match authorities.host.first().filter(|_| proxy.ports.web.stands_in()) {
+        Some(authority) => (format!(" --ca-pin={}", authority.pin()), " --cacert DIR/teleport-host-ca.crt"),
+        None => (String::new(), ""),
+    };
+    let start = format!("tbot start application --proxy-server={own}{pin} --token=TOKEN --app={app} --destination=DIR");
     let start = pages::command(&start);
-    let curl = pages::command(&format!("curl --cert DIR/tlscert --key DIR/key {url}"));
+    let curl = pages::command(&format!("curl{cacert} --cert DIR/tlscert --key DIR/key {url}"));
     let wanted = wanted.map_or_else(String::new, |host| {
         format!("<p>You were on your way to <b>{}</b>, which needs a certificate.</p>\n", pages::escaped(&host))
     });
