@@ -28,6 +28,8 @@ document! {
         cloud: String,
         user_groups: Vec<String>,
         integration: String,
+        // As `app_service` writes it.
+        #[serde(alias = "required_apps")]
         required_app_names: Vec<String>,
         cors: Option<CorsPolicy>,
         identity_center: Option<AppIdentityCenter>,
@@ -271,7 +273,8 @@ fn check_rewrite(rewrite: &Rewrite) -> Result<(), Error> {
 pub fn is_reserved_header(name: &str) -> bool {
     const PREFIXES: [&str; 3] = ["x-forwarded-", "x-teleport-", "teleport-"];
     const NAMES: [&str; 4] = ["cf-access-token", "forwarded", "x-real-ip", "x-original-forwarded-for"];
-    let begins = |prefix: &&str| name.len() >= prefix.len() && reads_as(&name.as_bytes()[..prefix.len()], prefix.as_bytes());
+    let begins =
+        |prefix: &&str| name.len() >= prefix.len() && reads_as(&name.as_bytes()[..prefix.len()], prefix.as_bytes());
     PREFIXES.iter().any(begins) || NAMES.iter().any(|own| is_same_header(name, own))
 }
 
@@ -310,6 +313,17 @@ mod tests {
 
     fn app(uri: &str) -> App {
         App::new("db", AppSpec { uri: uri.into(), ..AppSpec::default() })
+    }
+
+    #[test]
+    fn applications_that_belong_together_are_named_as_in_the_file_of_an_agent() {
+        for key in ["required_apps", "required_app_names"] {
+            let text =
+                format!("kind: app\nversion: v3\nmetadata: {{name: a}}\nspec: {{uri: 'http://a', {key}: [b]}}\n");
+            let read = crate::document::read_valid_documents(&text, "x").unwrap();
+            let [crate::AnyResource::App(app)] = read.as_slice() else { panic!("{read:?}") };
+            assert_eq!(app.spec.required_app_names, ["b"], "{key}");
+        }
     }
 
     #[test]
