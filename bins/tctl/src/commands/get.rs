@@ -61,7 +61,7 @@ fn table(resources: &[AnyResource], with_secrets: bool) -> Table {
         Some(Kind::User) => users::ls::table(&of_kind!(User).collect::<Vec<_>>()),
         Some(Kind::BotInstance) => bots::instances::ls::table(&of_kind!(BotInstance).collect::<Vec<_>>()),
         Some(Kind::Token) => tokens::ls::table(&of_kind!(Token).collect::<Vec<_>>(), with_secrets),
-        Some(Kind::AppServer) => apps::ls::table(&of_kind!(AppServer).collect::<Vec<_>>()),
+        Some(Kind::AppServer) => apps::ls::table(&of_kind!(AppServer).collect::<Vec<_>>(), None),
         _ => mixed(resources),
     }
 }

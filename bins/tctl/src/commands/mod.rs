@@ -57,7 +57,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Auth(auth::Command),
     /// Look at applications.
-    #[command(subcommand)]
+    #[command(subcommand, alias = "app")]
     Apps(apps::Command),
     /// See which programs of the cluster run.
     #[command(subcommand)]
