@@ -62,11 +62,12 @@ pub(crate) fn run(command: &Command, globals: &Globals) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let config = std::path::absolute(globals.config.as_deref().unwrap_or(Path::new(CONFIG)))?;
     let unit = unit(args, &program, &config).map_err(invalid)?;
+    // The machine that the unit is for may be another one.
+    if !config.exists() {
+        cli::warn(format!("{} is not there yet; tbot configure writes it", config.display()));
+    }
     if !args.write {
         return print(&unit);
-    }
-    if args.name.is_empty() || args.name.contains('/') {
-        return Err(invalid("--name must be the name of a unit, such as tbot"));
     }
     let path = args.systemd_directory.join(format!("{}.service", args.name));
     match std::fs::read_to_string(&path) {
@@ -93,6 +94,10 @@ fn unit(args: &Systemd, program: &Path, config: &Path) -> Result<String, String>
         if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
             return Err(format!("{value:?} cannot stand in a unit: no spaces, no control characters"));
         }
+    }
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':' | '\\');
+    if args.name.starts_with('.') || !args.name.chars().all(is_fine) {
+        return Err("--name must be the name of a unit, such as tbot".to_owned());
     }
     let telemetry = if args.anonymous_telemetry { "Environment=\"TELEPORT_ANONYMOUS_TELEMETRY=1\"\n" } else { "" };
     Ok(format!(
@@ -209,5 +214,8 @@ mod tests {
     #[test]
     fn a_value_cannot_add_directives() {
         assert!(written(&["--user=a\nExecStartPre=/bin/evil"]).is_err());
+        for name in ["--name=../x", "--name=a/b", "--name=.x"] {
+            assert!(written(&[name]).unwrap_err().contains("--name"), "{name}");
+        }
     }
 }

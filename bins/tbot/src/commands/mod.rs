@@ -17,6 +17,7 @@ use std::ffi::OsString;
 use anyhow::anyhow;
 use bot::{BotError, ConfigError};
 use clap::Subcommand;
+use cli::error::Advised;
 
 use crate::args::Globals;
 
@@ -76,6 +77,27 @@ pub(crate) struct Later {
 }
 
 pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()> {
+    let is_init = matches!(command, Command::Init(_));
+    dispatch(globals, command).await.map_err(|error| advised(error, is_init))
+}
+
+/// What the operating system forbids, most people forbid themselves by starting the bot as somebody else.
+fn advised(error: anyhow::Error, is_init: bool) -> anyhow::Error {
+    let is_forbidden = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::PermissionDenied)
+    };
+    match (error.chain().any(is_forbidden), is_init) {
+        (false, _) => error,
+        (true, true) => {
+            Advised::new(error, "run tbot init as root (sudo): it gives files to other users and sets access lists").into()
+        }
+        (true, false) => {
+            Advised::new(error, "run tbot as the user whom its directories belong to (--bot-user of tbot init)").into()
+        }
+    }
+}
+
+async fn dispatch(globals: Globals, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Start(args) => start::run(*args, &globals).await,
         Command::Configure(args) => configure::run(*args, &globals),
@@ -155,4 +177,17 @@ fn ended(error: &BotError) -> anyhow::Error {
         next = source.source();
     }
     domain::Error::new(error.kind(), text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forbidden_says_whom_to_be() {
+        let forbidden = || anyhow::Error::new(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+        assert!(cli::render(&advised(forbidden(), true)).contains("next: run tbot init as root"));
+        assert!(cli::render(&advised(forbidden(), false)).contains("next: run tbot as the user"));
+        assert!(!cli::render(&advised(anyhow!("something else"), false)).contains("next:"));
+    }
 }
