@@ -41,7 +41,8 @@ fn wrapped(line: &str) -> String {
     }
     let mut lines = vec![String::new()];
     for word in line.split_whitespace() {
-        let last = lines.last_mut().filter(|last| last.is_empty() || last.chars().count() + word.chars().count() < WIDTH);
+        let last =
+            lines.last_mut().filter(|last| last.is_empty() || last.chars().count() + word.chars().count() < WIDTH);
         match last {
             Some(last) if last.is_empty() => last.push_str(word),
             Some(last) => last.extend([" ", word]),
@@ -68,9 +69,7 @@ pub fn missing(tool: &Command) -> Vec<String> {
         }
     }
     let mut missing = Vec::new();
-    let mut built = copyable(tool.clone());
-    built.build();
-    look(&built, "", tool.get_name(), &mut missing);
+    look(&copyable(tool.clone()), "", tool.get_name(), &mut missing);
     missing
 }
 
@@ -89,7 +88,7 @@ mod tests {
         for text in [shown.render_help().to_string(), sub] {
             assert!(text.lines().any(|line| line == example) && text.contains("\n  tool do {a: b}\n"), "{text}");
             let prose = text.lines().filter(|line| line.starts_with("prose"));
-            assert!(prose.clone().all(|line| line.len() <= WIDTH) && prose.count() == 3, "{text}");
+            assert!(prose.clone().all(|line| line.len() <= WIDTH) && prose.count() == 4, "{text}");
             assert_eq!(text.matches("Examples:").count(), 1, "{text}");
         }
     }

@@ -7,10 +7,12 @@ use daemon::{AppFlags, Environment, Overrides};
 
 use super::start;
 
+const EXAMPLE: &str = "Example:\n  tessera app start --name=grafana --uri=http://localhost:3000 --token=/etc/token \\\n    \
+                       --auth-server=proxy.example.com:443 --ca-pin=sha256:…";
+
 /// What can be done.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  tessera app start --name=grafana --uri=http://localhost:3000 --token=/etc/token \
-                        --auth-server=proxy.example.com:443 --ca-pin=sha256:…")]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -24,6 +26,7 @@ enum Command {
 
 /// Flags.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
 struct Start {
     /// Configuration file, for everything that no flag says [default: as for start].
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]

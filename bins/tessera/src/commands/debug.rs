@@ -23,18 +23,23 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Question {
     /// Print how much the server logs.
+    #[command(after_help = "Example:\n  tessera debug get-log-level")]
     GetLogLevel,
     /// Change how much the server logs, until it starts anew.
+    #[command(after_help = "Example:\n  tessera debug set-log-level DEBUG")]
     SetLogLevel {
         /// How much.
         #[arg(ignore_case = true, value_parser = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"])]
         level: String,
     },
     /// Print whether the server is ready, and why not.
+    #[command(after_help = "Example:\n  tessera debug readyz")]
     Readyz,
     /// Print what the server has counted.
+    #[command(after_help = "Example:\n  tessera debug metrics")]
     Metrics,
     /// Say how to take a profile of the server.
+    #[command(after_help = "Example:\n  tessera debug profile")]
     Profile {
         /// Which profiles.
         #[arg(default_value = "profile")]
