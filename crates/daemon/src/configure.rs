@@ -146,17 +146,17 @@ impl Services {
             app: is_open && answers.app.is_some() || is_named("app"),
         };
         let refuse = |flags: &str, role: &str| Err(Error::invalid(format!("{flags} need --roles with \"{role}\"")));
-        if let (true, Some(flag)) = (services.auth, answers.joins.given()) {
-            return Err(Error::invalid(format!(
-                "{flag} is for a host that joins another cluster, and here an auth service runs: leave it out, or name \
-                 the services with --roles=proxy,app"
-            )));
-        }
         if has_certificate && !services.proxy {
             return refuse("--cert-file, --key-file and --acme", "proxy");
         }
         if answers.app.is_some() && !services.app {
             return refuse("--app-name and --app-uri", "app");
+        }
+        if let (true, Some(flag)) = (services.auth, answers.joins.given()) {
+            return Err(Error::invalid(format!(
+                "{flag} is for a host that joins another cluster, and here an auth service runs: leave it out, or name \
+                 the services with --roles=proxy,app"
+            )));
         }
         Ok(services)
     }

@@ -131,6 +131,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn files_of_a_certificate_are_named_when_they_do_not_fit() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        for (name, host) in [("a", "p.example"), ("b", "*.p.example")] {
+            let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
+            std::fs::write(at(&format!("{name}.crt")), made.cert.pem()).unwrap();
+            std::fs::write(at(&format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+        }
+        let read = |host: &str, certificate: &str, key: &str| {
+            let (certificate, key) = (at(certificate), at(key));
+            let text = format!(
+                "proxy_service: {{public_addr: '{host}', https_keypairs: [{{cert_file: {certificate}, key_file: {key}}}]}}"
+            );
+            files(&Config::from_text(&text, "x").unwrap())
+        };
+        assert_eq!(read("p.example:443", "a.crt", "a.key").unwrap(), [""; 0]);
+        assert_eq!(read("x.p.example", "b.crt", "b.key").unwrap(), [""; 0]);
+        let odd = read("q.example", "a.crt", "a.key").unwrap().concat();
+        assert!(odd.contains("q.example") && odd.contains("p.example"), "{odd}");
+        let refused = format!("{:#}", read("p.example", "a.crt", "b.key").unwrap_err());
+        assert!(refused.contains("b.key is not the key") && refused.contains("a.crt"), "{refused}");
+        let refused = format!("{:#}", read("p.example", "c.crt", "a.key").unwrap_err());
+        assert!(refused.contains("c.crt"), "{refused}");
+    }
+
+    #[test]
     fn a_port_is_ours_free_or_refused() {
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = other.local_addr().unwrap();

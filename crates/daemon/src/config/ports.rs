@@ -89,3 +89,45 @@ pub(crate) fn authority(uri: &str) -> Option<Address> {
     let port = if scheme == "https" { 443 } else { 80 };
     Address::parse(rest.split('/').next()?, port).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_asked_for_once() {
+        for (ports, refused) in [
+            (["127.0.0.1:3080", "127.0.0.1:3080"], true),
+            (["0.0.0.0:3080", "127.0.0.1:3080"], true),
+            (["127.0.0.1:3080", "[::]:3080"], true),
+            (["127.0.0.1:3080", "127.0.0.2:3080"], false),
+            (["127.0.0.1:0", "127.0.0.1:0"], false),
+        ] {
+            let text = format!(
+                "teleport: {{diag_addr: '{}'}}\nproxy_service: {{web_listen_addr: '{}'}}\n",
+                ports[0], ports[1]
+            );
+            let checked = Config::from_text(&text, "x").unwrap().check();
+            assert_eq!(checked.is_err(), refused, "{text}");
+            assert!(checked.map_or_else(|error| error.message.contains("web_listen_addr"), |()| true), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_application_where_we_listen_ourselves_is_pointed_out() {
+        for (uri, diag, is_odd) in [
+            ("http://localhost:3000", "127.0.0.1:3000", true),
+            ("http://127.0.0.1:3000/x", "0.0.0.0:3000", true),
+            ("http://localhost:3000", "127.0.0.1:3001", false),
+            ("http://elsewhere:3000", "127.0.0.1:3000", false),
+            ("tcp://localhost:3000", "192.0.2.1:3000", false),
+        ] {
+            let text = format!(
+                "teleport: {{diag_addr: '{diag}'}}\nproxy_service: {{enabled: yes}}\n\
+                 app_service: {{apps: [{{name: a, uri: '{uri}'}}]}}\n"
+            );
+            let advice = Config::from_text(&text, "x").unwrap().advice();
+            assert_eq!(advice.iter().any(|line| line.contains("teleport.diag_addr")), is_odd, "{uri} {diag}: {advice:?}");
+        }
+    }
+}
