@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use crate::item::{Cursor, Item};
 use crate::key::{Key, Prefix};
 
-/// A watcher hears of its progress at least this often, changes or not.
+/// A watcher hears of its progress at least this often, changes or not, and with no more delay than it takes to tell the
+/// changes that wait.
 pub const PROGRESS_WITHIN: Duration = Duration::from_millis(500);
 
 /// When a progress mark is sent: early enough that scheduling does not break the promise.
@@ -66,7 +67,8 @@ pub enum WatchEvent {
         /// The changes, in the order of the batch.
         changes: Vec<Change>,
     },
-    /// Everything up to this cursor has been told. The first one comes as soon as the watcher has caught up.
+    /// Everything up to this cursor has been told, and nothing that is older than a moment is missing. The first one comes as
+    /// soon as the watcher has caught up.
     Progress(Cursor),
     /// Changes were lost to this watcher (an old cursor, or it fell too far behind): read anew, watch anew. The last
     /// event of a watcher; asking again repeats it.
@@ -166,7 +168,7 @@ impl Feed {
         let head = self.0.head.subscribe();
         let foreign = cursor.is_some_and(|cursor| cursor.incarnation() != self.0.incarnation);
         let position = cursor.map_or(*head.borrow(), Cursor::position);
-        Watcher { feed: self.clone(), prefix, position, head, progress_due: None, lost: foreign }
+        Watcher { feed: self.clone(), prefix, position, head, progress_due: None, promised: None, lost: foreign }
     }
 
     /// The first batch after `position` that touches `prefix`.
@@ -209,6 +211,8 @@ pub struct Watcher {
     head: watch::Receiver<u64>,
     /// When the next progress mark is due; `None`: as soon as the watcher has caught up for the first time.
     progress_due: Option<Duration>,
+    /// Where the stream was when the mark that is due now became so: it is given once everything until then was told.
+    promised: Option<u64>,
     lost: bool,
 }
 
@@ -220,11 +224,11 @@ impl Watcher {
                 return WatchEvent::Resync;
             }
             let now = self.feed.0.clock.monotonic();
-            if self.progress_due.is_some_and(|due| due <= now) {
-                return self.progress(now);
-            }
             // Read before the ring: a head seen here is in the ring already.
             let head = *self.head.borrow_and_update();
+            if self.progress_due.is_some_and(|due| due <= now) && self.position >= *self.promised.get_or_insert(head) {
+                return self.progress(now);
+            }
             match self.feed.step(self.position, &self.prefix) {
                 Step::Found(commit) => return self.told(&commit),
                 Step::Skipped(position) => self.position = position,
@@ -249,7 +253,7 @@ impl Watcher {
     }
 
     fn progress(&mut self, now: Duration) -> WatchEvent {
-        self.progress_due = Some(now + PROGRESS_EVERY);
+        (self.progress_due, self.promised) = (Some(now + PROGRESS_EVERY), None);
         WatchEvent::Progress(self.feed.cursor(self.position))
     }
 }

@@ -15,6 +15,7 @@ pub(super) async fn run(fixture: &impl Fn(u64) -> Fixture) {
     changes_are_told_in_order(&fixture(40)).await;
     a_watch_resumes(&fixture(41)).await;
     progress_comes_in_time(&fixture(42)).await;
+    progress_is_not_ahead_of_what_is_told(&fixture(48)).await;
     deletions_are_told(&fixture(43)).await;
     all_watchers_agree(&Arc::new(fixture(44))).await;
     who_falls_behind_is_told(&fixture(45)).await;
@@ -110,6 +111,25 @@ async fn progress_comes_in_time(fixture: &Fixture) {
     };
     match mark {
         WatchEvent::Progress(cursor) => assert!(cursor >= later.cursor, "changes elsewhere are progress too"),
+        other => panic!("progress was expected, found {other:?}"),
+    }
+}
+
+async fn progress_is_not_ahead_of_what_is_told(fixture: &Fixture) {
+    fixture.put("a", "1").await;
+    let mut watcher = fixture.backend.watch(&Prefix::all(), None).await.expect("a watcher");
+    assert!(matches!(watcher.next().await, WatchEvent::Progress(_)), "a mark comes as soon as it has caught up");
+    fixture.put("b", "1").await;
+    let last = fixture.put("c", "1").await;
+    fixture.manual.advance(PROGRESS_WITHIN);
+    for name in ["b", "c"] {
+        match watcher.next().await {
+            WatchEvent::Batch { changes, .. } => assert_eq!(changes[0].key().name(), name),
+            other => panic!("whoever hears of progress takes what it knows for new: {other:?} before {name}"),
+        }
+    }
+    match watcher.next().await {
+        WatchEvent::Progress(cursor) => assert!(cursor >= last.cursor),
         other => panic!("progress was expected, found {other:?}"),
     }
 }
