@@ -133,7 +133,10 @@ fn a_restart_that_would_fail_is_not_begun() {
         (proxy, with(&format!("web_listen_addr: '127.0.0.1:{}'", server.port)), "both ask for port"),
         (
             proxy,
-            format!("{}\napp_service: {{apps: [{{name: a, uri: 'http://x'}}, {{name: a, uri: 'http://y'}}]}}", with("")),
+            format!(
+                "{}\napp_service: {{apps: [{{name: a, uri: 'http://x'}}, {{name: a, uri: 'http://y'}}]}}",
+                with("")
+            ),
             "is there twice",
         ),
         (name, "cluster_name: other.example".to_owned(), "cannot be changed"),

@@ -89,7 +89,8 @@ fn advised(error: anyhow::Error, is_init: bool) -> anyhow::Error {
     match (error.chain().any(is_forbidden), is_init) {
         (false, _) => error,
         (true, true) => {
-            Advised::new(error, "run tbot init as root (sudo): it gives files to other users and sets access lists").into()
+            Advised::new(error, "run tbot init as root (sudo): it gives files to other users and sets access lists")
+                .into()
         }
         (true, false) => {
             Advised::new(error, "run tbot as the user whom its directories belong to (--bot-user of tbot init)").into()

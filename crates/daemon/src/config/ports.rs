@@ -127,7 +127,11 @@ mod tests {
                  app_service: {{apps: [{{name: a, uri: '{uri}'}}]}}\n"
             );
             let advice = Config::from_text(&text, "x").unwrap().advice();
-            assert_eq!(advice.iter().any(|line| line.contains("teleport.diag_addr")), is_odd, "{uri} {diag}: {advice:?}");
+            assert_eq!(
+                advice.iter().any(|line| line.contains("teleport.diag_addr")),
+                is_odd,
+                "{uri} {diag}: {advice:?}"
+            );
         }
     }
 }
