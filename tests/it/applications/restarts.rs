@@ -6,6 +6,7 @@ use api::{
     r#gen::proto,
     methods::proto::auth_service::{CreateTokenV2, GetInventoryStatus},
 };
+use crypto::x509::Certificate;
 use daemon::{Environment, Overrides, Server, config::Config};
 use http::StatusCode;
 use serde_json::json;
@@ -214,4 +215,78 @@ async fn inventory(admin: &client::Client) {
         assert_eq!(host.services, [service]);
     }
     assert_eq!(CLUSTER, "test.example");
+}
+
+/// What a host keeps for a role.
+fn kept(home: &Path, role: &str) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(home.join(format!("hosts/{role}.json"))).ok()?).ok()
+}
+
+/// The certificate of a host, once it has one.
+async fn certificate(home: &Path, role: &str) -> Certificate {
+    until(&format!("{} has joined as {role}", home.display()), async || {
+        let kept = kept(home, role)?;
+        Certificate::from_pem(kept["certificates"]["tls"].as_str()?).ok()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_token_makes_nobody_a_host_that_is_there_and_keeps_no_host_out() {
+    let (address, _) = app::start().await;
+    let split = Split::new(address).await;
+    let (home, thief) = (split.home.path().join("an-agent"), split.home.path().join("thief"));
+    let agent = split.agent().await;
+    let first = certificate(&home, "app").await;
+    let id = std::fs::read_to_string(home.join("host_uuid")).unwrap();
+
+    // Somebody else with the token, and the id, which everybody may know.
+    std::fs::create_dir(&thief).unwrap();
+    std::fs::write(thief.join("host_uuid"), &id).unwrap();
+    let section = "proxy_service: {enabled: no}\napp_service: {enabled: yes}\n";
+    let posing = split.run("thief", "App", true, section).await;
+    until("it is told why, and what an honest machine does", async || {
+        let report = format!("{:?}", posing.readiness().report());
+        (report.contains("has joined already") && report.contains("remove host_uuid")).then_some(())
+    })
+    .await;
+    assert!(kept(&thief, "app").is_none_or(|kept| kept.get("certificates").is_none()));
+    posing.stop(GRACE).await;
+    // With an id of its own it is as good as any other.
+    std::fs::remove_dir_all(&thief).unwrap();
+    let posing = split.run("thief", "App", true, section).await;
+    certificate(&thief, "app").await;
+    posing.stop(GRACE).await;
+
+    // The answer to the host's own join was lost: it asks again with the same key, and is the same host.
+    agent.stop(GRACE).await;
+    let mut lost = kept(&home, "app").unwrap();
+    let fields = lost.as_object_mut().unwrap();
+    let key = fields.remove("key").unwrap();
+    fields.remove("certificates");
+    fields.insert("pending_key".to_owned(), key);
+    std::fs::write(home.join("hosts/app.json"), lost.to_string()).unwrap();
+    let agent = split.agent().await;
+    let again = certificate(&home, "app").await;
+    assert_eq!((again.subject(), again.spki_der()), (first.subject(), first.spki_der()));
+    assert_ne!(again.serial_hex(), first.serial_hex());
+    agent.stop(GRACE).await;
+
+    // A proxy gets another public address: it joins for it at its next start, as the host that it is.
+    let home = split.home.path().join("a-proxy");
+    let mut before: Option<Certificate> = None;
+    for name in ["one.localhost", "two.localhost"] {
+        let section =
+            format!("proxy_service: {{enabled: yes, web_listen_addr: '127.0.0.1:0', public_addr: '{name}:0'}}\n");
+        let proxy = split.run("a-proxy", "Proxy", true, &section).await;
+        until("the proxy has the name", async || {
+            let now = certificate(&home, "proxy").await;
+            assert!(before.as_ref().is_none_or(|before| before.subject() == now.subject()), "another host");
+            let has = now.dns_names().iter().any(|known| known == name);
+            has.then(|| before = Some(now))
+        })
+        .await;
+        proxy.stop(GRACE).await;
+    }
+    split.cluster.stop().await;
 }
