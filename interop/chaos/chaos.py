@@ -333,7 +333,11 @@ def sessions_ended():
         found = json.loads(tctl("audit", "ls", f"--types=app.session.{kind}", "--format=json", "--limit=100000"))
         return [(event["sid"], datetime.fromisoformat(event["time"])) for event in found]
 
-    now, ended = datetime.now(timezone.utc), events("end")
+    # The first ones began about a minute ago.
+    since = time.monotonic()
+    while not (ended := events("end")) and time.monotonic() - since < told_within:
+        time.sleep(0.5)
+    now = datetime.now(timezone.utc)
     # One that began at the moment when the clock was set is on record with a time of its own.
     begun = {sid: at for sid, at in events("start") if STARTED <= at <= now}
     twice = len(ended) - len(dict(ended))
