@@ -125,14 +125,17 @@ impl Servers {
         }
     }
 
-    fn remove(&mut self, host_id: &str, app: &str) {
-        let Some(servers) = self.by_app.get_mut(app) else { return };
-        let Some(place) = servers.iter().position(|server| *server.host_id == *host_id) else { return };
-        let gone = servers.remove(place);
-        if servers.is_empty() {
-            self.by_app.remove(app);
+    /// These, of which each keeps the public host that it had.
+    fn replaced(&self, servers: impl Iterator<Item = Server>) -> Self {
+        let mut next = Self::default();
+        servers.for_each(|server| next.put(server));
+        for (host, app) in &self.by_host {
+            let mut of_app = next.by_app.get(app).into_iter().flatten();
+            if of_app.any(|server| server.public_host.as_ref() == Some(host)) {
+                next.by_host.insert(host.clone(), app.clone());
+            }
         }
-        self.release(gone.public_host.as_deref(), app);
+        next
     }
 
     /// A host that an application does not have any more leads to another that claims it, or nowhere.
@@ -221,9 +224,8 @@ impl View {
 
     /// Forgets all servers but these.
     pub(crate) fn set_servers(&self, resources: &[AppServer]) {
-        let mut servers = Servers::default();
-        resources.iter().filter_map(Server::of).for_each(|server| servers.put(server));
-        *self.servers.write().unwrap_or_else(PoisonError::into_inner) = servers;
+        let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        *servers = servers.replaced(resources.iter().filter_map(Server::of));
     }
 
     pub(crate) fn put_server(&self, resource: &AppServer) {
@@ -277,14 +279,16 @@ mod tests {
         servers.put(server("h1", "alpha", "a.example"));
         servers.put(server("h9", "hijack", "a.example"));
         assert_eq!(leads(&servers).as_deref(), Some("alpha"));
-        // It says again that it is there, and a second agent of it comes and goes.
+        // It says again that it is there, a second agent of it comes, the first goes, and all are listed anew.
         servers.put(server("h1", "alpha", "a.example"));
         servers.put(server("h2", "alpha", "a.example"));
-        servers.remove("h1", "alpha");
+        assert_eq!(leads(&servers).as_deref(), Some("alpha"));
+        let listed = [("h0", "hijack", "a.example"), ("h2", "alpha", "a.example"), ("h9", "hijack", "a.example")];
+        let mut servers = servers.replaced(listed.into_iter().map(|(id, app, host)| server(id, app, host)));
         assert_eq!(leads(&servers).as_deref(), Some("alpha"));
         servers.put(server("h2", "alpha", "b.example"));
-        assert_eq!(leads(&servers).as_deref(), Some("hijack"), "it has another one now");
-        servers.remove("h9", "hijack");
+        assert_eq!(leads(&servers).as_deref(), Some("hijack"), "alpha has another one now");
+        let servers = servers.replaced([server("h2", "alpha", "b.example")].into_iter());
         assert_eq!(leads(&servers), None);
         assert_eq!(servers.by_host.len(), 1);
     }

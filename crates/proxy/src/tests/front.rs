@@ -79,6 +79,8 @@ async fn the_web_surface_tells_clients_what_they_need() {
         ("/webapi/motd", StatusCode::OK),
         ("/.well-known/jwks.json", StatusCode::OK),
         ("/nonsense", StatusCode::NOT_FOUND),
+        ("/web/invite/x", StatusCode::NOT_IMPLEMENTED),
+        ("/web/reset/x", StatusCode::NOT_IMPLEMENTED),
     ] {
         assert_eq!(sender.send_request(get(PROXY, path)).await.unwrap().status(), status, "{path}");
     }

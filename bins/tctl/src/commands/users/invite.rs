@@ -61,7 +61,7 @@ pub(super) async fn make(
              for {validity}:\n{url}\n"
         ))?,
     }
-    session
-        .out
-        .line("NOTE: the page behind this link comes with the proxy; the link is recorded and stays valid until then.")
+    session.out.line(
+        "NOTE: the proxy's page behind this link cannot set a password yet; make certificates with tctl auth sign.",
+    )
 }
