@@ -56,7 +56,7 @@ impl Tool {
             if tool.done("status").contains("public port") {
                 return tool;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            clock::Clock::system().sleep(Duration::from_millis(100)).await;
         }
         panic!("the proxy has not come: {}", tool.done("status"));
     }

@@ -44,7 +44,7 @@ impl World {
             if seen.contains("web") && seen.contains("db") {
                 return world;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            Clock::system().sleep(Duration::from_millis(100)).await;
         }
         panic!("the applications are not announced: {:?}", world.tsh(&["apps", "ls"]));
     }

@@ -1,6 +1,7 @@
 //! The program as a person types it.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails shall panic where it fails")]
+#![allow(clippy::large_futures, reason = "a test's stack is its own")]
 
 mod apps;
 
