@@ -3,16 +3,18 @@
 use std::{net::SocketAddr, time::Duration};
 
 use api::{
-    r#gen::proto::{RouteToApp, UserCertsRequest},
+    r#gen::proto::{Certs, RouteToApp, UserCertsRequest},
     methods::proto::auth_service::GenerateUserCerts,
 };
 use bytes::Bytes;
 use client::Client;
 use clock::Clock;
 use crypto::{
+    KeyPair,
     tls::{CertificateChain, ClientOptions, Trust, client_config},
     x509::Certificate,
 };
+use domain::Error;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
@@ -83,32 +85,36 @@ impl Kit {
         self.routed_as(&self.client, "alice", app, (seconds, target_port)).await
     }
 
-    pub(crate) async fn routed_as(
+    pub(crate) async fn routed_as(&self, client: &Client, user: &str, app: &str, limits: (u64, u16)) -> Person {
+        let key = people::key();
+        let what = format!("{app} is announced");
+        let certs = until(&what, async || self.certificates(client, user, app, &key, limits).await.ok());
+        Person::from_certs(key.clone(), &certs.await)
+    }
+
+    /// What auth answers to a request for a certificate that leads to an application, for so many seconds and this port.
+    pub(crate) async fn certificates(
         &self,
         client: &Client,
         user: &str,
         app: &str,
+        key: &KeyPair,
         (seconds, target_port): (u64, u16),
-    ) -> Person {
-        let key = people::key();
-        let what = format!("{app} is announced");
-        let certs = until(&what, async || {
-            let request = UserCertsRequest {
-                username: user.to_owned(),
-                tls_public_key: key.public().to_pem().into_bytes(),
-                expires: Some(people::in_seconds(seconds)),
-                route_to_app: Some(RouteToApp {
-                    name: app.to_owned(),
-                    public_addr: host(app),
-                    cluster_name: CLUSTER.to_owned(),
-                    target_port: target_port.into(),
-                    ..RouteToApp::default()
-                }),
-                ..UserCertsRequest::default()
-            };
-            client.call::<GenerateUserCerts>(request).await.ok()
-        });
-        Person::from_certs(key.clone(), &certs.await)
+    ) -> Result<Certs, Error> {
+        let request = UserCertsRequest {
+            username: user.to_owned(),
+            tls_public_key: key.public().to_pem().into_bytes(),
+            expires: Some(people::in_seconds(seconds)),
+            route_to_app: Some(RouteToApp {
+                name: app.to_owned(),
+                public_addr: host(app),
+                cluster_name: CLUSTER.to_owned(),
+                target_port: target_port.into(),
+                ..RouteToApp::default()
+            }),
+            ..UserCertsRequest::default()
+        };
+        client.call::<GenerateUserCerts>(request).await
     }
 
     /// The same, once the proxy has found the way: requests work from now on.
