@@ -226,5 +226,9 @@ impl Serve for Streams {
         if let Err(error) = self.control(stream).await {
             tracing::warn!(%error, "the proxy's control stream broke");
         }
+        // A proxy from which we hear nothing more opens no streams either, though those that run may go on.
+        if !self.stop.is_cancelled() {
+            drop(self.events.send(Event::Draining(self.id)).await);
+        }
     }
 }

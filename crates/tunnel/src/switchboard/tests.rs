@@ -240,7 +240,8 @@ async fn an_agent_that_does_not_listen_keeps_no_proxy_from_leaving_it() {
     }
 }
 
-/// The first dial panics, the second leads to somebody who answers pings and says nothing; later ones to a proxy.
+/// The first dial panics, the second leads to somebody who answers pings and says nothing, the third to somebody who says
+/// who it is and then nothing more; later ones to a proxy.
 struct Odd {
     port: Arc<Port>,
     dials: AtomicUsize,
@@ -249,19 +250,27 @@ struct Odd {
 #[async_trait]
 impl Dial for Odd {
     async fn dial(&self, address: &str) -> io::Result<BoxIo> {
-        match self.dials.fetch_add(1, Ordering::Relaxed) {
-            0 => panic!("a defect"),
-            1 => {
-                let (ours, theirs) = tokio::io::duplex(64 * 1024);
-                tokio::spawn(async move {
-                    let (opener, link) = Opener::begin(Box::new(theirs), "agent", &Clock::system()).await.unwrap();
-                    link.await;
-                    drop(opener);
-                });
-                Ok(Box::new(ours))
-            }
-            _ => self.port.dial(address).await,
+        let turn = self.dials.fetch_add(1, Ordering::Relaxed);
+        assert!(turn > 0, "a defect");
+        if turn > 2 {
+            return self.port.dial(address).await;
         }
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(async move {
+            let clock = Clock::system();
+            let (opener, link) = Opener::begin(Box::new(theirs), "agent", &clock).await.unwrap();
+            let link = tokio::spawn(link);
+            if turn == 2 {
+                let mut stream = opener.open(&Open::service(CONTROL), &clock).await.unwrap();
+                let hello = Hello { proxy: "proxy".into(), incarnation: "0".into(), peers: Vec::new() };
+                control::write(&mut stream, &Message::Hello(hello)).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let _ = stream.read(&mut [0]).await;
+            }
+            link.await.unwrap();
+            drop(opener);
+        });
+        Ok(Box::new(ours))
     }
 }
 
@@ -273,15 +282,16 @@ async fn a_dial_that_panics_or_meets_nobody_is_made_again() {
     let (_, entry) = watch::channel(Entry::fixed(vec!["entry".into()]));
     let agent = Agent {
         entry,
-        dial: Arc::new(Odd { port, dials: AtomicUsize::new(0) }),
+        dial: Arc::new(Odd { port: Arc::clone(&port), dials: AtomicUsize::new(0) }),
         serve: Arc::new(Echo),
         connected,
         clock: manual.clock(),
         random: Random::seeded(3),
     };
     tokio::spawn(agent.run(CancellationToken::new()));
-    pass(&manual, Duration::from_secs(30)).await;
+    pass(&manual, Duration::from_secs(40)).await;
     assert_eq!(*seen.borrow(), ["proxy"], "it is dialled no more");
+    assert!(port.board.is_connected("agent"), "a proxy that says nothing more is believed to open streams");
 }
 
 #[tokio::test]
