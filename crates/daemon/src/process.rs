@@ -111,6 +111,7 @@ pub async fn run(
         handover: handover.unwrap_or_default(),
         config: &config,
         environment: &environment,
+        cluster: server.cluster().map(str::to_owned),
         delay: config.teleport.shutdown_delay,
         clock: &clock,
     };
@@ -151,6 +152,7 @@ struct Process<'a> {
     handover: Handover,
     config: &'a Config,
     environment: &'a Environment,
+    cluster: Option<String>,
     delay: Duration,
     clock: &'a Clock,
 }
@@ -165,7 +167,6 @@ impl Process<'_> {
     ) -> (service::Outcome, Ended) {
         let supervisor = server.supervisor().clone();
         let readiness = server.readiness().clone();
-        let cluster = server.cluster().map(str::to_owned);
         let stopping = readiness.register("shutdown");
         stopping.ready();
         let running = server.run(GRACEFUL_STOP);
@@ -216,7 +217,7 @@ impl Process<'_> {
                 // The first signal decides; the log file is opened again whatever comes of the rest.
                 Signal::Reload | Signal::User2 => {
                     self.reopen_log();
-                    if is_stopping || !self.may_restart(&reread, cluster.as_deref()).await {
+                    if is_stopping || !self.may_restart(&reread).await {
                         continue;
                     }
                     tracing::info!(?signal, "restarting with the configuration as it is now");
@@ -247,9 +248,14 @@ impl Process<'_> {
     }
 
     /// Tells the service manager of a reload, and whether the configuration allows it; a refusal ends the reload.
-    async fn may_restart(&self, reread: impl Fn() -> anyhow::Result<Config>, cluster: Option<&str>) -> bool {
+    async fn may_restart(&self, reread: impl Fn() -> anyhow::Result<Config>) -> bool {
         self.notifier.reloading(self.clock.monotonic());
-        let running = Running { config: self.config, environment: self.environment, handover: &self.handover, cluster };
+        let running = Running {
+            config: self.config,
+            environment: self.environment,
+            handover: &self.handover,
+            cluster: self.cluster.as_deref(),
+        };
         let may = async { running.may_become(&reread()?).await };
         let Err(error) = may.await else { return true };
         let error = format!("{error:#}");
