@@ -23,9 +23,6 @@ pub use record::{Holder, MOST_SESSIONS, SessionId, Shown};
 
 use crate::{Auth, Caller, Operation, decide::Asked, failure::internal};
 
-/// What a certificate for an application is good for: nothing but applications.
-pub const USAGE: &str = "usage:apps";
-
 /// A session that lives: what is stored about it, and whose it is.
 pub(crate) struct Alive {
     pub(crate) record: Record,

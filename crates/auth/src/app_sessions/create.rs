@@ -12,7 +12,7 @@ use crypto::{Algorithm, KeyPair, PublicKey, SecretString, hash};
 use domain::{
     Error, Kind,
     error::Reason,
-    identity::{Identity, RouteToApp},
+    identity::{Identity, RouteToApp, USAGE_APPS},
     names,
     resources::{App, AppServer, User},
 };
@@ -20,7 +20,7 @@ use rbac::{AccessChecker, Family, Verb};
 use store::{Change, settle};
 
 use super::{
-    USAGE, end,
+    end,
     record::{self, Holder, Record, SessionId},
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(crate) async fn prepare(
     app.check_target_port(route.target_port)?;
     let server_id = only_server(auth, &route.name);
     let id = SessionId::generate(&auth.random);
-    identity.usage = vec![USAGE.to_owned()];
+    identity.usage = vec![USAGE_APPS.to_owned()];
     identity.route_to_app = RouteToApp {
         session_id: id.expose().to_owned(),
         cluster_name: auth.cluster().to_owned(),
