@@ -77,13 +77,13 @@ pub async fn issue(auth: &Auth, caller: &Caller, request: UserCertificates) -> R
     }
     let is_own = request.username.is_empty() || request.username == caller.name();
     match (is_own, request.use_role_requests) {
-        (false, _) => other_user(auth, caller, &request).await,
+        (false, _) => Box::pin(other_user(auth, caller, &request)).await,
         (true, _) if caller.system_role().is_some() => {
             Err(Error::denied("access denied: a part of the system has no user certificate")
                 .because(Reason::WrongCertificate))
         }
         (true, true) => with_roles(auth, caller, &request).await,
-        (true, false) if caller.identity().renewable => own_renewal(auth, caller, &request).await,
+        (true, false) if caller.identity().renewable => Box::pin(own_renewal(auth, caller, &request)).await,
         (true, false) => again(auth, caller, &request).await,
     }
 }
@@ -238,7 +238,8 @@ async fn finish(
         (Some(route), Some(key)) => {
             let holder = app_sessions::create::holder_of(key);
             let times = (now, not_after);
-            Some(app_sessions::create::prepare(auth, caller, &access, &mut identity, route, holder, times).await?)
+            let prepared = app_sessions::create::prepare(auth, caller, &access, &mut identity, route, holder, times);
+            Some(Box::pin(prepared).await?)
         }
     };
     let pair = auth.prepare(identity, request.tls_key.as_ref(), request.ssh_key.as_ref(), now, not_after)?;
