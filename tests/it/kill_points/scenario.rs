@@ -92,7 +92,7 @@ impl Step {
         match self {
             Self::Presets => 10,
             // Each of them lays links of the audit chain or a checkpoint as well.
-            Self::Token | Self::Restart | Self::Sweep | Self::Delete => 2,
+            Self::Token | Self::Restart | Self::Delete => 2,
             _ => 1,
         }
     }
