@@ -128,7 +128,7 @@ impl Files {
             Some(proxy) => web(proxy),
             None => {
                 let web = web(&route.public_addr).with_advice(GUESSED);
-                tracing::debug!("no proxy is named, so it is looked for at {}{GUESSED}", web.address());
+                tracing::warn!("no proxy is named, so it is looked for at {}{GUESSED}", web.address());
                 web
             }
         };

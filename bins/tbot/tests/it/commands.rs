@@ -59,7 +59,11 @@ fn a_refusal_names_what_is_to_be_changed() {
         (vec!["proxy", "--destination-dir=/nowhere", "app", "--port=0", "NAME"], 8, &["/nowhere/tlscert"]),
         (vec!["proxy", "app", "--port=0", "NAME"], 8, &["--destination-dir"]),
         (vec!["proxy", "--destination-dir=/nowhere", "app", "--port=1:2", "NAME"], 8, &["--proxy-server"]),
-        (vec!["proxy", "--destination-dir=/nowhere", "--proxy=p:1", "app", "--port=1:2", "N"], 8, &["/nowhere/identity"]),
+        (
+            vec!["proxy", "--destination-dir=/nowhere", "--proxy=p:1", "app", "--port=1:2", "N"],
+            8,
+            &["/nowhere/identity"],
+        ),
         (vec!["proxy", "app", "--port=1:2", "NAME"], 8, &["allow_reissue: true"]),
         (vec!["proxy", "--destination-dir=/nowhere", "app", "--port=1:b", "NAME"], 8, &["1234:5432"]),
         (vec!["proxy", "--destination-dir=D", "db", "--port=1", "NAME"], 7, &["tbot proxy db is not supported yet"]),
