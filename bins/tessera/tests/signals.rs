@@ -258,3 +258,25 @@ fn the_service_manager_is_told_of_reloads_and_that_we_are_alive() {
     server.send("TERM");
     hear("STOPPING=1");
 }
+
+#[test]
+fn a_server_has_as_many_files_open_as_the_administrator_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    let diag = format!("127.0.0.1:{}", free_port());
+    write_config(directory.path(), free_port(), &diag, "");
+    let child = Command::new("sh")
+        .args(["-c", "ulimit -Sn 256 && ulimit -Hn 2000 && exec \"$0\" start -c \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_tessera"))
+        .arg(directory.path().join("tessera.yaml"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limits = format!("/proc/{}/limits", child.id());
+    let server = Running { child, port: 0, directory, diag };
+    wait_until("the start", || is_ready(&server.diag));
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().collect::<Vec<_>>()[3..5], ["2000", "2000"], "{files}");
+    assert_eq!(lines(server.directory.path(), "few files may be open at once"), 1);
+}

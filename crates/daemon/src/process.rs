@@ -4,6 +4,7 @@ use std::{os::unix::process::CommandExt, pin::Pin, time::Duration};
 
 use anyhow::{Context, bail};
 use clock::Clock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use service::{Handover, Notifier, Signal, Signals};
 use telemetry::log::Handle;
 
@@ -47,6 +48,23 @@ pub fn hold_signals() -> std::io::Result<()> {
     Signals::hold()
 }
 
+/// Files and sockets that a server should be able to have open; limits on connections are made for more than this.
+const OPEN_FILES: u64 = 16_384;
+
+/// Has as many files and sockets as the administrator allows, where a shell gave fewer.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+    if let Some(files) = getrlimit(Resource::Nofile).current.filter(|files| *files < OPEN_FILES) {
+        tracing::warn!(
+            files,
+            "few files may be open at once: raise the hard limit (ulimit -Hn, LimitNOFILE= of the unit)"
+        );
+    }
+}
+
 /// The ports that the program image before us left open; none at an ordinary start.
 pub fn inherited() -> Handover {
     if variable(HANDOVER).is_none_or(|pid| pid.parse() != Ok(std::process::id())) {
@@ -88,6 +106,7 @@ pub async fn run(
     for warning in config.warnings.iter().chain(&config.advice()) {
         tracing::warn!("{warning}");
     }
+    raise_open_files();
     let mut signals = Signals::install().context("signals cannot be taken over")?;
     let notifier = Notifier::new(variable("NOTIFY_SOCKET").as_deref()).context("NOTIFY_SOCKET cannot be reached")?;
     let began = environment.clock.monotonic();
