@@ -83,12 +83,15 @@ pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<
     // By the clock that nobody sets back: after a step of the other one what is stale would seem fresh.
     let age = clock.monotonic().saturating_sub(as_of);
     let as_of = now.saturating_sub(age).unwrap_or(Timestamp::MIN);
-    let view = LockView { locks: state.locks(), as_of, stale_after: STALE_AFTER_AT_AGENTS };
     let mode = checker.locking_mode(state.locking_mode());
-    locks::check(view, &subject(identity, asked), mode, now).map_err(|locked| match locked {
-        Locked::InForce { refusal, .. } => Refusal::Locked(refusal),
-        stale @ Locked::Stale { .. } => Refusal::Unavailable(stale.to_string()),
-    })?;
+    let holder = LockSubject { server_ids: vec![asked.host_id], ..LockSubject::of(identity) };
+    for subject in [Some(holder), LockSubject::behind(identity)].iter().flatten() {
+        let view = LockView { locks: state.locks(), as_of, stale_after: STALE_AFTER_AT_AGENTS };
+        locks::check(view, subject, mode, now).map_err(|locked| match locked {
+            Locked::InForce { refusal, .. } => Refusal::Locked(refusal),
+            stale @ Locked::Stale { .. } => Refusal::Unavailable(stale.to_string()),
+        })?;
+    }
     let labels = checker.check_labels(Family::App, asked.labels).into_result();
     labels.map(|()| mode).map_err(|reason| Refusal::Denied(reason.to_string()))
 }
@@ -113,19 +116,4 @@ fn checker(state: &State, identity: &Identity) -> Result<AccessChecker, Refusal>
     let roles = identity.roles.iter().map(|name| state.role(name).ok_or_else(|| missing(name)));
     let set: RoleSet = roles.collect::<Result<_, _>>()?;
     Ok(AccessChecker::new(&identity.username, &identity.traits, set.into()))
-}
-
-fn subject<'a>(identity: &'a Identity, asked: &Asked<'a>) -> LockSubject<'a> {
-    LockSubject {
-        user: &identity.username,
-        roles: identity.roles.iter().map(String::as_str).collect(),
-        logins: identity.principals.iter().map(String::as_str).collect(),
-        mfa_device: &identity.mfa_verified,
-        access_requests: identity.active_requests.iter().map(String::as_str).collect(),
-        device: &identity.device_id,
-        server_ids: vec![asked.host_id],
-        bot_instance_id: &identity.bot_instance_id,
-        join_token_hash: &identity.join_token_hash,
-        ..LockSubject::default()
-    }
 }

@@ -248,19 +248,6 @@ impl Auth {
         let now = self.clock.now();
         // By the monotonic clock: with the wall clock set back, locks that nobody tells of any more would look fresh.
         let age = self.cache.age().unwrap_or(Duration::MAX);
-        let host_id = identity.host_id().unwrap_or_default();
-        let subject = LockSubject {
-            user: &identity.username,
-            roles: identity.roles.iter().map(String::as_str).collect(),
-            logins: identity.principals.iter().map(String::as_str).collect(),
-            mfa_device: &identity.mfa_verified,
-            access_requests: identity.active_requests.iter().map(String::as_str).collect(),
-            device: &identity.device_id,
-            server_ids: vec![host_id, &identity.username],
-            bot_instance_id: &identity.bot_instance_id,
-            join_token_hash: &identity.join_token_hash,
-            ..LockSubject::default()
-        };
         let view = || LockView {
             locks: snapshot.locks().map(|lock| &**lock),
             as_of: now.saturating_sub(age).unwrap_or(Timestamp::MIN),
@@ -273,14 +260,11 @@ impl Auth {
                 stale @ Locked::Stale { .. } => Error::unavailable(stale.to_string()),
             })
         };
-        check(view(), &subject)?;
-        // Whoever took on another user's name is still behind it.
-        let behind = &identity.impersonator;
-        if behind.is_empty() || *behind == identity.username {
-            return Ok(());
-        }
-        let user = snapshot.user(behind);
+        let holder = LockSubject::of(identity);
+        check(view(), &holder)?;
+        let Some(behind) = LockSubject::behind(identity) else { return Ok(()) };
+        let user = snapshot.user(behind.user);
         let roles = user.iter().flat_map(|user| &user.spec.roles).map(String::as_str).collect();
-        check(view(), &LockSubject { user: behind, roles, ..LockSubject::default() })
+        check(view(), &LockSubject { roles, ..behind })
     }
 }

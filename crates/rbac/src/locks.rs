@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Timestamp, resources::lock::Lock};
+use domain::{Timestamp, identity::Identity, resources::lock::Lock};
 
 use crate::options::LockingMode;
 
@@ -38,7 +38,31 @@ pub struct LockSubject<'a> {
     pub join_token_hash: &'a str,
 }
 
-impl LockSubject<'_> {
+impl<'a> LockSubject<'a> {
+    /// What a certificate says about its holder.
+    #[must_use]
+    pub fn of(identity: &'a Identity) -> Self {
+        Self {
+            user: &identity.username,
+            roles: identity.roles.iter().map(String::as_str).collect(),
+            logins: identity.principals.iter().map(String::as_str).collect(),
+            mfa_device: &identity.mfa_verified,
+            access_requests: identity.active_requests.iter().map(String::as_str).collect(),
+            device: &identity.device_id,
+            server_ids: vec![identity.host_id().unwrap_or_default(), &identity.username],
+            bot_instance_id: &identity.bot_instance_id,
+            join_token_hash: &identity.join_token_hash,
+            ..Self::default()
+        }
+    }
+
+    /// Who has taken on the holder's name, and is still behind it; nobody when that is the holder.
+    #[must_use]
+    pub fn behind(identity: &'a Identity) -> Option<Self> {
+        let behind = Some(identity.impersonator.as_str()).filter(|name| !name.is_empty() && *name != identity.username);
+        behind.map(|user| Self { user, ..Self::default() })
+    }
+
     /// Whether any field of a lock's target is one of the caller's.
     #[must_use]
     pub fn is_hit_by(&self, lock: &Lock) -> bool {

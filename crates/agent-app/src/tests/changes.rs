@@ -6,7 +6,7 @@ use ::http::StatusCode;
 use agent::Service as _;
 use api::convert::watch::Event;
 use clock::Clock;
-use domain::{AnyResource, Kind, ca::CaType};
+use domain::{AnyResource, Kind, ca::CaType, identity::Identity};
 use http_body_util::BodyExt as _;
 
 use super::{
@@ -48,6 +48,14 @@ async fn changes_end_running_connections_within_a_second() {
         let (kit, shown) = serving(|_| {}).await;
         is_cut(&kit, &shown, change).await;
     }
+}
+
+#[tokio::test]
+async fn a_lock_on_whoever_took_on_a_name_ends_what_runs_under_it() {
+    let (kit, _) = serving(|_| {}).await;
+    let assumed = Identity { impersonator: "carol".into(), ..identity("session-1", "app") };
+    let shown = kit.cluster.issue(CaType::User, &assumed, Duration::from_secs(600)).await;
+    is_cut(&kit, &shown, |kit| kit.put(lock("carol"))).await;
 }
 
 #[tokio::test]

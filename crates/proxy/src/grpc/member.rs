@@ -55,19 +55,8 @@ impl Member {
         if !pinned.is_empty() && pinned.parse::<IpAddr>().ok() != Some(address.to_canonical()) {
             return Err("the certificate is good from another address only".to_owned());
         }
-        let subject = LockSubject {
-            user: &identity.username,
-            roles: identity.roles.iter().map(String::as_str).collect(),
-            logins: identity.principals.iter().map(String::as_str).collect(),
-            mfa_device: &identity.mfa_verified,
-            access_requests: identity.active_requests.iter().map(String::as_str).collect(),
-            device: &identity.device_id,
-            server_ids: vec![identity.host_id().unwrap_or_default(), &identity.username],
-            bot_instance_id: &identity.bot_instance_id,
-            join_token_hash: &identity.join_token_hash,
-            ..LockSubject::default()
-        };
-        proxy.view.lock_on(&subject, now).map_or(Ok(()), Err)
+        let subjects = [Some(LockSubject::of(identity)), LockSubject::behind(identity)];
+        subjects.iter().flatten().find_map(|subject| proxy.view.lock_on(subject, now)).map_or(Ok(()), Err)
     }
 
     fn is_trusted(&self, proxy: &Proxy) -> bool {
