@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Proxy, acme,
     applications::{Visit, credential::Shown, tcp},
+    ends::Ends,
     forward, grpc, http_server,
     router::{H2, Route, route},
     ssh,
-    transport::Ends,
     tunnels::{self, Host},
 };
 

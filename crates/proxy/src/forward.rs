@@ -21,7 +21,7 @@ use tokio::{
 };
 use tunnel::source::{Statement, TLV};
 
-use crate::{Proxy, door::Ended, transport::Ends};
+use crate::{Proxy, door::Ended, ends::Ends};
 
 /// How long one auth service may take to accept a connection before the next one is tried.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);

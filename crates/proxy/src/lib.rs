@@ -13,6 +13,7 @@ mod body;
 mod config;
 mod cookies;
 mod door;
+mod ends;
 mod feed;
 mod fetch;
 mod forward;
@@ -32,7 +33,7 @@ mod sessions;
 mod ssh;
 mod tasks;
 mod tls;
-mod transport;
+
 mod tunnels;
 mod view;
 mod web;

@@ -33,9 +33,9 @@ use self::{
 use crate::{
     Proxy,
     body::{Body, RequestBody},
+    ends::Ends,
     hygiene::{self, Target},
     pages,
-    transport::Ends,
     web::launch,
 };
 

@@ -10,7 +10,7 @@ use super::{
     send::{LOOK_AGAIN, WAIT_FOR_AGENT},
     upgrade::carry_while_live,
 };
-use crate::{Proxy, transport::Ends};
+use crate::{Proxy, ends::Ends};
 
 /// Serves one connection to its end. Which application it is for says the certificate: the name that was dialled may be
 /// that of a local listener.

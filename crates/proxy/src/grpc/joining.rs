@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
-use crate::{Proxy, forward, router::H2, transport::Ends};
+use crate::{Proxy, ends::Ends, forward, router::H2};
 
 /// What is served.
 const SERVICES: [&str; 2] = ["/proto.JoinService/", "/teleport.join.v1.JoinService/"];

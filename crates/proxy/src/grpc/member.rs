@@ -14,7 +14,7 @@ use domain::identity::Identity;
 use rbac::locks::LockSubject;
 use rustls::ServerConnection;
 
-use crate::{Proxy, transport::Ends, view::Authorities};
+use crate::{Proxy, ends::Ends, view::Authorities};
 
 /// A client certificate that the handshake has verified.
 pub(super) struct Member {

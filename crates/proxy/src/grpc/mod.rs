@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use self::{joining::Joining, member::Member};
-use crate::{Proxy, door::Ended, router::Route, transport::Ends};
+use crate::{Proxy, door::Ended, ends::Ends, router::Route};
 
 /// Calls at a time on a connection of somebody whom we know.
 const MAX_STREAMS: u32 = 64;

@@ -34,7 +34,7 @@ use self::{
     pipe::Stream,
     session::{Session, Setup},
 };
-use crate::{Proxy, door::Ended, forward, transport::Ends};
+use crate::{Proxy, door::Ended, ends::Ends, forward};
 
 /// How long a client that has signed in may do nothing: without a channel a connection is of no use.
 const IDLE: Duration = Duration::from_secs(60);

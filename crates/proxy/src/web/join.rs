@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::{Proxy, body::Body, forward, pages, transport::Ends};
+use crate::{Proxy, body::Body, ends::Ends, forward, pages};
 
 /// More than any request to join has: two keys, a token, names.
 const MOST: usize = 256 * 1024;

@@ -18,7 +18,7 @@ use net::packets;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 
 use super::websocket;
-use crate::{Proxy, applications::Visit, body::Body, door, pages, transport::Ends};
+use crate::{Proxy, applications::Visit, body::Body, door, ends::Ends, pages};
 
 /// Balancers take `Upgrade` off; this one they leave.
 const TELEPORT_UPGRADE: HeaderName = HeaderName::from_static("x-teleport-upgrade");
