@@ -33,7 +33,6 @@ mod sessions;
 mod ssh;
 mod tasks;
 mod tls;
-
 mod tunnels;
 mod view;
 mod web;
