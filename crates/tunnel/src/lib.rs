@@ -16,6 +16,7 @@
 
 pub mod agent;
 pub mod control;
+mod gather;
 pub mod headers;
 pub mod link;
 pub mod machine;

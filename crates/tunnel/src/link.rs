@@ -22,7 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use net::BoxIo;
 
-use crate::Stream;
+use crate::{
+    Stream,
+    gather::{Gathered, gather},
+};
 
 /// How often each side asks whether the other is there. With [`PONG_WITHIN`] it bounds how long a half-open link is
 /// believed to live.
@@ -144,6 +147,7 @@ impl Opener {
         host: &str,
         clock: &Clock,
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let (io, turns) = gather(io);
         let handshake = client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(LINK_WINDOW)
@@ -158,7 +162,7 @@ impl Opener {
         let (is_closed, clock, pings) = (Arc::clone(&opener.is_closed), clock.clone(), connection.ping_pong());
         let driver = async move {
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
+                ended = turns.run(connection) => if let Err(error) = ended {
                     tracing::debug!(%error, "the tunnel ended");
                 },
                 () = keep_alive(pings, &clock) => tracing::debug!("the other end of the tunnel is silent"),
@@ -221,6 +225,7 @@ pub trait Serve: Send + Sync + 'static {
 /// # Errors
 /// The link failed; that the other end closed it is none.
 pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: CancellationToken) -> io::Result<()> {
+    let (io, turns) = gather(io);
     let handshake = server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(LINK_WINDOW)
@@ -231,6 +236,15 @@ pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: Cancel
         .handshake::<_, Bytes>(io);
     let mut connection = clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
     let silence = keep_alive(connection.ping_pong(), clock);
+    turns.run(streams(connection, silence, serve, stop)).await
+}
+
+async fn streams(
+    mut connection: server::Connection<Gathered, Bytes>,
+    silence: impl Future<Output = ()>,
+    serve: Arc<dyn Serve>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     tokio::pin!(silence);
     let mut streams = JoinSet::new();
     let mut is_stopping = false;
@@ -241,7 +255,7 @@ pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: Cancel
                     streams.spawn(stream(request, respond, Arc::clone(&serve)));
                 }
                 Some(Err(error)) => return Err(io::Error::other(error)),
-                None => break,
+                None => return Ok(()),
             },
             () = &mut silence => return Err(io::ErrorKind::TimedOut.into()),
             () = stop.cancelled(), if !is_stopping => {
@@ -251,7 +265,6 @@ pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: Cancel
             Some(ended) = streams.join_next(), if !streams.is_empty() => report(ended),
         }
     }
-    Ok(())
 }
 
 async fn stream(request: Request<h2::RecvStream>, mut respond: server::SendResponse<Bytes>, serve: Arc<dyn Serve>) {
