@@ -25,7 +25,8 @@ pub struct Hello {
 pub struct Peer {
     /// Its host id.
     pub id: String,
-    /// `host:port` at which agents reach just this one; without it they look behind the address they know.
+    /// `host:port` at which agents meet it, perhaps only now and then: a balancer's. Without it, or where it leads nowhere,
+    /// they look behind the address they know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }

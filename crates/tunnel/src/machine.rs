@@ -1,7 +1,8 @@
 //! Which proxies an agent holds links to: told what happened and what time it is, it says whom to dial and what to close.
 //!
-//! The aim is one live link to every proxy of the cluster. Proxies tell about each other; one that has no address of its
-//! own is looked for behind the entry address, usually a balancer, which may connect us to one that we know already.
+//! The aim is one live link to every proxy of the cluster. Proxies tell about each other. Whoever dials one may meet
+//! another that we know already: its address may be a balancer's. One that is not met where it says that it is, is looked
+//! for at the entry address, too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,7 @@ use crate::control::{Hello, Peer};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// The longest wait between two dials of one address. An agent must be back soon after an outage of any length.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Agents that lost the same proxy at the same instant come back spread over this span: ten thousand handshakes at once
 /// would keep a proxy from answering any.
@@ -111,7 +112,7 @@ impl Machine {
         match event {
             Event::Tick => {}
             Event::Up(link, hello) => self.up(now, link, hello, jitter, &mut effects),
-            Event::Peers(link, peers) => self.heard(link, peers),
+            Event::Peers(link, peers) => self.heard(now, link, peers, jitter),
             Event::Draining(link) => self.draining(now, link, jitter),
             Event::Down(link) => self.down(now, link, jitter),
             Event::Entry { addresses, is_renewed } => {
@@ -161,7 +162,7 @@ impl Machine {
                 self.links.remove(&id);
                 self.postpone(now, &address, jitter);
                 effects.push(Effect::Close(id));
-                return self.know(hello.proxy, hello.peers);
+                return self.know(now, hello.proxy, hello.peers, jitter);
             }
             // It was restarted, and we have not noticed yet that the old link leads nowhere; or we have renewed.
             Some((old, false)) => {
@@ -174,19 +175,26 @@ impl Machine {
             link.state =
                 State::Up { proxy: hello.proxy.clone(), incarnation: hello.incarnation, since: now, is_old: false };
         }
-        self.know(hello.proxy, hello.peers);
+        self.know(now, hello.proxy, hello.peers, jitter);
     }
 
-    fn heard(&mut self, id: LinkId, peers: Vec<Peer>) {
+    fn heard(&mut self, now: Duration, id: LinkId, peers: Vec<Peer>, jitter: f64) {
         let Some(State::Up { proxy, .. }) = self.links.get(&id).map(|link| &link.state) else { return };
         let proxy = proxy.clone();
-        self.know(proxy, peers);
+        self.know(now, proxy, peers, jitter);
     }
 
     /// The last word counts: whoever is not named any more is looked for no longer, but a link that lives is kept.
-    fn know(&mut self, teller: String, peers: Vec<Peer>) {
-        self.wanted = peers.into_iter().take(MAX_PROXIES).map(|peer| (peer.id, peer.address)).collect();
+    fn know(&mut self, now: Duration, teller: String, peers: Vec<Peer>, jitter: f64) {
+        let named = peers.into_iter().take(MAX_PROXIES).map(|peer| (peer.id, peer.address)).collect();
+        let before = std::mem::replace(&mut self.wanted, named);
         self.wanted.entry(teller).or_default();
+        // That we met only others at the address of one that has just come says nothing any more.
+        let come = self.wanted.iter().filter(|(proxy, _)| !before.contains_key(*proxy));
+        let addresses = come.filter_map(|(_, address)| address.clone()).filter(|address| self.failures(address) > 0);
+        for address in addresses.collect::<Vec<_>>() {
+            self.spread(now, &address, jitter);
+        }
         let live: BTreeSet<&String> =
             self.wanted.values().flatten().chain(&self.entry).chain(self.links.values().map(|l| &l.address)).collect();
         let live: BTreeSet<String> = live.into_iter().cloned().collect();
@@ -274,9 +282,9 @@ impl Machine {
         let mut addresses = BTreeSet::new();
         for (proxy, address) in &self.wanted {
             if !fresh.contains(proxy.as_str()) {
-                match address {
-                    Some(address) => drop(addresses.insert(address.clone())),
-                    None => addresses.extend(self.entry.iter().cloned()),
+                addresses.extend(address.clone());
+                if address.as_ref().is_none_or(|address| self.failures(address) > 0) {
+                    addresses.extend(self.entry.iter().cloned());
                 }
             }
         }
@@ -298,6 +306,10 @@ impl Machine {
 
     fn is_dialling(&self, address: &str) -> bool {
         self.links.values().any(|link| link.state == State::Dialling && link.address == address)
+    }
+
+    fn failures(&self, address: &str) -> u32 {
+        self.waits.get(address).map_or(0, |wait| wait.failures)
     }
 
     fn not_before(&self, address: &str) -> Duration {
