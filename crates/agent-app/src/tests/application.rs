@@ -23,6 +23,9 @@ use tokio_rustls::TlsAcceptor;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
+/// The header that tells connections to the application apart.
+pub(crate) const CONNECTION_ID: &str = "x-connection";
+
 /// Its address, and the future that is the application.
 pub(crate) async fn start() -> (String, impl Future<Output = ()> + Send) {
     listen(None).await
@@ -40,7 +43,7 @@ async fn listen(tls: Option<TlsAcceptor>) -> (String, impl Future<Output = ()> +
     let address = listener.local_addr().unwrap().to_string();
     let serving = async move {
         let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((stream, peer)) = listener.accept().await {
             let tls = tls.clone();
             connections.spawn(async move {
                 let stream: BoxIo = match tls {
@@ -50,8 +53,11 @@ async fn listen(tls: Option<TlsAcceptor>) -> (String, impl Future<Output = ()> +
                     },
                     None => Box::new(stream),
                 };
-                let service =
-                    hyper::service::service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
+                let service = hyper::service::service_fn(|request| async move {
+                    let mut response = answer(request).await;
+                    response.headers_mut().insert(CONNECTION_ID, peer.port().into());
+                    Ok::<_, Infallible>(response)
+                });
                 let builder = auto::Builder::new(TokioExecutor::new());
                 drop(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
             });

@@ -129,6 +129,29 @@ async fn a_wish_for_trailers_is_one_of_the_connection() {
 }
 
 #[tokio::test]
+async fn nobody_follows_on_a_connection_that_the_application_knows_somebody_by() {
+    let (kit, shown) = serving(|_| {}).await;
+    let mut line = Line::to(&kit, &shown).await;
+    for (credentials, is_shared) in [
+        ("Basic negotiate", true),
+        ("NTLM TlRMTVNTUAAB", false),
+        ("negotiate YII", false),
+        ("Basic eA==, Negotiate", false),
+    ] {
+        let request = get("/").header(header::AUTHORIZATION, credentials).body(Full::default()).unwrap();
+        let mut connections = Vec::new();
+        for request in [request, get("/").body(Full::default()).unwrap()] {
+            let response = line.ask(request).await;
+            connections.push(response.headers()[super::application::CONNECTION_ID].clone());
+            drop(text(response).await);
+            // For the connection to be seen to wait for more.
+            Clock::system().sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(connections[0] == connections[1], is_shared, "{credentials}");
+    }
+}
+
+#[tokio::test]
 async fn names_that_are_set_cannot_be_spelt_otherwise() {
     let (kit, shown) = serving(|app| {
         let headers = vec![domain::resources::app::Header { name: "X-Role".into(), value: "user".into() }];

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use domain::resources::app::is_reserved_header as is_reserved;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{COOKIE, HOST, SET_COOKIE},
+    header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE},
 };
 pub(crate) use tunnel::headers::{HOP, REQUEST_ID, SESSION_COOKIES, strip_hop_by_hop, upgrade};
 
@@ -102,6 +102,16 @@ fn address(value: &HeaderValue) -> Option<HeaderValue> {
 
 fn said(address: IpAddr) -> Option<HeaderValue> {
     HeaderValue::from_str(&address.to_canonical().to_string()).ok()
+}
+
+/// Whether an application that knows the scheme takes whatever comes over the same connection for requests of the same
+/// user (RFC 4559 §6). The connection must then carry nobody else's: users share those to an application.
+pub(crate) fn authenticates_connection(headers: &HeaderMap) -> bool {
+    let is_one = |credentials: &[u8]| {
+        let scheme = credentials.trim_ascii_start().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    };
+    headers.get_all(AUTHORIZATION).iter().any(|value| value.as_bytes().split(|byte| *byte == b',').any(is_one))
 }
 
 /// Takes away what only we may set, and the cookies that are the proxy's.

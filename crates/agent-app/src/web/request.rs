@@ -124,6 +124,10 @@ async fn prepare(
         // In HTTP/1.1 it is about one connection, and says so (RFC 9110 §10.1.4).
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+    // In HTTP/2 no connection is authenticated.
+    if !is_grpc && headers::authenticates_connection(headers) {
+        headers.append(CONNECTION, HeaderValue::from_static("close"));
+    }
     // HTTP/2 says it in the address.
     match &host {
         None if !is_grpc => drop(headers.insert(HOST, target.host_header.clone())),
