@@ -1,7 +1,7 @@
 //! Which addresses this agent may dial: an `app` resource, made by whoever may make one, must not lead to everything that
 //! this machine reaches.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use domain::{Error, form::Cidr};
 
@@ -58,18 +58,29 @@ impl Hosts {
     pub fn judge(&self, addresses: &[IpAddr]) -> Result<(), Blocked> {
         let blocked = |address: IpAddr, prefix: &str, policy| Blocked { address, prefix: prefix.to_owned(), policy };
         for &address in addresses {
+            let reached = reached(address);
             match self {
                 Self::Any => {}
-                Self::Allowed(ranges) if ranges.iter().any(|range| range.cidr.contains(address)) => {}
+                Self::Allowed(ranges) if ranges.iter().any(|range| range.cidr.contains(reached)) => {}
                 Self::Allowed(_) => return Err(blocked(address, "", "allowed_hosts")),
                 Self::Denied(ranges) => {
-                    if let Some(range) = ranges.iter().find(|range| range.cidr.contains(address)) {
+                    let is_hit = |range: &&Range| range.cidr.contains(address) || range.cidr.contains(reached);
+                    if let Some(range) = ranges.iter().find(is_hit) {
                         return Err(blocked(address, &range.text, "denied_hosts"));
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Where a connection to this address goes: to the machine itself when the address is that of no machine.
+fn reached(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        address => address,
     }
 }
 
@@ -117,6 +128,12 @@ mod tests {
                 Some(("::ffff:169.254.1.1", "169.254.0.0/16", "denied_hosts")),
             ),
             (&[], &["127.0.0.1"], &["127.0.0.1"], Some(("127.0.0.1", "127.0.0.1/32", "denied_hosts"))),
+            (&[], &["127.0.0.0/8"], &["0.0.0.0"], Some(("0.0.0.0", "127.0.0.0/8", "denied_hosts"))),
+            (&[], &["127.0.0.0/8"], &["::ffff:0.0.0.0"], Some(("::ffff:0.0.0.0", "127.0.0.0/8", "denied_hosts"))),
+            (&[], &["0.0.0.0/8"], &["0.0.0.0"], Some(("0.0.0.0", "0.0.0.0/8", "denied_hosts"))),
+            (&[], &["::1"], &["::"], Some(("::", "::1/128", "denied_hosts"))),
+            (&["0.0.0.0/8"], &[], &["0.0.0.0"], Some(("0.0.0.0", "", "allowed_hosts"))),
+            (&["127.0.0.0/8"], &[], &["0.0.0.0"], None),
         ] {
             let hosts = Hosts::parse(&texts(allowed), &texts(denied)).unwrap();
             let addresses: Vec<IpAddr> = addresses.iter().map(|text| text.parse().unwrap()).collect();

@@ -17,6 +17,11 @@ impl Cidr {
         let (address, length) = text.split_once('/')?;
         let address: IpAddr = address.parse().ok()?;
         let length = length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse::<u32>().ok())??;
+        // A range of IPv4 addresses written as IPv6 ones is that range.
+        let (address, length) = match (address.to_canonical(), length.checked_sub(96)) {
+            (canonical @ IpAddr::V4(_), Some(shorter)) if address.is_ipv6() => (canonical, shorter),
+            _ => (address, length),
+        };
         let (bits, width) = bits(address);
         let mask = u128::MAX.checked_shl(width.checked_sub(length)?).unwrap_or(0);
         Some(Self { network: bits & mask, mask, is_v4: address.is_ipv4() })
@@ -57,11 +62,14 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", false),
             ("::1/128", "::1", true),
             ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("::ffff:169.254.0.0/112", "169.254.1.1", true),
+            ("::ffff:169.254.0.0/112", "169.255.1.1", false),
+            ("::ffff:0.0.0.0/96", "1.2.3.4", true),
         ] {
             let range_of = Cidr::parse(range).unwrap();
             assert_eq!(range_of.contains(address.parse().unwrap()), expected, "{address} in {range}");
         }
-        for malformed in ["", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0/8", "::/129", "a/8"] {
+        for malformed in ["", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0/8", "::/129", "::ffff:1.2.3.4/129", "a/8"] {
             assert_eq!(Cidr::parse(malformed), None, "{malformed}");
         }
     }
