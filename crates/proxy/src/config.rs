@@ -63,7 +63,7 @@ pub struct Config {
     pub ssh_public_addresses: Vec<Address>,
     /// How agents and API clients reach the tunnel port, where it is another one or has other names.
     pub tunnel_public_addresses: Vec<Address>,
-    /// `host:port` at which other proxies reach just this one.
+    /// `host:port` at which other proxies reach just this one; else they try the first public address.
     pub peer_address: Option<String>,
     /// Whether a balancer's word about its client is taken.
     pub proxy_protocol: Mode,

@@ -29,7 +29,7 @@ use domain::{
 use tunnel::Peer;
 
 use self::withdrawn::Withdrawn;
-use crate::Proxy;
+use crate::{Address, Proxy};
 
 /// How often all is read anew, whatever the watch has said.
 const READ_ANEW: Duration = Duration::from_secs(60);
@@ -37,11 +37,11 @@ const READ_ANEW: Duration = Duration::from_secs(60);
 /// The same, while the auth service lets us follow nothing.
 const READ_OFTEN: Duration = Duration::from_secs(3);
 
-/// How often we say that we are here, and ask who else is.
+/// How often we say that we are here. Each time is a durable write.
 const PRESENCE: Duration = Duration::from_secs(20);
-/// The same, when it could not be said, and nobody finds us until it is; or when an agent is attached to a proxy that is
-/// new to us.
-const PRESENCE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often we ask who else is. A proxy that has come is found within less than what a request waits for its agent.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How long our word that we are here is good.
 const PRESENT_FOR: Duration = Duration::from_secs(90);
@@ -198,43 +198,49 @@ async fn servers(client: &Client) -> Result<Vec<AppServer>, Error> {
 
 /// Says that we are here, and learns who else is; never ends.
 pub(crate) async fn presence(proxy: &Proxy) {
+    let clock = &proxy.ports.clock;
+    let mut said: Option<Duration> = None;
     loop {
-        let wait = match be_present(proxy).await {
-            Ok(()) => PRESENCE,
-            Err(error) => {
-                tracing::debug!(%error, "the other proxies are not known");
-                PRESENCE_AGAIN
+        let is_due = said.is_none_or(|at| clock.monotonic().saturating_sub(at) >= PRESENCE);
+        let met = async {
+            if is_due {
+                say_present(proxy).await?;
+                said = Some(clock.monotonic());
             }
+            learn(proxy).await
         };
-        proxy.ports.clock.sleep(PRESENCE_AGAIN).await;
-        tokio::select! {
-            () = proxy.ports.clock.sleep(wait.saturating_sub(PRESENCE_AGAIN)) => {}
-            () = proxy.peers.wanted.notified() => {}
+        if let Err(error) = met.await {
+            tracing::debug!(%error, "the other proxies are not known");
         }
+        clock.sleep(LOOK).await;
     }
 }
 
-async fn be_present(proxy: &Proxy) -> Result<(), Error> {
-    let (client, config) = (proxy.client.load_full(), &proxy.config);
-    let expires = proxy.ports.clock.now() + PRESENT_FOR;
+async fn say_present(proxy: &Proxy) -> Result<(), Error> {
+    let config = &proxy.config;
+    let addresses = |list: &[Address]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let public_addrs = addresses(&config.public_addresses);
     let server = ProxyServer {
         host_id: config.host_id.clone(),
         hostname: config.node_name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        public_addrs: config.public_addresses.iter().map(ToString::to_string).collect(),
-        tunnel_addrs: config.tunnel_public_addresses.iter().map(ToString::to_string).collect(),
-        peer_addr: config.peer_address.clone().unwrap_or_default(),
-        expires: Some(convert::timestamp(expires)),
+        // Behind a balancer others may meet another proxy there; they notice, and try again.
+        peer_addr: config.peer_address.as_ref().or(public_addrs.first()).cloned().unwrap_or_default(),
+        public_addrs,
+        tunnel_addrs: addresses(&config.tunnel_public_addresses),
+        expires: Some(convert::timestamp(proxy.ports.clock.now() + PRESENT_FOR)),
         notice: proxy.ports.web.notice(proxy.ports.clock.now()),
     };
-    client.call::<UpsertProxy>(UpsertProxyRequest { proxy: Some(server) }).await?;
-    let answer = client.call::<ListProxies>(ListProxiesRequest {}).await?;
+    proxy.client.load_full().call::<UpsertProxy>(UpsertProxyRequest { proxy: Some(server) }).await.map(drop)
+}
+
+async fn learn(proxy: &Proxy) -> Result<(), Error> {
+    let answer = proxy.client.load_full().call::<ListProxies>(ListProxiesRequest {}).await?;
     let named = answer.proxies.iter().filter(|server| !server.peer_addr.is_empty());
     proxy.peers.set(named.map(|server| (server.host_id.clone(), server.peer_addr.clone())).collect());
     let peers = answer.proxies.into_iter().map(|server| Peer {
         id: server.host_id,
-        // Public addresses may be a balancer's, behind which there is any of us.
-        address: server.tunnel_addrs.into_iter().next(),
+        address: server.tunnel_addrs.into_iter().chain(server.public_addrs).next(),
     });
     let peers: Vec<Peer> = peers.collect();
     proxy.known_peers.send_if_modified(|known| {

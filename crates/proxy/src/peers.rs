@@ -8,7 +8,7 @@ use std::{
 
 use crypto::tls::{ClientOptions, Trust, client_config};
 use rustls::pki_types::ServerName;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tunnel::{Open, OpenError, Stream, link::Opener};
 
@@ -22,8 +22,6 @@ const DIAL_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Peers {
     /// Where each is dialled.
     addresses: Mutex<HashMap<String, String>>,
-    /// Told when an agent is attached to one that we do not know: it has come since we last asked.
-    pub(crate) wanted: Notify,
     links: Mutex<HashMap<String, (Opener, Arc<Identity>)>>,
 }
 
@@ -38,10 +36,7 @@ impl Peers {
         let open = Open { agent: Some(server.host_id.to_string()), ..open };
         let mut last = OpenError::NotConnected(server.host_id.to_string());
         for id in server.proxies.iter().filter(|id| **id != proxy.config.host_id) {
-            let Some(address) = self.address(id) else {
-                self.wanted.notify_one();
-                continue;
-            };
+            let Some(address) = self.address(id) else { continue };
             let opened = match self.link(proxy, id, &address).await {
                 Ok(link) => link.open(&open, &proxy.ports.clock).await,
                 Err(error) => {

@@ -10,6 +10,7 @@ mod front;
 mod grpc;
 mod hostile;
 mod liveness;
+mod presence;
 mod refusals;
 mod scripts;
 mod ssh;
