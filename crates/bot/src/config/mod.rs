@@ -269,7 +269,7 @@ impl Config {
         places.extend(storage.and_then(words).map(|words| ("storage", words)));
         let mut doors: Vec<(&str, &str)> = Vec::new();
         for (index, (name, service)) in names.iter().zip(&self.services).enumerate() {
-            if ["heartbeat", "ca-rotation", "identity-renewal"].contains(&name.as_str()) {
+            if ["heartbeat", "ca-rotation", "identity"].contains(&name.as_str()) {
                 return Some((index, format!("the name {name:?} is taken by tbot itself")));
             }
             if names[..index].contains(name) {

@@ -80,6 +80,11 @@ fn each_mistake_has_its_line_and_a_way_out() {
             Some(4),
             "two services",
         ),
+        (
+            "version: v2\noutputs:\n- {type: identity, name: identity, destination: {type: memory}}\n",
+            Some(3),
+            "\"identity\" is taken by tbot itself",
+        ),
         ("version: v2\nstorage:\n  type: directory\n  path: /x\n  acls: never\n", Some(5), "off, try or required"),
         ("version: v2\nversion: v2\n", Some(2), "duplicate"),
         ("version: [\n", None, ""),
