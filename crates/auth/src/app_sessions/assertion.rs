@@ -5,6 +5,7 @@ use std::time::Duration;
 use clock::Timestamp;
 use domain::{
     Error,
+    error::Kind as ErrorKind,
     resources::{App, AppServer},
     role::SystemRole,
 };
@@ -16,9 +17,6 @@ use crate::{Auth, Caller, Operation, failure::internal};
 
 /// How far before now the token begins to be good: an application whose clock is behind would refuse it otherwise.
 const LEEWAY: Duration = Duration::from_secs(60);
-
-/// How many sessions of a user are looked at for the call that names none.
-const MOST: usize = 1000;
 
 /// A signed token.
 #[derive(Debug)]
@@ -53,18 +51,24 @@ pub async fn assertion_for_user(auth: &Auth, caller: &Caller, user: &str, uri: &
     if served.is_empty() {
         return Err(not_served());
     }
-    let (records, _) = record::page(auth, Some(user), None, MOST).await?;
-    let mut newest: Option<(Alive, &App)> = None;
-    for found in records {
-        let Some(app) = served.iter().find(|app| app.metadata.name == found.app) else { continue };
-        if let Some(alive) = checked(auth, found)?
-            && newest.as_ref().is_none_or(|(newest, _)| newest.record.created < alive.record.created)
+    let app_of = |name: &str| served.iter().find(|app| app.metadata.name == name);
+    for hash in record::with(auth, user, |name| app_of(name).is_some()).await? {
+        let record = match record::read(auth, &hash).await {
+            // One that is damaged does not stand in the way of the others.
+            Err(error) if error.kind() == ErrorKind::Internal => {
+                tracing::warn!(user, %error, "a session with an application is passed over");
+                None
+            }
+            other => other?,
+        };
+        let Some(record) = record else { continue };
+        if let Some(alive) = checked(auth, record)?
+            && let Some(app) = app_of(&alive.record.app)
         {
-            newest = Some((alive, app));
+            return sign(auth, &alive, app).await;
         }
     }
-    let (alive, app) = newest.ok_or_else(gone)?;
-    sign(auth, &alive, app).await
+    Err(gone())
 }
 
 fn permit(auth: &Auth, caller: &Caller) -> Result<(), Error> {

@@ -28,6 +28,9 @@ const OF_MAKER: &str = "tessera_app_session_by";
 /// somebody who makes them for nothing.
 pub const MOST_SESSIONS: usize = 500;
 
+/// How many sessions of a user are looked at for the call that names none.
+const MOST_WITH: usize = 1000;
+
 /// Random bytes of an id: nobody finds one by trying.
 const ID_BYTES: usize = 32;
 
@@ -187,8 +190,30 @@ pub(super) fn put(change: Change, record: &Record) -> Result<Change, Error> {
     let value = serde_json::to_vec(record).map_err(|error| internal("a record cannot be written", error))?;
     let end = Some(record.not_after);
     let (of_user, of_maker) = ways(record);
+    let way = serde_json::to_vec(&Way { app: record.app.clone(), created: record.created })
+        .map_err(|error| internal("a record cannot be written", error))?;
     let change = change.put_record(Key::new(SESSION, record.hash.clone()), value, end);
-    Ok(change.put_record(of_user, Vec::new(), end).put_record(of_maker, record.created.to_string(), end))
+    Ok(change.put_record(of_user, way, end).put_record(of_maker, record.created.to_string(), end))
+}
+
+/// What the way from a user says about the session at its end.
+#[derive(Serialize, Deserialize)]
+struct Way {
+    app: String,
+    created: Timestamp,
+}
+
+/// The hashes of a user's sessions with these applications, newest first.
+pub(super) async fn with(auth: &Auth, user: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
+    let prefix = Prefix::sub(OF_USER, user.to_owned());
+    let page = auth.store.backend().range(&prefix, None, MOST_WITH).await.map_err(storage_error)?;
+    let found = page.items.iter().filter_map(|item| {
+        let way: Way = serde_json::from_slice(&item.value).ok()?;
+        is_wanted(&way.app).then(|| (way.created, item.key.name().to_owned()))
+    });
+    let mut found: Vec<(Timestamp, String)> = found.collect();
+    found.sort_by(|(a, _), (b, _)| b.cmp(a));
+    Ok(found.into_iter().map(|(_, hash)| hash).collect())
 }
 
 /// The keys that lead to a session.
