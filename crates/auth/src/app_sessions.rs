@@ -30,7 +30,8 @@ pub(crate) struct Alive {
     pub(crate) identity: Identity,
 }
 
-/// The session of this id if it lives now: it has not ended, its authority is trusted, its user is there, no lock hits it.
+/// The session of this id if it lives now: it has not ended, its authority is trusted, its user and all its roles are there,
+/// no lock hits it.
 pub(crate) async fn alive(auth: &Auth, id: &SessionId) -> Result<Option<Alive>, Error> {
     match record::read(auth, &id.hash()).await? {
         Some(record) => checked(auth, record),
@@ -48,7 +49,7 @@ pub(crate) fn checked(auth: &Auth, record: Record) -> Result<Option<Alive>, Erro
         if from_host_authority {
             return Err(Error::denied("a session of a host"));
         }
-        auth.require_user_of(&identity, &certificate)?;
+        auth.user_access(&identity, &certificate)?;
         auth.refuse_locked(&identity)?;
         Ok(identity)
     });

@@ -313,7 +313,15 @@ impl Auth {
         Ok(())
     }
 
-    fn user_access(&self, identity: &Identity, certificate: &x509::Certificate) -> Result<Arc<AccessChecker>, Error> {
+    /// What the user of a certificate may do.
+    ///
+    /// # Errors
+    /// Denied as by [`Self::require_user_of`], and when a role of the certificate does not exist any more.
+    pub(crate) fn user_access(
+        &self,
+        identity: &Identity,
+        certificate: &x509::Certificate,
+    ) -> Result<Arc<AccessChecker>, Error> {
         self.require_user_of(identity, certificate)?;
         self.access(&identity.username, &identity.roles, &identity.traits)
     }

@@ -287,6 +287,28 @@ async fn a_session_ends_with_logout_lock_user_and_expiry() {
         cluster.settle().await;
         assert!(live(auth, &agent, &id).await.unwrap().is_some());
     }
+    // What a role denied would be lost with it, so nobody uses a session without it.
+    for end in [Some(auth.clock().now()), None] {
+        roles::upsert(auth, &admin, reaching("prod", "prod")).await.unwrap();
+        cluster.settle().await;
+        assert!(live(auth, &agent, &id).await.unwrap().is_some());
+        match end {
+            Some(end) => {
+                let mut expired = reaching("prod", "prod");
+                expired.metadata.expires = Some(end + Duration::from_secs(1));
+                roles::upsert(auth, &admin, expired).await.unwrap();
+            }
+            None => {
+                let gone = Batch::new().delete(Key::with_sub("role", "", "prod"));
+                cluster.backend.batch(gone).await.unwrap();
+            }
+        }
+        cluster.settle().await;
+        cluster.clock.advance(Duration::from_secs(2));
+        over("role gone", &id).await;
+    }
+    roles::upsert(auth, &admin, reaching("prod", "prod")).await.unwrap();
+    cluster.settle().await;
     cluster.clock.advance(Duration::from_secs(60));
     users::delete(auth, &admin, "alice").await.unwrap();
     cluster.settle().await;
@@ -374,6 +396,17 @@ async fn an_assertion_says_what_the_session_says_to_the_one_application() {
         Kind::NotFound,
         "another application's"
     );
+    // The newest one, and not more than is needed of those that are damaged.
+    let by_user = async || assertion_for_user(auth, &agent, "alice", "http://127.0.0.1:8080/grafana").await.unwrap();
+    cluster.clock.advance(Duration::from_secs(60));
+    let alice = cluster.again("alice").await;
+    let newer = id_of(&certificate(&cluster, &alice, "grafana", &Machine::new()).await.unwrap());
+    assert!(by_user().await.expires > signed.expires);
+    let hash = crypto::hash::sha256_hex(newer.expose().as_bytes());
+    let stored = Key::new("tessera_app_session", hash);
+    let end = signed.expires + Duration::from_secs(60);
+    cluster.backend.batch(Batch::new().put(stored, b"{".to_vec(), Some(end))).await.unwrap();
+    assert_eq!(by_user().await.expires, signed.expires);
     let other = host(&cluster, SystemRole::App, OTHER).await;
     assert_eq!(assertion(auth, &other, &id, "grafana").await.unwrap_err().kind(), Kind::Denied, "not its application");
 
