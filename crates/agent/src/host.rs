@@ -48,7 +48,9 @@ impl Host {
             // Its old key shows that it is the host that it was.
             expired => {
                 let key = state.pending.or_else(|| expired.map(|identity| identity.key().clone()));
-                join(&config, &directory, key).await?
+                let identity = join(&config, &directory, key).await?;
+                // To keys alone the auth service gives the names that the host had.
+                named(&config, &directory, identity, None).await
             }
         };
         Self::put_together(config, identity, Some(directory))

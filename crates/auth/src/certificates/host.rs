@@ -42,6 +42,16 @@ impl HostNames {
     }
 }
 
+/// Who a host is.
+pub(crate) fn identity(auth: &Auth, role: SystemRole, host_id: &str) -> Identity {
+    Identity {
+        username: format!("{host_id}.{}", auth.cluster()),
+        roles: vec![role.as_str().to_owned()],
+        teleport_cluster: auth.cluster().to_owned(),
+        ..Identity::default()
+    }
+}
+
 /// A pair that is decided, checked and linted, but not signed.
 pub(crate) struct Prepared {
     identity: Identity,
@@ -64,13 +74,7 @@ impl Prepared {
         let now = auth.clock.now();
         let authority = signers.host_tls.certificate.not_after();
         let not_after = now.saturating_add(HOST_LIFETIME).unwrap_or(Timestamp::MAX).min(authority);
-        let identity = Identity {
-            username: format!("{}.{}", names.host_id, auth.cluster()),
-            roles: vec![role.as_str().to_owned()],
-            teleport_cluster: auth.cluster().to_owned(),
-            expires: Some(not_after),
-            ..Identity::default()
-        };
+        let identity = Identity { expires: Some(not_after), ..identity(auth, role, &names.host_id) };
         let unusable = |error: ca::Error| match error {
             ca::Error::Refused { .. } => Error::invalid(error.to_string()),
             other => internal("the certificate cannot be made", other),

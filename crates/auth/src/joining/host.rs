@@ -7,13 +7,13 @@ use store::settle;
 
 use super::{
     JoinRequest,
-    known::{self, Known},
+    known::{self, Known, Vouched},
 };
 use crate::{
     Auth, Caller,
     certificates::{
         Issued,
-        host::{HostNames, Prepared},
+        host::{HostNames, Prepared, identity},
     },
     instances::records,
 };
@@ -52,21 +52,21 @@ pub(super) async fn join(auth: &Auth, caller: &Caller, request: &JoinRequest) ->
     if !is_built(role) {
         return Err(Error::unsupported(format!("joining as {} is not supported yet", role.as_str())));
     }
-    let names = checked(&request.host)?;
+    let mut names = checked(&request.host)?;
     // Its name is that of the auth service in the eyes of every client.
     if names.host_id == auth.config.host_id {
         return Err(Error::denied("HostID: this is the id of the auth service; the host needs one of its own"));
     }
-    let prepared = Prepared::new(auth, role, &names, &request.tls_key, &request.ssh_key)?;
     // Not in its certificates: the token may be good for many hosts and for a long time, and its name be guessed.
     let join_token_hash = records::token_hash(&token.metadata.name);
-    auth.refuse_locked(&Identity { join_token_hash, ..prepared.identity().clone() })?;
+    auth.refuse_locked(&Identity { join_token_hash, ..identity(auth, role, &names.host_id) })?;
     let keys = known::fingerprint(&request.tls_key, &request.ssh_key);
     let known = known::read(&mut change, &names.host_id).await?;
-    known::refuse_taken(auth, caller, known.as_ref(), &names.host_id, role, &keys).await?;
+    let vouched = known::refuse_taken(auth, caller, known.as_ref(), &names.host_id, role, &keys).await?;
     let mut known = known.unwrap_or_else(|| Known::new(auth.clock.now()));
     known.add_keys(role, keys);
-    known.add_names(role, &names);
+    known.name(role, &mut names, vouched)?;
+    let prepared = Prepared::new(auth, role, &names, &request.tls_key, &request.ssh_key)?;
     let change = known::put(change, &names.host_id, known, prepared.not_after())?;
     let joined = InstanceJoin {
         status: Status::succeeded(),
@@ -119,15 +119,6 @@ pub async fn own_service(
     issue(auth, &own, role, &names, (tls_key, ssh_key), Vouched::Now).await
 }
 
-/// Whether somebody says now that a host may have the names that it asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Vouched {
-    /// An administrator, or the configuration of this process.
-    Now,
-    /// The host asks for itself: it gets those that somebody vouched for earlier.
-    Before,
-}
-
 async fn issue(
     auth: &Auth,
     caller: &Caller,
@@ -145,16 +136,9 @@ async fn issue(
         let mut change = auth.store.change();
         let known = known::read(&mut change, &names.host_id).await?;
         // A host that joined before names were remembered has those that it asks for first.
-        let is_vouched = vouched == Vouched::Now || !known.as_ref().is_some_and(|known| known.has(role));
+        let is_new = !known.as_ref().is_some_and(|known| known.has(role));
         let mut known = known.unwrap_or_else(|| Known::new(auth.clock.now()));
-        if is_vouched {
-            known.add_names(role, &names);
-        } else {
-            let dropped = known.restrict(role, &mut names);
-            if !dropped.is_empty() {
-                tracing::warn!(host_id = names.host_id, ?dropped, "a host asked for names that it did not join with");
-            }
-        }
+        known.name(role, &mut names, if is_new { Vouched::Now } else { vouched })?;
         known.add_keys(role, known::fingerprint(tls_key, ssh_key));
         let prepared = Prepared::new(auth, role, &names, tls_key, ssh_key)?;
         auth.refuse_locked(prepared.identity())?;

@@ -54,6 +54,15 @@ struct Part {
     names: Vec<String>,
 }
 
+/// Whether somebody says now that a host may have the names that it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vouched {
+    /// A join token, an administrator, or the configuration of this process.
+    Now,
+    /// Nobody: it gets those that somebody vouched for earlier.
+    Before,
+}
+
 /// The pair of keys that somebody asks with. Asking with those of a host again is its own interrupted join, or useless to
 /// whoever does not have them.
 pub(crate) fn fingerprint(tls: &PublicKey, ssh: &PublicKey) -> String {
@@ -77,7 +86,9 @@ pub(crate) fn put(change: Change, host_id: &str, known: Known, not_after: Timest
     Ok(change.put_record(Key::new(HOST, host_id), value, Some(until)))
 }
 
-/// Refuses somebody who joins with the id of a host that is there, and is not that host by anything that it shows.
+/// Refuses somebody who joins with the id of a host that is there, and is not that host by anything that it shows. Of
+/// others it says whether the join token vouches for the names: not for whoever shows no more than the keys of that host,
+/// which are public.
 pub(crate) async fn refuse_taken(
     auth: &Auth,
     caller: &Caller,
@@ -85,15 +96,18 @@ pub(crate) async fn refuse_taken(
     host_id: &str,
     role: SystemRole,
     keys: &str,
-) -> Result<(), Error> {
+) -> Result<Vouched, Error> {
     let shows_its_own = caller.system_role().is_some() && caller.identity().host_id() == Some(host_id);
     let is_free = match known {
-        Some(known) => known.has_keys(keys) || known.may_add(role, auth.clock.now()),
+        Some(known) => known.may_add(role, auth.clock.now()),
         // Joined before this was remembered, or before the store was restored.
         None => !is_announced(auth, host_id).await?,
     };
     if shows_its_own || is_free {
-        return Ok(());
+        return Ok(Vouched::Now);
+    }
+    if known.is_some_and(|known| known.has_keys(role, keys)) {
+        return Ok(Vouched::Before);
     }
     Err(Error::denied(format!(
         "HostID: {host_id} belongs to a host that has joined already, with another key. If this machine is a copy of that \
@@ -130,8 +144,8 @@ impl Known {
         self.roles.get(role.as_str()).map(|part| part.names.as_slice()).unwrap_or_default()
     }
 
-    fn has_keys(&self, keys: &str) -> bool {
-        self.roles.values().any(|part| part.keys.iter().any(|known| known == keys))
+    fn has_keys(&self, role: SystemRole, keys: &str) -> bool {
+        self.roles.get(role.as_str()).is_some_and(|part| part.keys.iter().any(|known| known == keys))
     }
 
     fn may_add(&self, role: SystemRole, now: Timestamp) -> bool {
@@ -147,23 +161,46 @@ impl Known {
         part.keys.drain(..part.keys.len().saturating_sub(MOST_KEYS));
     }
 
-    /// Remembers names that somebody vouched for: a join token, an administrator, the configuration of this process. What
-    /// was vouched for before stays: who asks with the public keys of another host must not take its names away.
-    pub(crate) fn add_names(&mut self, role: SystemRole, names: &HostNames) {
+    /// Decides about the names that a host asks for: those that are vouched for now are remembered, of others it keeps those
+    /// that it may have.
+    ///
+    /// # Errors
+    /// More names than are remembered.
+    pub(crate) fn name(&mut self, role: SystemRole, names: &mut HostNames, vouched: Vouched) -> Result<(), Error> {
+        if vouched == Vouched::Now {
+            return self.add_names(role, names);
+        }
+        let dropped = self.restrict(role, names);
+        if !dropped.is_empty() {
+            tracing::warn!(host_id = names.host_id, ?dropped, "a host asked for names that it did not join with");
+        }
+        Ok(())
+    }
+
+    /// What was vouched for before stays, also when there is room for no more: whoever has stolen a join token must not
+    /// take the names of a host away.
+    fn add_names(&mut self, role: SystemRole, names: &HostNames) -> Result<(), Error> {
         let part = self.roles.entry(role.as_str().to_owned()).or_default();
         if !has_names(role) {
-            return;
+            return Ok(());
         }
         for name in names.all() {
-            part.names.retain(|known| known != name);
-            part.names.push(name.clone());
+            if !part.names.contains(name) {
+                part.names.push(name.clone());
+            }
         }
-        part.names.drain(..part.names.len().saturating_sub(MOST_NAMES));
+        if part.names.len() > MOST_NAMES {
+            return Err(Error::limit(format!(
+                "DNSNames: this host would have had more than {MOST_NAMES} names; to give it others, stop it, remove \
+                 host_uuid and hosts/ from its data_dir, and start it again: it joins as a new host"
+            )));
+        }
+        Ok(())
     }
 
     /// Takes away what nobody has vouched for, and returns it: a host chooses no names for itself, but may be called
     /// something below its own, as applications are.
-    pub(crate) fn restrict(&self, role: SystemRole, names: &mut HostNames) -> Vec<String> {
+    fn restrict(&self, role: SystemRole, names: &mut HostNames) -> Vec<String> {
         if !has_names(role) {
             return Vec::new();
         }

@@ -402,3 +402,32 @@ async fn a_proxy_that_renews_gets_no_names_that_nobody_vouched_for() {
     let issued = renew(auth, &caller, renewal(SystemRole::Proxy, called(&all))).await.unwrap();
     assert_eq!(issued.tls.unwrap().dns_names(), [&plain[..], &all[..]].concat());
 }
+
+#[tokio::test]
+async fn a_stolen_join_token_takes_no_name_of_a_proxy_away_and_adds_none() {
+    let cluster = Cluster::start().await;
+    let auth = &*cluster.auth;
+    host_token(&cluster, "proxies", &[SystemRole::Proxy]).await;
+    let called = |dns: &[String]| HostNames { dns_names: dns.to_vec(), ..names(HOST) };
+    let (stranger, proxy) = (Caller::anonymous(FROM), Machine::new());
+    let join = async |caller: &Caller, names: HostNames| {
+        join_with(auth, caller, "proxies", SystemRole::Proxy, names, &proxy).await
+    };
+    let own = vec!["proxy.example.com".to_owned()];
+    let first = join(&stranger, called(&own)).await.unwrap();
+    // Its public keys are no secret.
+    for round in 0..2 {
+        let invented: Vec<String> = (0..256).map(|number| format!("n{number}-{round}.corp.example")).collect();
+        let issued = join(&stranger, called(&invented)).await.unwrap();
+        assert!(!issued.tls.unwrap().dns_names().iter().any(|name| name.contains("corp")), "nobody vouched for them");
+    }
+    let caller = cluster.caller(&first).unwrap();
+    let renewed = renew(auth, &caller, renewal(SystemRole::Proxy, called(&own))).await.unwrap().tls.unwrap();
+    assert!(renewed.dns_names().contains(&own[0]));
+    // Who has its certificate, too, adds names until there is no room, and takes none away.
+    let many: Vec<String> = (0..256).map(|number| format!("n{number}.corp.example")).collect();
+    assert_eq!(join(&caller, called(&many)).await.unwrap_err().kind(), Kind::Limit);
+    join(&caller, called(&many[..200])).await.unwrap();
+    let renewed = renew(auth, &caller, renewal(SystemRole::Proxy, called(&own))).await.unwrap().tls.unwrap();
+    assert!(renewed.dns_names().contains(&own[0]));
+}
