@@ -72,6 +72,7 @@ pub struct Auth {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) roles: decide::Roles,
+    pub(crate) proxies: proxies::Kept,
     signers: Opened<Signers>,
     failed_joins: FailedJoins,
     pub(crate) denials: audit_log::denials::Denials,

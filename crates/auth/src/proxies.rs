@@ -1,12 +1,13 @@
 //! Which proxies there are: each says so itself, every few minutes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clock::Timestamp;
 use domain::{Error, Kind, names, role::SystemRole};
 use rbac::{RuleContext, Verb};
 use serde::{Deserialize, Serialize};
 use storage::{Key, Prefix};
+use tokio::sync::Mutex;
 
 use crate::{
     Auth, Caller, Operation,
@@ -33,6 +34,10 @@ const LONGEST_NOTICE: usize = 2000;
 
 /// The most proxies that are listed.
 const MOST: usize = 1000;
+
+/// How long what is known about their addresses is used again: every agent and every proxy asks for it every few seconds.
+/// What another server was told acts so much later here.
+const KEPT_FOR: Duration = Duration::from_secs(3);
 
 /// A proxy, by its own word.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +87,7 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut proxy: Proxy) -> Result<Ti
     proxy.expires = Some(expires);
     let value = serde_json::to_vec(&proxy).map_err(|error| internal("a record cannot be written", error))?;
     auth.store.change().put_record(Key::new(PROXY, proxy.host_id), value, Some(expires)).commit().await?;
+    auth.proxies.forget().await;
     Ok(expires)
 }
 
@@ -96,6 +102,61 @@ pub async fn list(auth: &Auth, caller: &Caller) -> Result<Vec<Proxy>, Error> {
     all(auth).await
 }
 
+/// Where the proxies are reached.
+#[derive(Debug, Default)]
+pub(crate) struct Addresses {
+    /// The addresses by whose hosts somebody vouched that their proxies may be called; those of this process first.
+    pub(crate) vouched: Vec<String>,
+    /// An address that a proxy came up with later.
+    other: Option<String>,
+}
+
+/// The last answer about the addresses, and when it was found, by the monotonic clock.
+#[derive(Default)]
+pub(crate) struct Kept(Mutex<Option<(Duration, Arc<Addresses>)>>);
+
+impl Kept {
+    async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+}
+
+/// Where the proxies are reached, as it was known within the last [`KEPT_FOR`].
+///
+/// # Errors
+/// Whatever storage says.
+pub(crate) async fn addresses(auth: &Auth) -> Result<Arc<Addresses>, Error> {
+    // Held while we look: others wait for the same answer, and what is said meanwhile is forgotten afterwards.
+    let mut kept = auth.proxies.0.lock().await;
+    let now = auth.clock.monotonic();
+    if let Some((since, addresses)) = &*kept
+        && now.saturating_sub(*since) < KEPT_FOR
+    {
+        return Ok(Arc::clone(addresses));
+    }
+    let found = Arc::new(find_addresses(auth).await?);
+    *kept = Some((now, Arc::clone(&found)));
+    Ok(found)
+}
+
+async fn find_addresses(auth: &Auth) -> Result<Addresses, Error> {
+    let mut proxies = all(auth).await?;
+    proxies.sort_by_key(|proxy| proxy.host_id != auth.config.host_id);
+    let mut found = Addresses::default();
+    for proxy in proxies {
+        let names = known::names_of(auth, &proxy.host_id, SystemRole::Proxy).await?;
+        for address in proxy.public_addrs {
+            let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+            if names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+                found.vouched.push(address);
+            } else {
+                found.other.get_or_insert(address);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Where people and programs reach the cluster: what is configured for the proxy of this process, else the first address of
 /// a proxy that is there and joined with that name. An address that a proxy came up with later is given only when there is
 /// no other: who has stolen the identity of one must not lead everybody away.
@@ -103,17 +164,8 @@ pub async fn list(auth: &Auth, caller: &Caller) -> Result<Vec<Proxy>, Error> {
 /// # Errors
 /// Whatever storage says.
 pub async fn public_address(auth: &Auth) -> Result<Option<String>, Error> {
-    let mut proxies = all(auth).await?;
-    proxies.sort_by_key(|proxy| proxy.host_id != auth.config.host_id);
-    for proxy in &proxies {
-        for address in &proxy.public_addrs {
-            let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).trim_matches(['[', ']']);
-            if known::may_be_called(auth, &proxy.host_id, SystemRole::Proxy, host).await? {
-                return Ok(Some(address.clone()));
-            }
-        }
-    }
-    Ok(proxies.into_iter().find_map(|proxy| proxy.public_addrs.into_iter().next()))
+    let addresses = addresses(auth).await?;
+    Ok(addresses.vouched.first().or(addresses.other.as_ref()).cloned())
 }
 
 /// What people read of it, on terminals and in logs: no controls, nothing that hides letters or turns them around, no more

@@ -27,7 +27,7 @@ use store::{Cache, Store};
 
 use crate::{
     Auth, Caller, audit_log::denials::Denials, certificates::Opened, cluster_config::Setting, decide::Roles,
-    failure::internal, metrics::Metrics, rollback,
+    failure::internal, metrics::Metrics, proxies::Kept, rollback,
 };
 
 /// What the authority stands on.
@@ -90,6 +90,7 @@ impl Auth {
             clock: ports.clock,
             random: ports.random,
             roles: Roles::default(),
+            proxies: Kept::default(),
             signers: Opened::default(),
             failed_joins: FailedJoins::new(recorder.clone()),
             denials: Denials::new(recorder),

@@ -18,10 +18,10 @@ fn host(address: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// The public hosts of the proxies.
+/// The public hosts of the proxies. Not those that a proxy came up with by itself: who has stolen one could shut any
+/// application out by its address.
 async fn of_proxies(auth: &Auth) -> Result<Vec<String>, Error> {
-    let proxies = proxies::all(auth).await?;
-    Ok(proxies.iter().flat_map(|proxy| &proxy.public_addrs).map(|address| host(address)).collect())
+    Ok(proxies::addresses(auth).await?.vouched.iter().map(|address| host(address)).collect())
 }
 
 /// A name of the cluster itself never leads to an application, so such a definition would be served nowhere.

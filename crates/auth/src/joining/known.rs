@@ -117,11 +117,10 @@ pub(crate) async fn refuse_taken(
     .because(Reason::HostTaken))
 }
 
-/// Whether somebody vouched for it that a host may be called that.
-pub(crate) async fn may_be_called(auth: &Auth, host_id: &str, role: SystemRole, name: &str) -> Result<bool, Error> {
-    let Some(item) = auth.store.record(&Key::new(HOST, host_id)).await? else { return Ok(false) };
-    let known = decode(&item)?;
-    Ok(known.vouched(role).iter().any(|known| known.eq_ignore_ascii_case(name)))
+/// The names that somebody vouched for.
+pub(crate) async fn names_of(auth: &Auth, host_id: &str, role: SystemRole) -> Result<Vec<String>, Error> {
+    let Some(item) = auth.store.record(&Key::new(HOST, host_id)).await? else { return Ok(Vec::new()) };
+    Ok(decode(&item)?.vouched(role).to_vec())
 }
 
 async fn is_announced(auth: &Auth, host_id: &str) -> Result<bool, Error> {

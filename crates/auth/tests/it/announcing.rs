@@ -53,7 +53,10 @@ fn of_proxy(host: &str, address: &str) -> Proxy {
 async fn an_agent_takes_no_address_of_another_application() {
     let cluster = Cluster::start().await;
     let (honest, thief) = (host(&cluster, SystemRole::App, HOST).await, host(&cluster, SystemRole::App, OTHER).await);
-    let proxy = host(&cluster, SystemRole::Proxy, THIRD).await;
+    host_token(&cluster, "proxies", &[SystemRole::Proxy]).await;
+    let called = HostNames { dns_names: vec!["proxy.example".into()], ..names(THIRD) };
+    let proxy = join_as(&cluster.auth, "proxies", SystemRole::Proxy, called).await.unwrap();
+    let proxy = cluster.caller(&proxy).unwrap();
     proxies::upsert(&cluster.auth, &proxy, of_proxy(THIRD, "Proxy.example:3080")).await.unwrap();
     announce(&cluster, &honest, "alpha", "").await.unwrap();
     announce(&cluster, &honest, "beta", "beta.corp.example:443").await.unwrap();
@@ -92,6 +95,37 @@ async fn an_agent_takes_no_address_of_another_application() {
     servers::delete(&cluster.auth, &honest, HOST, "renamed").await.unwrap();
     cluster.settle().await;
     announce(&cluster, &thief, "hijack", "alpha.proxy.example").await.expect("nobody has it any more");
+}
+
+#[tokio::test]
+async fn a_proxy_shuts_no_application_out_by_saying_that_an_address_is_its_own() {
+    let cluster = Cluster::start().await;
+    let (agent, proxy) = (host(&cluster, SystemRole::App, HOST).await, host(&cluster, SystemRole::Proxy, THIRD).await);
+    for address in ["grafana.example.com:443", "example.com:443"] {
+        proxies::upsert(&cluster.auth, &proxy, of_proxy(THIRD, address)).await.unwrap();
+        announce(&cluster, &agent, "grafana", "grafana.example.com").await.expect(address);
+        announce(&cluster, &agent, "other", "wiki.example.com").await.expect(address);
+        servers::delete(&cluster.auth, &agent, HOST, "grafana").await.unwrap();
+        cluster.settle().await;
+    }
+}
+
+#[tokio::test]
+async fn where_the_proxies_are_is_looked_up_every_few_seconds_however_many_ask() {
+    let cluster = Cluster::start().await;
+    let auth = &cluster.auth;
+    let proxy = host(&cluster, SystemRole::Proxy, THIRD).await;
+    proxies::upsert(auth, &proxy, of_proxy(THIRD, "one.example:443")).await.unwrap();
+    let told = async || proxies::public_address(auth).await.unwrap();
+    assert_eq!(told().await.as_deref(), Some("one.example:443"));
+    // What another server of the cluster does to the store.
+    let gone = storage::Batch::new().delete(storage::Key::new("tessera_proxy", THIRD));
+    storage::Backend::batch(&*cluster.backend, gone).await.unwrap();
+    assert_eq!(told().await.as_deref(), Some("one.example:443"), "the store is not asked");
+    cluster.clock.advance(Duration::from_secs(3));
+    assert_eq!(told().await, None);
+    proxies::upsert(auth, &proxy, of_proxy(THIRD, "two.example:443")).await.unwrap();
+    assert_eq!(told().await.as_deref(), Some("two.example:443"), "what it is told itself it knows at once");
 }
 
 #[tokio::test]

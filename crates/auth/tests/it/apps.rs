@@ -10,6 +10,8 @@ use auth::{
         servers,
         update::update,
     },
+    certificates::host::HostNames,
+    joining::host::own_service,
     proxies::{self, Proxy},
 };
 use domain::{
@@ -17,10 +19,11 @@ use domain::{
     error::Kind as ErrorKind,
     form::Labels,
     resources::{App, AppServer, Role, role::Rule},
+    role::SystemRole,
 };
 use store::ListRequest;
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, Machine};
 
 fn app(name: &str, environment: &str) -> App {
     let mut app = App::new(name, Default::default());
@@ -50,6 +53,9 @@ async fn an_application_lives_through_all_verbs() {
     update(auth, &admin, made).await.unwrap();
     assert_eq!(update(auth, &admin, stale).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(read(auth, &admin, "grafana").await.unwrap().spec.public_addr, "grafana.example.com");
+    let machine = Machine::new();
+    let configured = HostNames { dns_names: vec!["proxy.example.com".into()], ..HostNames::default() };
+    own_service(auth, SystemRole::Proxy, configured, machine.tls.public(), machine.ssh.public()).await.unwrap();
     let proxy = Proxy { public_addrs: vec!["Proxy.example.com:3080".into()], ..Proxy::default() };
     let proxy = Proxy { host_id: auth.host_name().split('.').next().unwrap().to_owned(), ..proxy };
     proxies::upsert(auth, &admin, proxy).await.unwrap();
