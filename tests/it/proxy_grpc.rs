@@ -47,12 +47,12 @@ use crate::{
 };
 
 /// The proxy's own name. Its certificate is not that of the auth service.
-const NAME: &str = "proxy.localhost";
+pub(crate) const NAME: &str = "proxy.localhost";
 
-const TRANSPORT: &[u8] = b"teleport-proxy-ssh-grpc";
+pub(crate) const TRANSPORT: &[u8] = b"teleport-proxy-ssh-grpc";
 
 /// TLS with the proxy, as one of its gRPC clients.
-async fn connect(
+pub(crate) async fn connect(
     proxy: SocketAddr,
     name: &str,
     authorities: Vec<Certificate>,
@@ -67,7 +67,7 @@ async fn connect(
 }
 
 /// The connection to the auth service within a stream of a connection to the proxy.
-async fn within_a_stream(stream: TlsStream<TcpStream>, cluster: &'static str) -> DuplexStream {
+pub(crate) async fn within_a_stream(stream: TlsStream<TcpStream>, cluster: &'static str) -> DuplexStream {
     let (near, far) = tokio::io::duplex(64 * 1024);
     let (from_client, to_client) = tokio::io::split(far);
     let first = ProxyClusterRequest { cluster: cluster.into(), frame: None };

@@ -24,6 +24,8 @@ pub struct Options {
     pub clock: Clock,
     /// Keep everything in memory: nothing survives [`Cluster::restart`].
     pub in_memory: bool,
+    /// Lines for the `teleport` section, indented by two spaces.
+    pub teleport: String,
     /// Lines for the `auth_service` section, indented by two spaces.
     pub auth_service: String,
     /// Where the cluster's directory is made; short, because it holds a Unix socket.
@@ -38,6 +40,7 @@ impl Default for Options {
             name: "test.example".into(),
             clock: Clock::system(),
             in_memory: false,
+            teleport: String::new(),
             auth_service: String::new(),
             parent: "/tmp".into(),
             around_store: None,
@@ -156,7 +159,7 @@ teleport:
   nodename: test
   data_dir: {data_dir}
   storage: {{type: {storage}}}
-auth_service:
+{teleport}auth_service:
   enabled: yes
   cluster_name: {name}
   listen_addr: 127.0.0.1:0
@@ -164,6 +167,7 @@ auth_service:
         data_dir = data_dir(directory).display(),
         storage = if options.in_memory { "memory" } else { "sqlite" },
         name = options.name,
+        teleport = options.teleport,
         more = options.auth_service,
     );
     Config::from_text(&text, "the test's configuration").expect("a valid configuration")
