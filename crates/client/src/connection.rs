@@ -125,7 +125,19 @@ impl Connection {
 }
 
 impl Shared {
+    /// One attempt, with an end: whoever waits for a connection waits for everybody else who needs it.
     async fn open(&self, address: &str) -> Result<Live, ConnectError> {
+        let limit = self.config.timeouts.dial;
+        let late = |_| {
+            let through = self.config.proxies.describe(address);
+            let through = through.map(|proxy| format!(" through {proxy}")).unwrap_or_default();
+            let reason = format!("no answer within {} s{through}", limit.as_secs());
+            ConnectError::Unreachable { address: address.to_owned(), reason }
+        };
+        self.config.clock.timeout(limit, self.attempt(address)).await.map_err(late)?
+    }
+
+    async fn attempt(&self, address: &str) -> Result<Live, ConnectError> {
         let timeouts = self.config.timeouts;
         let stream = dial::dial(address, &self.tls, &self.config).await?;
         let handshake = http2::Builder::new(TokioExecutor::new())
@@ -174,17 +186,63 @@ mod tests {
     use crypto::Random;
     use domain::error::Kind;
     use hyper::service::service_fn;
-    use tokio::net::{TcpListener, UnixListener};
+    use tokio::{
+        io::AsyncReadExt as _,
+        net::{TcpListener, UnixListener},
+    };
 
     use super::*;
-    use crate::{Client, Credentials, Trust};
+    use crate::{Client, Credentials, Proxies, Trust};
+
+    /// Somebody who takes connections and never says a word, and his address.
+    async fn silent() -> (TcpListener, String) {
+        let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = port.local_addr().expect("an address").to_string();
+        (port, address)
+    }
+
+    fn past_a_balancer(address: &str) -> Config {
+        let proxies =
+            Proxies::from_variables(|name| name.ends_with("_CONN_UPGRADE").then(|| "yes".to_owned())).expect("proxies");
+        Config::new([address], Credentials::none(), Clock::system(), Random::system())
+            .with_trust(Trust::DangerAnything)
+            .with_proxies(proxies)
+    }
+
+    #[tokio::test]
+    async fn a_balancer_that_says_nothing_does_not_hold_up_those_who_wait() {
+        let (_port, address) = silent().await;
+        let mut config = past_a_balancer(&address);
+        config.timeouts.dial = Duration::from_millis(200);
+        let connection = Connection::new(config).expect("a connection");
+        let waited = Clock::system().timeout(Duration::from_secs(5), connection.ready()).await;
+        let error = waited.expect("an answer").expect_err("nobody speaks");
+        assert!(error.kind() == Kind::Unavailable && error.to_string().contains("no answer"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn where_a_balancer_is_said_to_be_nothing_of_ours_is_tried_first() {
+        let (port, address) = silent().await;
+        let connection = Connection::new(past_a_balancer(&address)).expect("a connection");
+        let first = async {
+            let (mut stream, _) = port.accept().await.expect("a client");
+            let mut hello = vec![0; 4096];
+            let length = stream.read(&mut hello).await.expect("a hello");
+            hello.truncate(length);
+            hello
+        };
+        let hello = tokio::select! {
+            hello = first => hello,
+            _ = connection.ready() => panic!("nobody answered"),
+        };
+        let offers = |protocol: &[u8]| hello.windows(protocol.len()).any(|bytes| bytes == protocol);
+        assert!(offers(b"\x08http/1.1") && !offers(b"\x02h2"), "{hello:?}");
+    }
 
     #[tokio::test]
     async fn an_address_behind_two_that_swallow_everything_is_reached() {
-        // Somebody takes the connection and never says a word.
-        let (one, two) = (TcpListener::bind("127.0.0.1:0").await, TcpListener::bind("127.0.0.1:0").await);
-        let (one, two) = (one.expect("a port"), two.expect("a port"));
-        let dead = [&one, &two].map(|port| port.local_addr().expect("an address").to_string());
+        let ((_one, one), (_two, two)) = (silent().await, silent().await);
+        let dead = [one, two];
         // An abstract name: no file is left behind.
         let place = format!("\0tessera-client-addresses-{}", std::process::id());
         let listener = UnixListener::bind(&place).expect("a socket");
