@@ -1,5 +1,7 @@
 //! Who we are and where the proxy is.
 
+use std::path::Path;
+
 use app_access::Exchange;
 use cli::Advice;
 use client::{Client, Config, Credentials, Proxies, Web};
@@ -20,7 +22,7 @@ impl Session {
     /// Connects with the identity file.
     pub(crate) async fn open(globals: &Globals) -> anyhow::Result<Self> {
         let proxy = proxy(globals)?;
-        let credentials = credentials(globals)?;
+        let credentials = living(globals)?;
         let says = says(&credentials)?;
         if let Some(user) = globals.user.as_deref().filter(|user| !user.is_empty() && *user != says.username) {
             let own = &says.username;
@@ -67,16 +69,22 @@ pub(crate) fn proxy(globals: &Globals) -> anyhow::Result<String> {
     address.ok_or_else(|| cli::exit::Usage("name the proxy: --proxy=HOST:PORT, or TELEPORT_PROXY".into()).into())
 }
 
-/// The identity that is named, as long as it lives.
+/// The identity that is named: also one that has expired still says whose it is.
 pub(crate) fn credentials(globals: &Globals) -> anyhow::Result<Credentials> {
     let Some(path) = &globals.identity else {
         let message = "tsh login is not supported yet: give an identity file with -i FILE (tctl auth sign --user=NAME --out=FILE)";
         return Err(Error::unsupported(message).into());
     };
     let file = path.display();
-    let credentials = Credentials::from_identity_file(path).map_err(|error| {
+    Credentials::from_identity_file(path).map_err(|error| {
         cli::exit::invalid_input(anyhow::Error::new(error).context(format!("identity file {file} cannot be used")))
-    })?;
+    })
+}
+
+/// The same, as long as it lives.
+fn living(globals: &Globals) -> anyhow::Result<Credentials> {
+    let credentials = credentials(globals)?;
+    let file = globals.identity.as_deref().unwrap_or(Path::new("-")).display();
     let now = Clock::system().now();
     match credentials.expires().filter(|end| *end <= now) {
         Some(ended) => Err(Error::denied(format!("identity file {file}: the identity has expired at {ended}")))

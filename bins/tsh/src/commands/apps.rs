@@ -1,9 +1,11 @@
 //! `tsh apps`: which applications there are, and certificates for them.
 
+use anyhow::Context;
 use app_access::lookup;
 use clap::ValueEnum;
-use cli::{Format, Output, Table};
+use cli::{Advice, Format, Output, Table};
 use client::Web;
+use clock::Clock;
 use crypto::x509::Certificate;
 use domain::{Error, identity::Identity, resources::App};
 use serde::Serialize;
@@ -258,25 +260,30 @@ async fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
     if names.is_empty() {
         return out.line("Not logged into any app");
     }
-    let session = Session::open(globals).await;
+    let (mut session, now) = (None, Clock::system().now());
     for name in &names {
         let files = home.app(name);
-        let says = identity(name, &files)?;
-        let ended = match &session {
-            Ok(session) => {
-                lookup::end(&session.client, says.route_to_app.session_id).await.map_err(|error| error.to_string())
-            }
-            Err(error) => Err(format!("{error:#}")),
-        };
+        let certificate = certificate(name, &files)?;
+        // With its certificate a session has ended by itself.
+        if now < certificate.not_after() {
+            let ended = end(globals, &mut session, says(&certificate)?.route_to_app.session_id).await;
+            ended
+                .with_context(|| format!("the session with app {name:?} goes on, and its certificate stays"))
+                .advise(|| "run it again when the proxy answers: the certificate is what names the session")?;
+        }
         files.remove();
         out.line(format_args!("Logged out of app {name:?}"))?;
-        if let Err(error) = ended {
-            cli::warn(format!(
-                "the session with app {name:?} is not ended, a copy of its certificate stays good: {error}"
-            ));
-        }
     }
     Ok(())
+}
+
+/// Ends a session at the server, over a connection that the first who needs it makes.
+async fn end(globals: &Globals, session: &mut Option<Session>, id: String) -> anyhow::Result<()> {
+    let session = match session {
+        Some(session) => session,
+        none => none.insert(Session::open(globals).await?),
+    };
+    Ok(lookup::end(&session.client, id).await?)
 }
 
 async fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
@@ -289,7 +296,7 @@ async fn config(args: Config, globals: &Globals) -> anyhow::Result<()> {
             return Err(Error::invalid(format!("logged into several apps, name one: {}", several.join(", "))).into());
         }
     };
-    let web = Web::new(&session::proxy(globals)?, session::proxies()?, clock::Clock::system());
+    let web = Web::new(&session::proxy(globals)?, session::proxies()?, Clock::system());
     // Only a command line must know; what only reads files asks nobody.
     let shows_curl = matches!(args.format, Show::Curl | Show::Json | Show::Yaml);
     let way = way(&name, &home.app(&name), &web, shows_curl && Session::is_of_the_cluster(&web).await)?;
@@ -315,17 +322,21 @@ fn home(globals: &Globals) -> anyhow::Result<Home> {
     Home::new(globals, &session::proxy(globals)?, &session::says(&session::credentials(globals)?)?)
 }
 
-/// What the certificate for an application says.
-fn identity(name: &str, files: &AppFiles) -> anyhow::Result<Identity> {
+/// The certificate for an application.
+fn certificate(name: &str, files: &AppFiles) -> anyhow::Result<Certificate> {
     let text = std::fs::read_to_string(&files.certificate)
         .map_err(|_| Error::not_found(format!("not logged into app {name:?}: tsh apps login {name}")))?;
-    let certificate = Certificate::from_pem(&text).map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Certificate::from_pem(&text).map_err(|error| Error::invalid(error.to_string()))?)
+}
+
+/// What it says.
+fn says(certificate: &Certificate) -> anyhow::Result<Identity> {
     Ok(Identity::from_subject(certificate.subject()).map_err(|error| Error::invalid(error.to_string()))?)
 }
 
 /// Read from the certificate: it says where it leads.
 fn way(name: &str, files: &AppFiles, web: &Web, names_ca: bool) -> anyhow::Result<Way> {
-    let says = identity(name, files)?;
+    let says = says(&certificate(name, files)?)?;
     let port = match web.address().rsplit_once(':') {
         Some((_, port)) if port != "443" => format!(":{port}"),
         _ => String::new(),

@@ -7,6 +7,7 @@ mod proxy;
 use clap::{CommandFactory, Subcommand};
 use cli::{Format, Output};
 use serde::Serialize;
+use telemetry::log::{self, Severity};
 
 use crate::args::{Cli, Globals, Shape};
 
@@ -44,10 +45,7 @@ pub(crate) struct Version {
 
 /// Runs a command.
 pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()> {
-    if globals.debug {
-        let config = telemetry::log::Config { severity: telemetry::log::Severity::Debug, ..Default::default() };
-        telemetry::log::init(&config, clock::Clock::system())?;
-    }
+    start_log(globals.debug, &command)?;
     if matches!(command, Command::Apps(_) | Command::Proxy(_)) {
         globals.refused.check()?;
     }
@@ -58,6 +56,18 @@ pub(crate) async fn run(globals: Globals, command: Command) -> anyhow::Result<()
         Command::Completion { shell } => Output::stdout().text(cli::completion::script(&mut Cli::command(), shell)),
         Command::Later(command) => command.run(),
     }
+}
+
+/// Nothing unless somebody wants it: what fails is told anyhow.
+fn start_log(is_wordy: bool, command: &Command) -> anyhow::Result<()> {
+    let output = if let Command::Proxy(command) = command { command.log_output() } else { None };
+    if !is_wordy && output.is_none() {
+        return Ok(());
+    }
+    let severity = if is_wordy { Severity::Debug } else { Severity::Info };
+    let output = output.unwrap_or(log::Output::Stderr);
+    log::init(&log::Config { output, severity, ..Default::default() }, clock::Clock::system())?;
+    Ok(())
 }
 
 fn version(format: Format) -> anyhow::Result<()> {

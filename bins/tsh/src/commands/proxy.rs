@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use app_access::{Cached, Door, Keyring, Listener};
+use app_access::{Access, Cached, Door, Issue, Keyring, Listener};
+use async_trait::async_trait;
 use cli::Output;
 use clock::Clock;
-use domain::Error;
+use domain::{Error, error::Kind};
 use service::Signals;
+use telemetry::log;
 
 use crate::{args::Globals, session::Session};
 
@@ -59,6 +61,36 @@ pub(crate) struct App {
     /// Leaf cluster.
     #[arg(short, long, value_name = "CLUSTER", env = "TELEPORT_CLUSTER", hide = true)]
     cluster: Option<String>,
+    /// Log what happens: `stderr`, `stdout`, or a file.
+    #[arg(long, value_name = "FILE")]
+    proxy_log_output: Option<log::Output>,
+}
+
+impl Command {
+    /// Where the log goes, when it is said.
+    pub(crate) fn log_output(&self) -> Option<log::Output> {
+        match self {
+            Self::App(app) => app.proxy_log_output.clone(),
+            Self::Later(_) => None,
+        }
+    }
+}
+
+/// Certificates in exchange for the identity file, which is read again for each: what made it may have renewed it.
+struct Reissue {
+    globals: Globals,
+    target_port: u16,
+}
+
+#[async_trait]
+impl Issue for Reissue {
+    async fn issue(&self, app: &str) -> Result<Access, Error> {
+        let session = Session::open(&self.globals).await.map_err(|error| {
+            let known = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+            Error::new(known.map_or(Kind::Invalid, |known| known.kind), format!("{error:#}"))
+        })?;
+        session.exchange(self.target_port).issue(app).await
+    }
 }
 
 pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<()> {
@@ -68,11 +100,11 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
             return Err(Error::unsupported("tsh proxy leads to applications only yet: tsh proxy app").into());
         }
     };
-    let (local, target) = ports(&app.port)?;
-    let session = Session::open(globals).await?;
-    session.refuse_leaf(app.cluster.as_deref())?;
+    let (local, target_port) = ports(&app.port)?;
+    // Told as the tool's own failures are; a certificate makes its own connection.
+    Session::open(globals).await?.refuse_leaf(app.cluster.as_deref())?;
     let clock = Clock::system();
-    let ring = Cached::new(session.exchange(target), clock.clone());
+    let ring = Cached::new(Reissue { globals: globals.clone(), target_port }, clock.clone());
     // A wrong name or a missing role is told now, not to the first program that connects.
     ring.access(&app.name).await?;
     let listener = Listener::bind(&format!("tcp://127.0.0.1:{local}")).await?;

@@ -1,6 +1,11 @@
 //! What a person with an identity file sees of a cluster's applications.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use api::{
     r#gen::{proto, teleport::users::v1::UpsertUserRequest},
@@ -23,6 +28,48 @@ use crate::tsh_at;
 struct World {
     cluster: Cluster,
     home: TempDir,
+    /// Where the second of the accounts' programs is.
+    second: u16,
+}
+
+/// A program that says the same to everybody who has said something, and hangs up; its port.
+fn program(says: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Whoever comes only to look whether somebody is here says nothing.
+            if stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
+                let _ = stream.write_all(says.as_bytes());
+            }
+        }
+    });
+    port
+}
+
+/// `tsh proxy app` in the background.
+struct Local {
+    child: Child,
+    port: u16,
+}
+
+impl Local {
+    /// What the application says to one connection.
+    fn ask(&self) -> String {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn document<T: Resource>(value: Value) -> T {
@@ -33,12 +80,17 @@ fn document<T: Resource>(value: Value) -> T {
 
 impl World {
     async fn new() -> Self {
-        let services = "proxy_service: {web_listen_addr: '127.0.0.1:0', public_addr: 'proxy.example.test:3080'}\n\
-                        app_service:\n  apps:\n  - {name: web, uri: 'http://127.0.0.1:1', labels: {env: dev}}\n\
-                        \x20 - {name: db, uri: 'tcp://127.0.0.1:1', labels: {env: prod}, description: the accounts}\n";
-        let options = Options { auth_service: services.to_owned(), ..Options::default() };
-        let world = Self { cluster: Cluster::start_with(options).await, home: tempfile::tempdir().unwrap() };
-        world.sign_alice().await;
+        let page = program("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
+        let (first, second) = (program("first"), program("second"));
+        let services = format!(
+            "proxy_service: {{web_listen_addr: '127.0.0.1:0', public_addr: 'proxy.example.test:3080'}}\n\
+             app_service:\n  apps:\n  - {{name: web, uri: 'http://127.0.0.1:{page}', labels: {{env: dev}}}}\n\
+             \x20 - {{name: db, uri: 'tcp://127.0.0.1', tcp_ports: [{{port: {first}}}, {{port: {second}}}], \
+             labels: {{env: prod}}, description: the accounts}}\n"
+        );
+        let options = Options { auth_service: services, ..Options::default() };
+        let world = Self { cluster: Cluster::start_with(options).await, home: tempfile::tempdir().unwrap(), second };
+        world.sign_alice(600).await;
         for _ in 0..100 {
             let (_, seen, _) = world.tsh(&["apps", "ls"]);
             if seen.contains("web") && seen.contains("db") {
@@ -49,7 +101,8 @@ impl World {
         panic!("the applications are not announced: {:?}", world.tsh(&["apps", "ls"]));
     }
 
-    async fn sign_alice(&self) {
+    /// An identity file for so many seconds.
+    async fn sign_alice(&self, seconds: u64) {
         let admin = self.cluster.admin().await;
         let role = document(json!({"kind": "role", "version": "v7", "metadata": {"name": "dev"},
             "spec": {"allow": {"app_labels": {"*": "*"}}}}));
@@ -59,7 +112,7 @@ impl World {
             "spec": {"roles": ["dev"]}}));
         admin.call::<UpsertUser>(UpsertUserRequest { user: Some(api::convert::user::to_wire(&user)) }).await.unwrap();
         let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
-        let end = Clock::system().now() + Duration::from_secs(600);
+        let end = Clock::system().now() + Duration::from_secs(seconds);
         let request = proto::UserCertsRequest {
             username: "alice".to_owned(),
             tls_public_key: key.public().to_pem().into_bytes(),
@@ -80,11 +133,32 @@ impl World {
     }
 
     fn tsh(&self, arguments: &[&str]) -> (i32, String, String) {
-        let home = self.home.path().to_str().unwrap();
-        let (proxy, file) = (self.cluster.server().proxy_addr().unwrap(), format!("{home}/alice.pem"));
-        let start = [format!("--proxy={proxy}"), format!("--identity={file}")];
+        self.tsh_at(&self.cluster.server().proxy_addr().unwrap().to_string(), arguments)
+    }
+
+    fn tsh_at(&self, proxy: &str, arguments: &[&str]) -> (i32, String, String) {
+        let start = self.start(proxy);
         let words: Vec<&str> = start.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-        tsh_at(home, &words)
+        tsh_at(&self.path(""), &words)
+    }
+
+    fn start(&self, proxy: &str) -> [String; 2] {
+        [format!("--proxy={proxy}"), format!("--identity={}", self.path("alice.pem"))]
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.home.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn listens(&self, arguments: &[&str]) -> Local {
+        let proxy = self.cluster.server().proxy_addr().unwrap().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tsh"));
+        command.env_clear().env("HOME", self.path("")).args(self.start(&proxy)).args(["proxy", "app"]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().rsplit_once(':').unwrap_or_else(|| panic!("{line:?}")).1.parse().unwrap();
+        Local { child, port }
     }
 }
 
@@ -127,4 +201,52 @@ async fn applications_are_named_below_the_proxys_own_name_and_chosen_by_labels_a
         let file = after.split_whitespace().next().unwrap();
         assert!(std::fs::read_to_string(file).unwrap().contains("BEGIN CERTIFICATE"), "{before}{file}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_local_proxy_reads_the_identity_file_again() {
+    let world = World::new().await;
+    world.sign_alice(4).await;
+    let log = world.path("log");
+    let local = world.listens(&["web", &format!("--proxy-log-output={log}")]);
+    assert!(local.ask().ends_with("hello"), "{}", local.ask());
+    world.sign_alice(600).await;
+    Clock::system().sleep(Duration::from_secs(5)).await;
+    let answer = local.ask();
+    assert!(answer.ends_with("hello"), "{answer}\n{}", std::fs::read_to_string(&log).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_of_an_application_with_several_is_chosen() {
+    let world = World::new().await;
+    let second = world.second;
+    assert_eq!(world.listens(&["db"]).ask(), "first");
+    assert_eq!(world.listens(&["db", &format!("--port=0:{second}")]).ask(), "second");
+    let (code, _, said) = world.tsh(&["apps", "login", "db", &format!("--target-port={second}")]);
+    assert_eq!(code, 0, "{said}");
+    let (code, _, said) = world.tsh(&["apps", "login", "db", "--target-port=1"]);
+    assert!(code != 0 && said.contains("port 1"), "{code} {said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_names_a_session_stays_until_the_session_has_ended() {
+    let world = World::new().await;
+    let logins = || world.tsh(&["apps", "logins"]).1;
+    assert_eq!(world.tsh(&["apps", "login", "web"]).0, 0);
+    let (code, _, said) = world.tsh_at("127.0.0.1:1", &["apps", "logout", "web"]);
+    assert!(code == 6 && said.contains("the session with app \"web\" goes on"), "{code} {said}");
+    assert_eq!(logins(), "web\n");
+    world.sign_alice(2).await;
+    assert_eq!(world.tsh(&["apps", "login", "db"]).0, 0);
+    Clock::system().sleep(Duration::from_secs(3)).await;
+    // Whose the files are is known from an identity that has ended, too; what has ended with it needs no server.
+    assert!(world.tsh(&["apps", "config", "db", "--format=cert"]).1.contains("alice-app"));
+    let (code, _, said) = world.tsh_at("127.0.0.1:1", &["apps", "logout", "db"]);
+    assert_eq!(code, 0, "{said}");
+    let (code, _, said) = world.tsh(&["apps", "logout"]);
+    assert!(code == 5 && said.contains("has expired"), "{code} {said}");
+    assert_eq!(logins(), "web\n");
+    world.sign_alice(600).await;
+    let (code, _, said) = world.tsh(&["apps", "logout"]);
+    assert_eq!((code, logins().as_str()), (0, ""), "{said}");
 }
