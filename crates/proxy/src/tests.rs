@@ -10,6 +10,7 @@ mod front;
 mod grpc;
 mod hostile;
 mod liveness;
+mod plain;
 mod presence;
 mod refusals;
 mod scripts;

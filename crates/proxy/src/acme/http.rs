@@ -5,8 +5,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::LOCATION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use net::{BoxIo, Listener};
-use tokio::{net::TcpStream, sync::Semaphore, task::JoinSet};
+use net::{BoxIo, Gate, Listener};
+use tokio::{net::TcpStream, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Proxy, body::Body, hygiene, pages};
@@ -14,8 +14,14 @@ use crate::{Proxy, body::Body, hygiene, pages};
 /// Where authorities look.
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
-/// Connections at a time: whoever comes later waits.
+/// Connections at a time.
 const MOST: usize = 256;
+
+/// Connections that wait for a place.
+const WAITING: usize = 1024;
+
+/// How long one is let be while others wait and its address holds the most places.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long one may stay. An answer is a line.
 const STAYS: Duration = Duration::from_secs(15);
@@ -25,23 +31,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves the port until `stop`.
 pub(crate) async fn accept(proxy: Arc<Proxy>, listener: Listener, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MOST));
+    let gate = Gate::new(MOST, WAITING, PATIENCE, proxy.ports.clock.clone());
     let mut connections = JoinSet::new();
     loop {
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
         tokio::select! {
             () = stop.cancelled() => return,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            (place, accepted) = next => match accepted {
-                Ok((stream, _)) => {
-                    let proxy = Arc::clone(&proxy);
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let (proxy, gate) = (Arc::clone(&proxy), gate.clone());
                     connections.spawn(async move {
+                        let Ok(place) = gate.enter(peer.ip()).await else { return };
                         let clock = proxy.ports.clock.clone();
-                        let _ = clock.timeout(STAYS, Box::pin(connection(proxy, stream))).await;
-                        drop(place);
+                        let served = clock.timeout(STAYS, Box::pin(connection(proxy, stream)));
+                        let _ = place.leave().run_until_cancelled(served).await;
                     });
                 }
                 Err(error) => {

@@ -14,7 +14,7 @@ use instant_acme::{
 };
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use super::{AcmeConfig, transport::Outbound};
+use super::{AcmeConfig, KEPT_FOR, transport::Outbound};
 use crate::Proxy;
 
 /// By which challenge a name is proved. Who has opened a plain port has a reason; after a failure the other one is tried.
@@ -53,6 +53,8 @@ pub(super) async fn issue(
         };
         let request = StoreAcmeChallengeRequest { challenge: Some(answer) };
         proxy.client.load_full().call::<StoreChallenge>(request).await?;
+        // Whichever proxy the authority asks, what a stranger has made it keep is forgotten by then.
+        proxy.ports.clock.sleep(KEPT_FOR).await;
         asked.set_ready().await.map_err(failed)?;
     }
     let retries = RetryPolicy::default();
