@@ -1,5 +1,5 @@
 //! The machine alone, then in a simulated network: proxies start, stop, crash and drain, a balancer chooses among them,
-//! links are lost or half open, and ends arrive in any order.
+//! links are lost or half open, nobody is reached for a while, words are late, and ends arrive in any order.
 
 use std::collections::BTreeSet;
 
@@ -214,6 +214,10 @@ struct World {
     proxies: Vec<Proxy>,
     connections: BTreeMap<LinkId, Connection>,
     dialling: BTreeMap<LinkId, (String, Duration)>,
+    /// What proxies have said and the agent has not heard yet, in the order in which it was said.
+    said: Vec<(Duration, LinkId, Vec<Peer>)>,
+    /// Until then no dial reaches anybody.
+    dark: Duration,
     dials: u32,
     seed: u64,
 }
@@ -225,6 +229,8 @@ enum Trouble {
     Drain(usize),
     Cut(usize),
     HalfOpen(usize),
+    /// For so many seconds all dials fail, though proxies live.
+    Dark(u8),
     Wait(u8),
 }
 
@@ -235,6 +241,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         (0..4usize).prop_map(Trouble::Drain),
         (0..8usize).prop_map(Trouble::Cut),
         (0..8usize).prop_map(Trouble::HalfOpen),
+        (1..40u8).prop_map(Trouble::Dark),
         (1..40u8).prop_map(Trouble::Wait),
     ]
 }
@@ -247,6 +254,8 @@ impl World {
             proxies,
             connections: BTreeMap::new(),
             dialling: BTreeMap::new(),
+            said: Vec::new(),
+            dark: Duration::ZERO,
             dials: 0,
             seed: seed | 1,
         }
@@ -259,6 +268,19 @@ impl World {
         self.seed
     }
 
+    /// Up to so many milliseconds.
+    fn some(&mut self, milliseconds: u64) -> Duration {
+        Duration::from_millis(self.random() % milliseconds)
+    }
+
+    fn shuffled<T>(&mut self, mut items: Vec<T>) -> Vec<T> {
+        for last in (1..items.len()).rev() {
+            let other = self.random() as usize % (last + 1);
+            items.swap(last, other);
+        }
+        items
+    }
+
     fn tell(&mut self, event: Event) {
         let jitter = (self.random() % 1000) as f64 / 1000.0;
         for effect in self.machine.on(self.now, event, jitter) {
@@ -269,12 +291,13 @@ impl World {
                         "two dials of one address at a time"
                     );
                     self.dials += 1;
-                    let takes = Duration::from_millis(self.random() % 800);
+                    let takes = self.some(800);
                     self.dialling.insert(link, (address, self.now + takes));
                 }
                 Effect::Close(link) => {
+                    let end = self.now + self.some(5000);
                     let connection = self.connections.get_mut(&link).expect("only a link that exists is closed");
-                    connection.noticed = Some(self.now);
+                    connection.noticed.get_or_insert(end);
                 }
             }
         }
@@ -287,6 +310,9 @@ impl World {
 
     /// Who answers at an address: the proxy of that name, or whomever the balancer picks.
     fn answer(&mut self, address: &str) -> Option<usize> {
+        if self.now < self.dark {
+            return None;
+        }
         let alive: Vec<usize> = (0..self.proxies.len()).filter(|at| self.proxies[*at].is_alive).collect();
         if address != "entry:1" {
             return alive.into_iter().find(|at| self.proxies[*at].id == address);
@@ -301,7 +327,7 @@ impl World {
             self.now += Duration::from_millis(100);
             let done: Vec<LinkId> =
                 self.dialling.iter().filter(|(_, (_, at))| *at <= self.now).map(|(link, _)| *link).collect();
-            for link in done {
+            for link in self.shuffled(done) {
                 let Some((address, _)) = self.dialling.remove(&link) else { continue };
                 match self.answer(&address) {
                     None => self.tell(Event::Down(link)),
@@ -321,23 +347,38 @@ impl World {
                 .filter(|(_, connection)| connection.noticed.is_some_and(|at| at <= self.now))
                 .map(|(link, _)| *link)
                 .collect();
-            for link in ended {
+            for link in self.shuffled(ended) {
                 self.connections.remove(&link);
                 self.tell(Event::Down(link));
             }
+            self.hear();
             if self.machine.wake().is_some_and(|at| at <= self.now) {
                 self.tell(Event::Tick);
             }
         }
     }
 
-    /// Proxies tell their agents of changes among them, as far as the links still carry it.
+    /// What has been under way long enough arrives, unless its link has ended meanwhile: that word is lost.
+    fn hear(&mut self) {
+        let (now, said) = (self.now, std::mem::take(&mut self.said));
+        let (due, later): (Vec<_>, Vec<_>) = said.into_iter().partition(|(at, ..)| *at <= now);
+        self.said = later;
+        for (_, link, peers) in due {
+            if self.connections.get(&link).is_some_and(|connection| !connection.is_cut) {
+                self.tell(Event::Peers(link, peers));
+            }
+        }
+    }
+
+    /// Proxies tell their agents of changes among them, as far as the links still carry it: some time later, in order on
+    /// each link, in any order between links.
     fn gossip(&mut self) {
         let links: Vec<LinkId> =
             self.connections.iter().filter(|(_, c)| !c.is_cut && c.is_up).map(|(link, _)| *link).collect();
         for link in links {
-            let peers = self.peers();
-            self.tell(Event::Peers(link, peers));
+            let before = self.said.iter().filter(|(_, other, _)| *other == link).map(|(at, ..)| *at).max();
+            let at = (self.now + self.some(4000)).max(before.unwrap_or_default());
+            self.said.push((at, link, self.peers()));
         }
     }
 
@@ -389,6 +430,7 @@ impl World {
                     connection.noticed.get_or_insert(noticed);
                 }
             }
+            Trouble::Dark(seconds) => self.dark = self.now + SECOND * u32::from(seconds),
             Trouble::Wait(seconds) => self.step(SECOND * u32::from(seconds)),
         }
         self.gossip();
