@@ -11,11 +11,11 @@ use clock::Timestamp;
 use crypto::x509::Certificate;
 use net::{
     hello::{self, First},
-    proxy_protocol::{self, Progress},
+    proxy_protocol::{self, Header, Progress, Tlv},
 };
 use tunnel::{
     control,
-    source::{Error, Statement},
+    source::{Error, Statement, TLV},
 };
 
 use crate::text;
@@ -82,18 +82,18 @@ pub fn source_statements(data: &[u8]) {
     let time = value.first_chunk().and_then(|time| Timestamp::from_millisecond(i64::from_be_bytes(*time)).ok());
     let now = time.unwrap_or(Timestamp::UNIX_EPOCH);
     let place = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let statement = Statement { source: place(1), destination: place(2), cluster: "example.com" };
-    if let Ok(certificate) = statement.verify(value, &authorities, now) {
+    let tlvs = vec![Tlv { kind: TLV, value: value.to_vec() }];
+    let header = Header { source: place(1), destination: place(2), tlvs };
+    let verify = |header: &Header, cluster| Statement::verify(header, cluster, &authorities, now);
+    if let Ok((_, certificate)) = verify(&header, "example.com") {
         assert!(certificate.is_valid_at(now) && !certificate.is_ca());
         assert!(certificate.verify_signed_by(&authorities[0]).is_ok());
-        for other in [
-            Statement { source: place(3), ..statement },
-            Statement { destination: place(3), ..statement },
-            Statement { cluster: "example.org", ..statement },
-        ] {
-            assert_eq!(other.verify(value, &authorities, now).err(), Some(Error::Forged), "{other:?}");
+        for other in [Header { source: place(3), ..header.clone() }, Header { destination: place(3), ..header.clone() }]
+        {
+            assert_eq!(verify(&other, "example.com").err(), Some(Error::Forged), "{other:?}");
         }
-        assert_eq!(statement.verify(value, &[], now).err(), Some(Error::Untrusted));
+        assert_eq!(verify(&header, "example.org").err(), Some(Error::Forged));
+        assert_eq!(Statement::verify(&header, "example.com", &[], now).err(), Some(Error::Untrusted));
     }
 }
 

@@ -1,6 +1,13 @@
 //! The loop from the listening socket to an established TLS stream.
 
-use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use clock::Clock;
 use tokio::{net::TcpStream, task::JoinSet};
@@ -60,8 +67,9 @@ impl Default for Limits {
 
 /// Decides about what others say where their clients are.
 pub trait Sources: Send + Sync + 'static {
-    /// Whether this header of the PROXY protocol is believed; otherwise the connection is refused.
-    fn is_believed(&self, header: &Header) -> bool;
+    /// Whom limits count for the client that this header of the PROXY protocol names. Without an answer the header is not
+    /// believed, and the connection refused.
+    fn counted(&self, header: &Header) -> Option<IpAddr>;
 }
 
 /// An established connection.
@@ -143,7 +151,8 @@ impl Acceptor {
     }
 
     /// Takes connections that begin with a block of the PROXY protocol (version 2), if `sources` believes what it says. The
-    /// peer is then the client that it names, for limits too.
+    /// peer is then the client that it names, and limits count whom `sources` says: all who come through one proxy are not
+    /// one crowd.
     #[must_use]
     pub fn believing(mut self, sources: Arc<dyn Sources>) -> Self {
         self.sources = Some(sources);
@@ -253,21 +262,22 @@ impl Door {
 
     async fn admit(&self, mut stream: TcpStream, peer: SocketAddr) -> Result<Accepted, Refused> {
         let local = stream.local_addr()?;
-        let peer = self.first_bytes(&mut stream, peer).await?;
-        let pass = self.turn(self.handshakes.enter(peer.ip())).await?;
+        let (peer, counted) = self.first_bytes(&mut stream, peer).await?;
+        let pass = self.turn(self.handshakes.enter(counted)).await?;
         let handshake = tls::accept(stream, &*self.configure, &self.clock, self.limits.handshake_deadline);
         let stream = pass.leave().run_until_cancelled(handshake).await.ok_or(Crowded)??;
         let mut accepted = Accepted { stream, peer, local, stranger: None };
         // Given back only now: somebody who waits for a stranger's place no longer holds one for a handshake.
         drop(pass);
         if !accepted.has_certificate() {
-            accepted.stranger = Some(self.stranger(peer).await?);
+            accepted.stranger = Some(self.stranger(counted).await?);
         }
         Ok(accepted)
     }
 
-    /// Waits for the peer to say something: until then it needs no place among those who shake hands. Returns who that is.
-    async fn first_bytes(&self, stream: &mut TcpStream, peer: SocketAddr) -> Result<SocketAddr, Refused> {
+    /// Waits for the peer to say something: until then it needs no place among those who shake hands. Returns who that is,
+    /// and whom limits count.
+    async fn first_bytes(&self, stream: &mut TcpStream, peer: SocketAddr) -> Result<(SocketAddr, IpAddr), Refused> {
         let pass = self.turn(self.silent.enter(peer.ip())).await?;
         let deadline = self.limits.handshake_deadline;
         let said = self.clock.timeout(deadline, async {
@@ -277,12 +287,14 @@ impl Door {
             match &self.sources {
                 Some(sources) if length > 0 && first[0] == proxy_protocol::V2_BEGINS => {
                     match proxy_protocol::read_v2(stream).await? {
-                        Some(header) if !sources.is_believed(&header) => Err(Refused::NotBelieved),
-                        Some(header) => Ok(header.source),
-                        None => Ok(peer),
+                        Some(header) => {
+                            let counted = sources.counted(&header).ok_or(Refused::NotBelieved)?;
+                            Ok((header.source, counted))
+                        }
+                        None => Ok((peer, peer.ip())),
                     }
                 }
-                _ => Ok(peer),
+                _ => Ok((peer, peer.ip())),
             }
         });
         match pass.leave().run_until_cancelled(said).await {
@@ -293,12 +305,12 @@ impl Door {
     }
 
     /// First a place among those of the same address: who waits for that must not hold one that others could have.
-    async fn stranger(&self, peer: SocketAddr) -> Result<Stranger, Refused> {
+    async fn stranger(&self, counted: IpAddr) -> Result<Stranger, Refused> {
         let of_address = match &self.crowds {
-            Some(crowds) => Some(self.turn(crowds.enter(peer.ip())).await?),
+            Some(crowds) => Some(self.turn(crowds.enter(counted)).await?),
             None => None,
         };
-        let among_all = self.turn(self.strangers.enter(peer.ip())).await?;
+        let among_all = self.turn(self.strangers.enter(counted)).await?;
         Ok(Stranger { among_all, _of_address: of_address })
     }
 

@@ -10,16 +10,12 @@ use std::{
 
 use clock::Clock;
 use futures_util::future::{Either, select};
-use net::{
-    BoxIo, ListenerOptions,
-    gate::Crowded,
-    proxy_protocol::{Header, Tlv},
-};
+use net::{BoxIo, ListenerOptions, gate::Crowded};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     net::TcpStream,
 };
-use tunnel::source::{Statement, TLV};
+use tunnel::source::Statement;
 
 use crate::{Proxy, door::Ended, ends::Ends};
 
@@ -110,9 +106,8 @@ pub(crate) fn header(proxy: &Proxy, ends: Ends) -> io::Result<Vec<u8>> {
     // As the other end will read them: the statement holds for just these.
     let [source, destination] =
         [ends.client, ends.local].map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
-    let identity = proxy.identity.load();
-    let statement = Statement { source, destination, cluster: &proxy.config.cluster };
-    let value =
-        statement.sign(proxy.ports.clock.now(), &identity.certificate, &identity.key).map_err(io::Error::other)?;
-    Header { source, destination, tlvs: vec![Tlv { kind: TLV, value }] }.to_v2().map_err(io::Error::other)
+    let (identity, counted) = (proxy.identity.load(), ends.counted.to_canonical());
+    let statement = Statement { source, destination, counted, cluster: &proxy.config.cluster };
+    let header = statement.sign(proxy.ports.clock.now(), &identity.certificate, &identity.key);
+    header.map_err(io::Error::other)?.to_v2().map_err(io::Error::other)
 }

@@ -5,7 +5,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tunnel::source::{Statement, TLV};
+use tokio_rustls::TlsConnector;
 
 use super::world::{CLUSTER, PROXY, get, text, world, world_with};
 use crate::router::{H2, PEER, REVERSE_TUNNEL, TUNNEL};
@@ -20,11 +20,8 @@ async fn a_connection_for_auth_is_carried_unread_with_our_word_about_its_source(
         let (stream, _) = world.auth.accept().await.unwrap();
         let (header, mut rest) = proxy_protocol::read(stream, Mode::On).await.unwrap();
         let header = header.unwrap();
-        let tlv = header.tlvs.iter().find(|tlv| tlv.kind == TLV).unwrap();
-        let statement = Statement { source: header.source, destination: header.destination, cluster: CLUSTER };
-        let now = clock::Clock::system().now();
-        let signer = statement.verify(&tlv.value, &[world.hosts.certificate()], now).unwrap();
-        assert_eq!(header.destination, world.address);
+        let (said, signer) = world.said(&header);
+        assert!(header.destination == world.address && said.counted == header.source.ip());
         let mut first = [0; 3];
         rest.read_exact(&mut first).await.unwrap();
         (first, signer.common_name().unwrap().to_owned())
@@ -33,6 +30,27 @@ async fn a_connection_for_auth_is_carried_unread_with_our_word_about_its_source(
     assert_eq!(first, *b"\x16\x03\x01", "the ClientHello itself");
     assert_eq!(signer, "f00d.c.example");
     assert!(refused.is_err(), "the other end was closed by the test");
+}
+
+#[tokio::test]
+async fn whoever_claims_an_address_is_counted_by_his_own() {
+    for (mode, source, counted) in
+        [(Mode::Unspecified, "192.0.2.7:0", "127.0.0.1"), (Mode::On, "192.0.2.7:1000", "192.0.2.7")]
+    {
+        let world = world_with(|config| config.proxy_protocol = mode).await;
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(b"PROXY TCP4 192.0.2.7 192.0.2.8 1000 443\r\n").await.unwrap();
+        let options = ClientOptions { trust: Trust::DangerAnyServer, certificate: None, alpn: vec![H2.to_vec()] };
+        let connector = TlsConnector::from(client_config(options, &clock::Clock::system()).unwrap());
+        let name = crypto::tls::AUTH_SERVER_NAME.try_into().unwrap();
+        let accept = async {
+            let (stream, _) = world.auth.accept().await.unwrap();
+            proxy_protocol::read(stream, Mode::On).await.unwrap().0.unwrap()
+        };
+        let (_, header) = tokio::join!(connector.connect(name, stream), accept);
+        let (said, _) = world.said(&header);
+        assert_eq!((said.source.to_string().as_str(), said.counted.to_string().as_str()), (source, counted));
+    }
 }
 
 #[tokio::test]
@@ -175,7 +193,7 @@ async fn inside_a_connection_upgrade_is_the_port_itself_with_the_host_certificat
     };
     let config = client_config(options, &clock::Clock::system()).unwrap();
     let name = "proxy.teleport.cluster.local".try_into().unwrap();
-    let inner = tokio_rustls::TlsConnector::from(config).connect(name, outer).await.unwrap();
+    let inner = TlsConnector::from(config).connect(name, outer).await.unwrap();
     assert_eq!(inner.get_ref().1.alpn_protocol(), Some(REVERSE_TUNNEL));
 
     let mut sender = world.http(PROXY, None).await;

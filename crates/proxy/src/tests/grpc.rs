@@ -31,7 +31,6 @@ use tokio::{
 };
 use tonic::{Code, Status, Streaming, body::Body, client::Grpc};
 use tonic_prost::ProstCodec;
-use tunnel::source::{Statement, TLV};
 
 use super::world::{CLUSTER, PROXY, World, world, world_with};
 use crate::router::{GRPC, H2, JOIN};
@@ -103,10 +102,7 @@ async fn accept(world: &World) -> (std::net::SocketAddr, net::Prefixed<TcpStream
     let (stream, _) = world.auth.accept().await.unwrap();
     let (header, rest) = proxy_protocol::read(stream, Mode::On).await.unwrap();
     let header = header.unwrap();
-    let tlv = header.tlvs.iter().find(|tlv| tlv.kind == TLV).unwrap();
-    let statement = Statement { source: header.source, destination: header.destination, cluster: CLUSTER };
-    let now = clock::Clock::system().now();
-    statement.verify(&tlv.value, &[world.hosts.certificate()], now).expect("the proxy's signed word");
+    world.said(&header);
     (header.source, rest)
 }
 

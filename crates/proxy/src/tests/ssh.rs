@@ -8,9 +8,8 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
-use tunnel::source::{Statement, TLV};
 
-use super::world::{CLUSTER, PROXY, World, world, world_with};
+use super::world::{PROXY, World, world, world_with};
 use crate::{
     router::REVERSE_TUNNEL,
     ssh::client::{Client, Heard},
@@ -53,10 +52,7 @@ async fn reach_auth<S: AsyncRead + AsyncWrite + Unpin>(world: &World, stream: S)
     let (stream, _) = world.auth.accept().await.unwrap();
     let (header, mut auth) = proxy_protocol::read(stream, Mode::On).await.unwrap();
     let header = header.unwrap();
-    let tlv = header.tlvs.iter().find(|tlv| tlv.kind == TLV).unwrap();
-    let statement = Statement { source: header.source, destination: header.destination, cluster: CLUSTER };
-    let now = clock::Clock::system().now();
-    statement.verify(&tlv.value, &[world.hosts.certificate()], now).expect("the proxy's signed word");
+    world.said(&header);
     assert!(header.source.ip().is_loopback() && header.destination == world.address);
 
     // More than both windows, with new keys on the way.

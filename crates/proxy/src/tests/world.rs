@@ -44,7 +44,7 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use keystore::{KeyStore, SoftwareKeyStore};
-use net::{Listener, ListenerOptions};
+use net::{Listener, ListenerOptions, proxy_protocol::Header};
 use rustls::pki_types::ServerName;
 use service::Stop;
 use tokio::{
@@ -58,6 +58,7 @@ use tunnel::{
     Open, Stream,
     agent::{Agent, Dial, Entry},
     link::Serve,
+    source::Statement,
 };
 
 use crate::{
@@ -185,6 +186,8 @@ pub(super) struct FakeSessions {
     pub(super) is_silent: AtomicBool,
     /// Answers are under way for a while.
     pub(super) is_slow: AtomicBool,
+    /// What questions are answered with, instead.
+    pub(super) failure: Mutex<Option<Error>>,
 }
 
 #[derive(Clone)]
@@ -217,6 +220,9 @@ impl Sessions for FakeSessions {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.is_silent.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
+        }
+        if let Some(error) = self.failure.lock().unwrap().clone() {
+            return Err(error);
         }
         let session = self.live.lock().unwrap().get(id.expose()).cloned();
         let Some(session) = session else {
@@ -352,6 +358,12 @@ async fn silent_client(path: &Path, calls: &Arc<AtomicUsize>) -> Client {
 }
 
 impl World {
+    /// The proxy's signed word in a header that the auth service gets, and the certificate that it is signed with.
+    pub(super) fn said(&self, header: &Header) -> (Statement<'static>, Certificate) {
+        let now = Clock::system().now();
+        Statement::verify(header, CLUSTER, &[self.hosts.certificate()], now).expect("the proxy's signed word")
+    }
+
     /// A session of `user` with an application, and the certificate that holds it.
     pub(super) async fn session(&self, user: &str, app: &str, id: &str) -> CertificateChain {
         let hour = Duration::from_secs(3600);
@@ -530,6 +542,10 @@ async fn application(mut request: Request<Incoming>, user: String) -> Result<Ans
             let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
             let answer = answer.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "websocket");
             answer.body(text(String::new())).unwrap()
+        }
+        "/not-for-you" => {
+            let answer = Response::builder().status(StatusCode::FORBIDDEN).header("x-teleport-hop", "agent");
+            answer.body(text("access denied".into())).unwrap()
         }
         "/gone" => {
             let answer = Response::builder().status(StatusCode::BAD_GATEWAY).header("x-teleport-hop", "agent");

@@ -14,11 +14,14 @@ struct World {
     now: Timestamp,
 }
 
+const CLUSTER: &str = "example";
+
 fn statement() -> Statement<'static> {
     Statement {
         source: "192.0.2.1:1".parse().unwrap(),
         destination: "192.0.2.2:2".parse().unwrap(),
-        cluster: "example",
+        counted: "192.0.2.1".parse().unwrap(),
+        cluster: CLUSTER,
     }
 }
 
@@ -52,38 +55,69 @@ async fn world() -> World {
 #[tokio::test]
 async fn the_word_of_a_proxy_is_believed_and_any_other_is_not() {
     let World { authority, certificate, key, now } = world().await;
-    let value = statement().sign(now, &certificate, &key).unwrap();
+    let good = statement().sign(now, &certificate, &key).unwrap();
     let authorities = [authority.clone()];
-    assert_eq!(statement().verify(&value, &authorities, now).unwrap().der(), certificate.der());
-    assert_eq!(statement().verify(&value, &authorities, now + LEEWAY).unwrap().der(), certificate.der());
+    let verified = |header: &Header, now| {
+        Statement::verify(header, CLUSTER, &authorities, now).map(|(said, by)| (said, by.der().to_vec()))
+    };
+    assert_eq!(verified(&good, now), Ok((statement(), certificate.der().to_vec())));
+    assert!(verified(&good, now + LEEWAY).is_ok());
 
     let second = Duration::from_secs(1);
-    assert_eq!(statement().verify(&value, &authorities, now + LEEWAY + second), Err(Error::NotNow));
-    assert_eq!(statement().verify(&value, &authorities, now - LEEWAY - second), Err(Error::NotNow));
-    assert_eq!(statement().verify(&value, &[], now), Err(Error::Untrusted));
-    for other in [
-        Statement { source: "192.0.2.9:1".parse().unwrap(), ..statement() },
-        Statement { destination: "192.0.2.9:1".parse().unwrap(), ..statement() },
-        Statement { cluster: "elsewhere", ..statement() },
-    ] {
-        assert_eq!(other.verify(&value, &authorities, now), Err(Error::Forged));
-    }
+    assert_eq!(verified(&good, now + LEEWAY + second), Err(Error::NotNow));
+    assert_eq!(verified(&good, now - LEEWAY - second), Err(Error::NotNow));
+    assert_eq!(Statement::verify(&good, CLUSTER, &[], now).err(), Some(Error::Untrusted));
+    assert_eq!(Statement::verify(&good, "elsewhere", &authorities, now).err(), Some(Error::Forged));
+    assert_eq!(verified(&Header { source: "192.0.2.9:1".parse().unwrap(), ..good.clone() }, now), Err(Error::Forged));
+    let elsewhere = Header { destination: "192.0.2.9:1".parse().unwrap(), ..good.clone() };
+    assert_eq!(verified(&elsewhere, now), Err(Error::Forged));
+    assert_eq!(verified(&Header { tlvs: Vec::new(), ..good.clone() }, now), Err(Error::Missing));
+
     let late = certificate.not_after() + second;
     let stale = statement().sign(late, &certificate, &key).unwrap();
-    assert_eq!(statement().verify(&stale, &authorities, late), Err(Error::Untrusted));
+    assert_eq!(verified(&stale, late), Err(Error::Untrusted));
     let thief = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
-    let forged = statement().sign(now, &certificate, &thief).unwrap();
-    assert_eq!(statement().verify(&forged, &authorities, now), Err(Error::Forged));
+    assert_eq!(verified(&statement().sign(now, &certificate, &thief).unwrap(), now), Err(Error::Forged));
     let by_the_authority = statement().sign(now, &authority, &key).unwrap();
-    assert_eq!(statement().verify(&by_the_authority, &authorities, now), Err(Error::Untrusted));
-    for cut in 0..value.len() {
-        assert!(statement().verify(&value[..cut], &authorities, now).is_err(), "cut at {cut}");
+    assert_eq!(verified(&by_the_authority, now), Err(Error::Untrusted));
+    for cut in 0..good.tlvs[0].value.len() {
+        let mut header = good.clone();
+        header.tlvs[0].value.truncate(cut);
+        assert!(verified(&header, now).is_err(), "cut at {cut}");
     }
+}
+
+#[tokio::test]
+async fn whom_limits_count_is_signed_too() {
+    let World { authority, certificate, key, now } = world().await;
+    let authorities = [authority];
+    let verified = |header: &Header| Statement::verify(header, CLUSTER, &authorities, now).map(|(said, _)| said);
+    for counted in ["203.0.113.5", "2001:db8::5"] {
+        let said = Statement { counted: counted.parse().unwrap(), ..statement() };
+        let header = said.sign(now, &certificate, &key).unwrap();
+        assert_eq!(verified(&header), Ok(said));
+        let mut without = header.clone();
+        without.tlvs.retain(|tlv| tlv.kind != COUNTED);
+        assert_eq!(verified(&without), Err(Error::Forged), "the client's own address counts again");
+        let mut other = header.clone();
+        *other.tlvs[1].value.last_mut().unwrap() ^= 1;
+        assert_eq!(verified(&other), Err(Error::Forged));
+        other.tlvs[1].value.pop();
+        assert_eq!(verified(&other), Err(Error::Malformed));
+    }
+    let mut added = statement().sign(now, &certificate, &key).unwrap();
+    added.tlvs.push(Tlv { kind: COUNTED, value: vec![203, 0, 113, 5] });
+    assert_eq!(verified(&added), Err(Error::Forged));
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(statement().verify(&bytes, &[], Timestamp::UNIX_EPOCH).is_err());
+    fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), split in 0_usize..200) {
+        let (value, counted) = bytes.split_at(split.min(bytes.len()));
+        let fields = [(TLV, value), (COUNTED, counted)];
+        let tlvs = fields.map(|(kind, value)| Tlv { kind, value: value.to_vec() }).to_vec();
+        let Statement { source, destination, .. } = statement();
+        let header = Header { source, destination, tlvs };
+        prop_assert!(Statement::verify(&header, CLUSTER, &[], Timestamp::UNIX_EPOCH).is_err());
     }
 }
