@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use crypto::{SecretString, constant_time_eq, hash::sha256};
-use domain::error::Kind;
+use domain::Error;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, ORIGIN, SET_COOKIE},
@@ -236,7 +236,7 @@ async fn finish(
     let cookies = cookies.ok_or(refused("it has no session"))?;
     match cookies.session(proxy, &app).await {
         Ok(_) => Ok((SecretString::new(posted.cookie_value), SecretString::new(posted.subject_cookie_value))),
-        Err(Refused::NoSession(error)) if error.kind == Kind::Unavailable => {
+        Err(refused) if refused.silence().is_some() => {
             Err((StatusCode::SERVICE_UNAVAILABLE, "the auth service cannot be asked"))
         }
         Err(_) => Err(refused("the session is not this application's, or has ended")),
@@ -259,16 +259,11 @@ pub(crate) async fn logout(
         return pages::plain(StatusCode::FORBIDDEN, "another page wants to sign you out; open this address yourself\n");
     }
     if let Some(app) = proxy.view.app_of(&target.host)
-        && let Ok((credential, live)) = credential::session(proxy, visit, &app, request.headers()).await
+        && let Err(error) = end(proxy, visit, &app, request.headers()).await
     {
-        let (key, id) = credential.id();
-        if let Err(error) = proxy.sessions.end(key, id).await {
-            tracing::warn!(app, %error, "a session could not be ended");
-            let text = "the session could not be ended: the auth service does not answer; try again in a moment\n";
-            return pages::plain(StatusCode::SERVICE_UNAVAILABLE, text);
-        }
-        proxy.pool.clear(Some(key));
-        tracing::info!(app, user = live.session.user, "a session was ended by its user");
+        tracing::warn!(app, %error, "a session could not be ended");
+        let text = "the session could not be ended: the auth service does not answer; try again in a moment\n";
+        return pages::plain(StatusCode::SERVICE_UNAVAILABLE, text);
     }
     let content = "<h1>Signed out</h1>\n<p>Your session with this application has ended.</p>";
     let mut answer = pages::html(StatusCode::OK, "Signed out", content);
@@ -276,6 +271,19 @@ pub(crate) async fn logout(
         set(&mut answer, name, "", Some(0));
     }
     answer
+}
+
+/// Ends the session of a request, if it has one.
+async fn end(proxy: &Proxy, visit: &Visit, app: &str, headers: &HeaderMap) -> Result<(), Error> {
+    let (credential, live) = match credential::session(proxy, visit, app, headers).await {
+        Ok(found) => found,
+        Err(refused) => return refused.silence().map_or(Ok(()), |error| Err(error.clone())),
+    };
+    let (key, id) = credential.id();
+    proxy.sessions.end(key, id).await?;
+    proxy.pool.clear(Some(key));
+    tracing::info!(app, user = live.session.user, "a session was ended by its user");
+    Ok(())
 }
 
 /// A cookie that no script reads, that goes to this host only, and along with no request that another site makes but a

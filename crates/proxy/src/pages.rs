@@ -119,8 +119,8 @@ pub(crate) fn hop(
     let reason = reason.trim();
     let mut response = if wants_html {
         let content = format!(
-            "<h1>{app} cannot be reached</h1>\n<p>Your request was allowed, but it failed on its way {hop}. Trying again in a \
-             moment may help.</p>\n<dl><dt>Reason</dt><dd>{reason}</dd><dt>Status</dt><dd>{status}</dd>\
+            "<h1>{app} cannot be reached</h1>\n<p>Your request failed on its way {hop}. Trying again in a moment may \
+             help.</p>\n<dl><dt>Reason</dt><dd>{reason}</dd><dt>Status</dt><dd>{status}</dd>\
              <dt>Request</dt><dd>{id}</dd></dl>",
             app = escaped(app),
             reason = escaped(reason),

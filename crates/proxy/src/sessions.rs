@@ -27,6 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The same where there is none.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whether the auth service has not said by this if there is a session: what was last known is not wrong by that, and a
+/// client without one would not be helped by signing in.
+pub(crate) fn is_silence(error: &Error) -> bool {
+    matches!(error.kind, Kind::Unavailable | Kind::Internal | Kind::Limit)
+}
+
 /// Sessions that are kept before the first look for those that nobody uses.
 const FIRST_SWEEP: usize = 1024;
 
@@ -74,6 +80,10 @@ pub trait Sessions: Send + Sync + 'static {
     async fn end(&self, id: &SecretString) -> Result<(), Error>;
 }
 
+fn unanswered() -> Error {
+    Error::unavailable("the auth service does not answer")
+}
+
 /// SHA-256 of a session's id: what it is kept under. The id itself is in no table and no log.
 pub(crate) type SessionKey = [u8; 32];
 
@@ -98,17 +108,22 @@ struct Entries {
 
 /// The lock is held while the auth service is asked: once for all who wait.
 #[derive(Default)]
-struct Entry(tokio::sync::Mutex<Option<Known>>);
+struct Entry(tokio::sync::Mutex<Slot>);
+
+#[derive(Default)]
+struct Slot {
+    known: Option<Known>,
+    /// When the auth service last had nothing to say.
+    unheard: Option<Duration>,
+}
 
 struct Known {
     session: Arc<Live>,
     as_of: Duration,
     doubts: u64,
-    /// When the auth service last had nothing to say.
-    unheard: Option<Duration>,
 }
 
-impl Known {
+impl Slot {
     /// Everybody who waits in a queue would ask, each as long as the one before.
     fn is_let_be(&self, now: Duration) -> bool {
         self.unheard.is_some_and(|since| now.saturating_sub(since) < PATIENCE)
@@ -136,36 +151,36 @@ impl SessionCache {
         let mut slot = entry.0.lock().await;
         let (now, doubts) = (self.clock.monotonic(), self.doubts.load(Ordering::Acquire));
         let is_fresh = |known: &Known| now.saturating_sub(known.as_of) < BELIEVED && known.doubts == doubts;
-        if let Some(known) = &*slot
-            && (is_fresh(known) || known.is_let_be(now))
-        {
-            return self.usable(known, now);
+        match &slot.known {
+            Some(known) if is_fresh(known) || slot.is_let_be(now) => return self.usable(known, now),
+            None if slot.is_let_be(now) => return Err(unanswered()),
+            _ => {}
         }
-        let patience = if slot.is_some() { PATIENCE } else { FIRST_PATIENCE };
+        let patience = if slot.known.is_some() { PATIENCE } else { FIRST_PATIENCE };
         let fetched = self.clock.timeout(patience, self.source.fetch(id)).await;
-        match fetched.unwrap_or_else(|_| Err(Error::unavailable("the auth service does not answer"))) {
+        let error = match fetched.unwrap_or_else(|_| Err(unanswered())) {
             Ok(session) => {
                 let session = Arc::new(Live { key: *key, session, tls: OnceLock::new() });
-                *slot = Some(Known { session: Arc::clone(&session), as_of: now, doubts, unheard: None });
-                self.unexpired(&session)
+                let known = Some(Known { session: Arc::clone(&session), as_of: now, doubts });
+                *slot = Slot { known, unheard: None };
+                return self.unexpired(&session);
             }
-            Err(error) => match &mut *slot {
-                Some(known) if error.kind == Kind::Unavailable => {
-                    tracing::warn!(%error, "a session cannot be checked; what was last known is used");
-                    known.unheard = Some(self.clock.monotonic());
-                    self.usable(known, now)
-                }
-                _ => {
-                    let was_live = slot.take().is_some();
-                    drop(slot);
-                    self.lock().by_key.remove(key);
-                    if was_live {
-                        self.tell();
-                    }
-                    Err(error)
-                }
-            },
+            Err(error) => error,
+        };
+        if is_silence(&error) {
+            slot.unheard = Some(self.clock.monotonic());
+            if let Some(known) = &slot.known {
+                tracing::warn!(%error, "a session cannot be checked; what was last known is used");
+                return self.usable(known, now);
+            }
         }
+        let was_live = slot.known.take().is_some();
+        drop(slot);
+        self.lock().by_key.remove(key);
+        if was_live {
+            self.tell();
+        }
+        Err(error)
     }
 
     fn usable(&self, known: &Known, now: Duration) -> Result<Arc<Live>, Error> {
@@ -212,7 +227,7 @@ impl SessionCache {
     pub(crate) fn forget(&self, key: &SessionKey) {
         let gone = self.lock().by_key.remove(key);
         // Anybody can invent one that was never there, and would wake all that runs.
-        if gone.is_some_and(|entry| entry.0.try_lock().map_or(true, |slot| slot.is_some())) {
+        if gone.is_some_and(|entry| entry.0.try_lock().map_or(true, |slot| slot.known.is_some())) {
             self.tell();
         }
     }
@@ -240,11 +255,10 @@ impl SessionCache {
         }
         if entries.by_key.len() >= entries.sweep_at {
             let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-            entries.by_key.retain(|_, entry| match entry.0.try_lock().as_deref() {
-                Ok(Some(known)) => {
+            entries.by_key.retain(|_, entry| match entry.0.try_lock() {
+                Ok(slot) => slot.known.as_ref().is_some_and(|known| {
                     known.session.session.expires > now && monotonic.saturating_sub(known.as_of) < BELIEVED * 12
-                }
-                Ok(None) => false,
+                }),
                 Err(_) => true,
             });
             entries.sweep_at = FIRST_SWEEP.max(entries.by_key.len() * 2);

@@ -17,7 +17,7 @@ use super::Visit;
 use crate::{
     Proxy,
     cookies::Cookies,
-    sessions::{Holder, Live, SessionKey},
+    sessions::{Holder, Live, SessionKey, is_silence},
     view::Authorities,
 };
 
@@ -79,7 +79,8 @@ pub(crate) async fn session(
     Ok((Credential::Cookies(Arc::new(cookies)), live))
 }
 
-/// Why what a client has shown is not enough. The client is not told: it is led to the login page.
+/// Why what a client has shown is not enough. The client is not told: it is led to the login page, unless nobody has said
+/// yet that it is not.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("no client certificate")]
@@ -96,6 +97,16 @@ pub(crate) enum Refused {
     Mismatch,
     #[error("no session")]
     NoSession(#[source] Error),
+}
+
+impl Refused {
+    /// What the auth service has failed with, where it has not said if there is a session.
+    pub(crate) fn silence(&self) -> Option<&Error> {
+        match self {
+            Self::NoSession(error) if is_silence(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 impl Shown {

@@ -86,15 +86,21 @@ pub(crate) async fn answer(
         return preflight::answer(servers.iter().find_map(|server| server.cors.as_ref()), request.headers());
     }
     let Some(app) = app else { return login() };
+    let id = proxy.ports.random.hex(8);
+    let wants_html = prefers_html(&request);
     let (credential, live, running) = match visit.requests.begin(proxy, visit, &app, request.headers()).await {
         Ok(found) => found,
         Err(refused) => {
+            if let Some(error) = refused.silence() {
+                tracing::warn!(app, request = id, %error, "it cannot be asked if there is a session");
+                let reason = "it has not said whether there is a session";
+                let hop = "between the proxy and the auth service";
+                return pages::hop(StatusCode::SERVICE_UNAVAILABLE, &app, &id, hop, reason, wants_html);
+            }
             tracing::debug!(app, client = %visit.ends.client, reason = &refused as &dyn Error, "led to the login page");
             return login();
         }
     };
-    let id = proxy.ports.random.hex(8);
-    let wants_html = prefers_html(&request);
     let (outgoing, client) = outgoing(proxy, visit, target, request, &id);
     let is_upgrade = client.is_some();
     let mut answer = match send(proxy, &live, &app, outgoing).await {
@@ -199,8 +205,14 @@ async fn from_hop(
                 failure.wants_html,
             )
         }
-        _ => {
+        status => {
             hygiene::strip_hop_by_hop(answer.headers_mut());
+            // To the holder of a certificate it says that a newer one may be let in: applications cannot say it.
+            if status == StatusCode::FORBIDDEN
+                && let Some(hop) = hop
+            {
+                answer.headers_mut().insert(HOP, hop);
+            }
             answer.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("text/plain; charset=utf-8"));
             answer
         }

@@ -36,7 +36,7 @@ pub(crate) fn carry(
     });
 }
 
-/// Carries bytes both ways until one side has ended, or the session has.
+/// Carries bytes both ways until both sides have ended, or the session has.
 pub(crate) async fn carry_while_live(
     proxy: &Proxy,
     credential: &Credential,

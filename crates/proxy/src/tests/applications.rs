@@ -355,6 +355,13 @@ async fn a_failure_says_which_hop_and_a_returning_agent_is_waited_for() {
     let page = text(response).await;
     assert!(page.contains("between the agent and the application: connection refused"), "{page}");
 
+    let response = sender.send_request(get(APP, "/not-for-you")).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["x-teleport-hop"]),
+        (StatusCode::FORBIDDEN, &"agent".parse().unwrap())
+    );
+    drop(text(response).await);
+
     assert_eq!(text(sender.send_request(get(APP, "/big")).await.unwrap()).await.len(), 20_000_000);
     first.cancel();
     let waiting = tokio::spawn(async move { text(sender.send_request(get(APP, "/back")).await.unwrap()).await });

@@ -3,7 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::StatusCode;
+use domain::Error;
+use http::{StatusCode, header::LOCATION};
 
 use super::world::{APP, SESSION, get, text, world};
 
@@ -48,4 +49,52 @@ async fn in_strict_mode_nothing_is_used_that_cannot_be_checked() {
     world.sessions.is_silent.store(true, Ordering::Relaxed);
     tokio::time::sleep(crate::sessions::BELIEVED).await;
     assert_ne!(sender.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_auth_service_that_fails_makes_nobody_sign_in_and_ends_nothing() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let known = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(known)).await;
+    drop(text(sender.send_request(get(APP, "/")).await.unwrap()).await);
+    let mut forgotten = world.proxy.sessions.forgotten();
+    for failure in [Error::unavailable("away"), Error::internal("a defect"), Error::limit("too much")] {
+        let kind = failure.kind;
+        let unknown = world.session("bob", "grafana", kind.as_str()).await;
+        *world.sessions.failure.lock().unwrap() = Some(failure);
+        let response = world.http(APP, Some(unknown.clone())).await.send_request(get(APP, "/")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{kind}");
+        assert!(!response.headers().contains_key(LOCATION) && !response.headers().contains_key("x-teleport-login"));
+        let id = response.headers()["x-teleport-request-id"].to_str().unwrap().to_owned();
+        let page = text(response).await;
+        assert!(page.contains("between the proxy and the auth service") && page.contains(&id), "{page}");
+        let response = world.http(APP, Some(unknown)).await.send_request(get(APP, "/teleport-logout")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{kind}: signed out of what it cannot end");
+
+        world.proxy.sessions.doubt();
+        forgotten.mark_unchanged();
+        let response = sender.send_request(get(APP, "/")).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{kind}: what was last known is used");
+        drop(text(response).await);
+        assert!(!forgotten.has_changed().unwrap(), "{kind}: a live session is forgotten");
+        *world.sessions.failure.lock().unwrap() = None;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_another_for_an_auth_service_that_is_silent() {
+    let world = world().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    world.sessions.is_silent.store(true, Ordering::Relaxed);
+    let since = Instant::now();
+    let asking = (0..4).map(|_| async {
+        let mut sender = world.http(APP, Some(certificate.clone())).await;
+        sender.send_request(get(APP, "/")).await.unwrap().status()
+    });
+    for status in futures_util::future::join_all(asking).await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
