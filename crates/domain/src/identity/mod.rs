@@ -6,7 +6,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 
@@ -209,6 +209,14 @@ impl Identity {
     pub fn host_id(&self) -> Option<&str> {
         self.system_role()?;
         self.username.strip_suffix(&self.teleport_cluster)?.strip_suffix('.')
+    }
+
+    /// Whether the certificate may be used from this address (none: nobody knows from where): it is pinned to no address,
+    /// or to this one, however either is written.
+    #[must_use]
+    pub fn is_good_from(&self, address: Option<IpAddr>) -> bool {
+        let pinned = self.pinned_ip.parse::<IpAddr>().map(|pinned| pinned.to_canonical());
+        self.pinned_ip.is_empty() || address.is_some_and(|address| pinned == Ok(address.to_canonical()))
     }
 
     /// Host certificates are named `<host id>.<cluster>`; no user can be called so and have a system role as role, since

@@ -127,3 +127,22 @@ fn a_host_is_known_by_its_name_and_role() {
     assert_eq!(host("0197.example.com", "node").system_role(), None);
     assert_eq!(host("0197.evil-example.com", "Node").system_role(), None);
 }
+
+#[test]
+fn an_address_is_the_same_however_it_is_written() {
+    for (pinned, address, is_good) in [
+        ("", None, true),
+        ("", Some("192.0.2.7"), true),
+        ("192.0.2.7", Some("192.0.2.7"), true),
+        ("192.0.2.7", Some("::ffff:192.0.2.7"), true),
+        ("::ffff:c000:207", Some("192.0.2.7"), true),
+        ("2001:db8:0::7", Some("2001:db8::7"), true),
+        ("192.0.2.7", Some("192.0.2.8"), false),
+        ("192.0.2.7", None, false),
+        ("x", Some("192.0.2.7"), false),
+    ] {
+        let identity = Identity { pinned_ip: pinned.into(), ..Identity::default() };
+        let address = address.map(|address| address.parse().unwrap());
+        assert_eq!(identity.is_good_from(address), is_good, "{pinned} {address:?}");
+    }
+}
