@@ -1,11 +1,21 @@
 //! Labels whose values commands print (`commands` of the configuration file).
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use clock::Clock;
 use domain::resources::app::CommandLabel;
+use rustix::process::{Pid, Signal, kill_process_group};
 use service::Stop;
-use tokio::{process::Command, task::JoinSet};
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, Command},
+    task::JoinSet,
+};
 
 use crate::registry::{Registry, Served};
 
@@ -20,6 +30,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// A label is a word, not a file.
 const LONGEST: usize = 1024;
+
+/// Bytes that a command may print in all.
+const MOST_PRINTED: u64 = 64 * 1024;
 
 /// Runs the commands of all applications of the configuration file, until `stop`.
 pub(crate) async fn run(registry: &Arc<Registry>, clock: &Clock, stop: Stop) {
@@ -52,19 +65,44 @@ async fn keep(registry: Arc<Registry>, served: Arc<Served>, key: String, label: 
     }
 }
 
+/// A command that runs. Whoever lets go of it ends it, and what it has started.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // None: it has ended, and its number may be another's.
+        let group = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(Err(error)) = group.map(|group| kill_process_group(group, Signal::KILL)) {
+            tracing::warn!(%error, "the command of a label may still be running");
+        }
+    }
+}
+
 /// The first line that the command prints.
 async fn ask(command: &[String], clock: &Clock) -> Result<String, String> {
     let (program, arguments) = command.split_first().ok_or("there is no command")?;
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let output = clock.timeout(WITHIN, command.output()).await;
-    let output = output.map_err(|_| "it takes too long")?.map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(output.status.to_string());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut running = Running(command.spawn().map_err(|error| error.to_string())?);
+    let output = clock.timeout(WITHIN, output(&mut running.0)).await;
+    let (printed, status) = output.map_err(|_| "it takes too long")?.map_err(|error| error.to_string())?;
+    if !status.success() {
+        return Err(status.to_string());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = String::from_utf8_lossy(&printed);
     let line = text.trim().lines().next().unwrap_or_default().trim();
     Ok(line.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect())
+}
+
+async fn output(child: &mut Child) -> io::Result<(Vec<u8>, ExitStatus)> {
+    let mut printed = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(MOST_PRINTED + 1).read_to_end(&mut printed).await?;
+    }
+    if printed.len() as u64 > MOST_PRINTED {
+        return Err(io::Error::other(format!("it prints more than {MOST_PRINTED} bytes")));
+    }
+    Ok((printed, child.wait().await?))
 }
 
 #[cfg(test)]
@@ -77,8 +115,26 @@ mod tests {
         let run = |text: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()];
         assert_eq!(ask(&run("printf ' one \\n two'"), &clock).await, Ok("one".to_owned()));
         assert_eq!(ask(&run("yes x | tr -d '\\n' | head -c 5000"), &clock).await.unwrap().len(), LONGEST);
-        for bad in [vec![], run("exit 3"), vec!["/nonexistent".to_owned()]] {
+        for bad in [vec![], run("exit 3"), vec!["/nonexistent".to_owned()], run("yes")] {
             assert!(ask(&bad, &clock).await.is_err(), "{bad:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_given_up_ends_with_all_that_it_started() {
+        let home = tempfile::tempdir().unwrap();
+        let (begun, alive) = (home.path().join("begun"), home.path().join("alive"));
+        let text = format!("(touch {}; sleep 1; touch {}) & wait", begun.display(), alive.display());
+        let (clock, command) = (Clock::system(), ["/bin/sh".to_owned(), "-c".to_owned(), text]);
+        tokio::select! {
+            printed = ask(&command, &clock) => panic!("{printed:?}"),
+            () = async {
+                while !begun.exists() {
+                    clock.sleep(Duration::from_millis(10)).await;
+                }
+            } => {}
+        }
+        clock.sleep(Duration::from_millis(1500)).await;
+        assert!(!alive.exists());
     }
 }
