@@ -12,39 +12,45 @@ use crate::{Host, Service};
 /// is lost does no harm.
 const EVERY: Duration = Duration::from_secs(60);
 
+/// How long is waited after one announcement, whatever changes meanwhile: longer and longer while changes go on, so that a
+/// label that is another one each second writes no more than twice a minute.
+const REST: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+
+/// How long is waited after one that failed.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+
 /// How long taking it back may take: the host is stopping and others wait.
 const WITHDRAW_WITHIN: Duration = Duration::from_secs(5);
 
 /// Announces one service until `stop`, then takes it back.
 pub(crate) async fn run(host: Host, service: Arc<dyn Service>, mut proxies: watch::Receiver<Vec<String>>, stop: Stop) {
-    let clock = &host.config().clock;
-    let random = &host.config().random;
-    let mut changed = service.changed();
-    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-    while !stop.is_requested() {
-        let through = proxies.borrow_and_update().clone();
-        changed.mark_unchanged();
-        // What no proxy leads to is not announced: it would only be found to be missing.
-        let pause = if through.is_empty() {
-            EVERY
-        } else {
-            match service.announce(&through).await {
-                Ok(()) => {
-                    backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-                    EVERY - EVERY.mul_f64(f64::from(random.below(100)) / 1000.0)
-                }
-                Err(error) => {
+    let (clock, random) = (&host.config().clock, &host.config().random);
+    let announcing = async {
+        let mut changed = service.changed();
+        let (mut rest, mut backoff) = (REST, BACKOFF);
+        loop {
+            let through = proxies.borrow_and_update().clone();
+            changed.mark_unchanged();
+            // What no proxy leads to is not announced: it would only be found to be missing.
+            if !through.is_empty() {
+                if let Err(error) = service.announce(&through).await {
                     tracing::warn!(service = service.name(), %error, "cannot announce what is served here; trying again");
-                    backoff.wait(random)
+                    clock.sleep(backoff.wait(random)).await;
+                    continue;
                 }
+                backoff = BACKOFF;
+                clock.sleep(rest.wait(random)).await;
             }
-        };
-        tokio::select! {
-            () = stop.requested() => break,
-            Ok(()) = proxies.changed() => {}
-            Ok(()) = changed.changed() => {}
-            () = clock.sleep(pause) => {}
+            tokio::select! {
+                Ok(()) = proxies.changed() => {}
+                Ok(()) = changed.changed() => {}
+                () = clock.sleep(EVERY - EVERY.mul_f64(f64::from(random.below(100)) / 1000.0)) => rest = REST,
+            }
         }
+    };
+    tokio::select! {
+        () = stop.requested() => {}
+        () = announcing => {}
     }
     if clock.timeout(WITHDRAW_WITHIN, service.withdraw()).await.is_err() {
         tracing::warn!(service = service.name(), "could not take back what was announced; it ends by itself");

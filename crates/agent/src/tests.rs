@@ -147,6 +147,8 @@ struct Echo {
     ended: watch::Sender<u64>,
     /// Panics once, and is well afterwards.
     is_ill: AtomicBool,
+    /// Whether an announcement never ends.
+    is_stuck: AtomicBool,
 }
 
 impl Echo {
@@ -157,6 +159,7 @@ impl Echo {
             changed: watch::Sender::new(0),
             ended: watch::Sender::new(0),
             is_ill: AtomicBool::new(false),
+            is_stuck: AtomicBool::new(false),
         })
     }
 
@@ -189,6 +192,9 @@ impl Service for Echo {
     async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
         self.fall_ill();
         self.announced.lock().unwrap().push(proxies.to_vec());
+        if self.is_stuck.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 
@@ -247,6 +253,49 @@ async fn an_agent_links_announces_serves_and_takes_its_word_back() {
 
     stop.soft();
     until(|| *echo.withdrawn.borrow() == 1).await;
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_changes_all_the_time_is_announced_now_and_then_and_holds_up_no_stop() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
+    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
+    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+    let announced = || echo.announced.lock().unwrap().len();
+    until(|| announced() > 0).await;
+    let before = announced();
+    for _ in 0..75 {
+        echo.changed.send_modify(|count| *count += 1);
+        Clock::system().sleep(Duration::from_millis(20)).await;
+    }
+    assert!(announced() - before <= 3, "{}", announced() - before);
+    let before = announced();
+    echo.is_stuck.store(true, Ordering::Relaxed);
+    until(|| announced() > before).await;
+    stop.soft();
+    until(|| *echo.withdrawn.borrow() == 1).await;
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_without_a_link_is_not_ready() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
+    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
+    let (services, stopping) = (vec![echo as Arc<dyn Service>], stop.clone());
+    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+    readiness.ready().await;
+    drop(proxy);
+    until(|| !readiness.is_ready()).await;
+    let state = format!("{:?}", readiness.component("agent"));
+    assert!(state.contains("no link to a proxy"), "{state}");
+    stop.soft();
     running.join_next().await.unwrap().unwrap();
 }
 
