@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent::{Host, Service};
+use agent::Service;
 use agent_app::{AppService as Applications, Hosts};
 use domain::{Error, role::SystemRole};
 use service::{Component, Stop};
@@ -42,12 +42,8 @@ impl AppService {
 
 async fn run(source: Source, settings: agent_app::Config, component: Component, stop: Stop) -> Result<(), Error> {
     let Some(host) = source.obtain(&component, &stop).await? else { return Ok(()) };
-    let applications = applications(settings, &host)?;
+    let applications: Arc<dyn Service> = Applications::of_host(settings, &host)?;
     agent::run(host, vec![applications], component, stop).await
-}
-
-fn applications(settings: agent_app::Config, host: &Host) -> Result<Arc<dyn Service>, Error> {
-    Ok(Applications::of_host(settings, host)?)
 }
 
 fn settings(section: &Section, hostname: String) -> Result<agent_app::Config, Error> {
