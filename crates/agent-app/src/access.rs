@@ -49,7 +49,7 @@ impl Refusal {
 /// Who asks and for what.
 pub(crate) struct Asked<'a> {
     pub(crate) session: &'a Session,
-    pub(crate) app: &'a str,
+    /// Those of the session's application.
     pub(crate) labels: &'a BTreeMap<String, String>,
     pub(crate) cluster: &'a str,
     pub(crate) host_id: &'a str,
@@ -63,28 +63,31 @@ pub(crate) struct Asked<'a> {
 /// Why not.
 pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<LockingMode, Refusal> {
     let now = clock.now();
-    let session = asked.session;
-    let identity = session.identity();
-    if !session.certificate().is_valid_at(now) {
+    let (certificate, identity) = (asked.session.certificate(), asked.session.identity());
+    if now > certificate.not_after() {
         return Err(Refusal::Ended);
+    }
+    if now < certificate.not_before() {
+        let from = certificate.not_before();
+        return Err(Refusal::Unavailable(format!(
+            "the session begins at {from}, which by this agent's clock is to come"
+        )));
     }
     let Some(as_of) = state.as_of() else {
         return Err(Refusal::Unavailable("this agent does not know the cluster's roles and locks yet".into()));
     };
     // A rotation may have taken the authority away since the handshake.
-    if !state.user_authorities().iter().any(|issuer| session.certificate().verify_signed_by(issuer).is_ok()) {
+    if !state.user_authorities().iter().any(|issuer| certificate.verify_signed_by(issuer).is_ok()) {
         return Err(Refusal::Untrusted("its authority is not trusted any more".into()));
     }
-    if session.route().name != asked.app {
-        return Err(Refusal::Untrusted("it leads to another application".into()));
-    }
     check_pins(identity, asked)?;
-    let checker = checker(state, identity)?;
+    let checker = checker(state, identity, now)?;
     // By the clock that nobody sets back: after a step of the other one what is stale would seem fresh.
     let age = clock.monotonic().saturating_sub(as_of);
     let as_of = now.saturating_sub(age).unwrap_or(Timestamp::MIN);
     let mode = checker.locking_mode(state.locking_mode());
-    let holder = LockSubject { server_ids: vec![asked.host_id], ..LockSubject::of(identity) };
+    let host = format!("{}.{}", asked.host_id, asked.cluster);
+    let holder = LockSubject { server_ids: vec![asked.host_id, &host], ..LockSubject::of(identity) };
     for subject in [Some(holder), LockSubject::behind(identity)].iter().flatten() {
         let view = LockView { locks: state.locks(), as_of, stale_after: STALE_AFTER_AT_AGENTS };
         locks::check(view, subject, mode, now).map_err(|locked| match locked {
@@ -98,12 +101,10 @@ pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<
 
 /// What the certificate itself narrows: an address, and a list of resources.
 fn check_pins(identity: &Identity, asked: &Asked<'_>) -> Result<(), Refusal> {
-    if !identity.pinned_ip.is_empty()
-        && asked.source.map(|source| source.to_canonical().to_string()).as_deref() != Some(&identity.pinned_ip)
-    {
+    if !identity.is_good_from(asked.source) {
         return Err(Refusal::Denied("the certificate is good from another address only".into()));
     }
-    let this = format!("\"/{}/app/{}\"", asked.cluster, asked.app);
+    let this = format!("\"/{}/app/{}\"", asked.cluster, identity.route_to_app.name);
     if !identity.allowed_resource_ids.is_empty() && !identity.allowed_resource_ids.contains(&this) {
         return Err(Refusal::Denied("the certificate is good for other resources only".into()));
     }
@@ -111,9 +112,9 @@ fn check_pins(identity: &Identity, asked: &Asked<'_>) -> Result<(), Refusal> {
 }
 
 /// A role that is not known grants nothing and may have denied something: then nothing is allowed.
-fn checker(state: &State, identity: &Identity) -> Result<AccessChecker, Refusal> {
+fn checker(state: &State, identity: &Identity, now: Timestamp) -> Result<AccessChecker, Refusal> {
     let missing = |name: &String| Refusal::Denied(format!("role {name:?} does not exist"));
-    let roles = identity.roles.iter().map(|name| state.role(name).ok_or_else(|| missing(name)));
+    let roles = identity.roles.iter().map(|name| state.role(name, now).ok_or_else(|| missing(name)));
     let set: RoleSet = roles.collect::<Result<_, _>>()?;
     Ok(AccessChecker::new(&identity.username, &identity.traits, set.into()))
 }

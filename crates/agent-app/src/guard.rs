@@ -119,7 +119,6 @@ impl Guard {
         let labels = served.labels();
         let asked = Asked {
             session: &self.session,
-            app,
             labels: &labels,
             cluster: &shared.me.cluster,
             host_id: &shared.me.host_id,
@@ -172,9 +171,10 @@ impl Guard {
     pub(crate) fn log_cut(&self, refusal: &Refusal) {
         let (user, sid, app) = (self.session.user(), self.session.sid(), &self.session.route().name);
         tracing::info!(user, sid, app, %refusal, "ended a running connection");
-        // The end of the session itself is in the log already: auth knew it first.
-        if *refusal != Refusal::Ended {
-            self.shared.recorder.happened(&self.session, self.source, Happened::Cut(refusal.to_string()));
+        // The end of the session itself is in the log already: auth knew it first. Where nothing could be decided it has
+        // none.
+        if !matches!(refusal, Refusal::Ended | Refusal::Unavailable(_)) {
+            self.shared.recorder.cut(&self.session, self.source, &refusal.to_string());
         }
     }
 }

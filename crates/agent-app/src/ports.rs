@@ -72,8 +72,9 @@ pub trait Presence: Send + Sync + 'static {
 /// Feeds a [`View`].
 #[async_trait]
 pub trait Changes: Send + Sync + 'static {
-    /// Reads everything and then follows changes; returns when that broke.
-    async fn follow(&self, view: &View) -> Error;
+    /// Reads everything and then follows changes, those of `app` resources only if they are wanted; returns when that
+    /// broke.
+    async fn follow(&self, view: &View, wants_apps: bool) -> Error;
 }
 
 /// An application that was not dialled, for the audit log.
@@ -100,6 +101,16 @@ pub struct Report {
     pub source: Option<SocketAddr>,
     /// What.
     pub what: Happened,
+}
+
+impl Report {
+    /// What it takes in a call: a line for itself, and one for each kind of requests.
+    pub(crate) fn lines(&self) -> usize {
+        match &self.what {
+            Happened::Requests(_, requests) => 1 + requests.len(),
+            _ => 1,
+        }
+    }
 }
 
 /// See [`Report`].
@@ -136,7 +147,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Records what happened.
     ///
     /// # Errors
-    /// Unavailable when it may be tried again.
+    /// Unavailable when it may be tried again; limit when fewer may be taken.
     async fn report(&self, reports: &[Report]) -> Result<(), Error>;
 }
 

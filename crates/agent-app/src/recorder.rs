@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    mem::{self, Discriminant},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -40,13 +41,18 @@ const WAITING: usize = 4096;
 /// Reports in one call.
 const PER_CALL: usize = 128;
 
+/// Lines of reports in one call. Auth has each field paid for before it reads it, and a line has a dozen: this is less than
+/// half of what all calls on a connection may need there at one time. More than any report has.
+const LINES_PER_CALL: usize = 512;
+
 /// How long reports gather before they are sent.
 const GATHER: Duration = Duration::from_secs(1);
 
 /// How often is looked for stretches that are over, and how long a failed call is let be.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long the same refusal of the same session is not told again.
+/// How long is not told again that the same session was refused, or cut, for the same reason: a session has as many
+/// connections as it likes, and comes back as often.
 const SAME_REFUSAL: Duration = Duration::from_secs(60);
 
 /// How long the last reports may take when the agent stops.
@@ -64,9 +70,22 @@ pub(crate) struct Recorder {
 #[derive(Default)]
 struct State {
     chunks: HashMap<String, Chunk>,
-    refused: HashMap<(String, String), Duration>,
+    /// When it was told what: session, what happened to it, why.
+    told: HashMap<(String, Discriminant<Happened>, String), Duration>,
     waiting: Vec<Report>,
     lost: u64,
+}
+
+impl State {
+    /// What is told next: so many reports at most, and no more than one call takes.
+    fn next(&self, most: usize) -> Vec<Report> {
+        let mut lines = 0;
+        let fits = |report: &&Report| {
+            lines += report.lines();
+            lines <= LINES_PER_CALL
+        };
+        self.waiting.iter().take(most).take_while(fits).cloned().collect()
+    }
 }
 
 struct Chunk {
@@ -120,13 +139,22 @@ impl Recorder {
 
     /// A session that was not let in.
     pub(crate) fn refused(&self, session: &Session, source: Option<SocketAddr>, reason: &str) {
+        self.tell_once(session, source, Happened::Refused(reason.to_owned()), reason);
+    }
+
+    /// A connection of a session that was ended.
+    pub(crate) fn cut(&self, session: &Session, source: Option<SocketAddr>, reason: &str) {
+        self.tell_once(session, source, Happened::Cut(reason.to_owned()), reason);
+    }
+
+    fn tell_once(&self, session: &Session, source: Option<SocketAddr>, what: Happened, reason: &str) {
         let (mut state, now) = (self.lock(), self.clock.monotonic());
         // Counted from the one that was told: whoever goes on trying is told of again.
-        let refusal = (session.sid().to_owned(), reason.to_owned());
-        let is_told = state.refused.get(&refusal).is_some_and(|told| now.saturating_sub(*told) < SAME_REFUSAL);
+        let key = (session.sid().to_owned(), mem::discriminant(&what), reason.to_owned());
+        let is_told = state.told.get(&key).is_some_and(|told| now.saturating_sub(*told) < SAME_REFUSAL);
         if !is_told {
-            state.refused.insert(refusal, now);
-            self.push(&mut state, session, source, Happened::Refused(reason.to_owned()));
+            state.told.insert(key, now);
+            self.push(&mut state, session, source, what);
         }
     }
 
@@ -192,7 +220,7 @@ impl Recorder {
         for chunk in over {
             self.close(&mut state, chunk);
         }
-        state.refused.retain(|_, last| now.saturating_sub(*last) < SAME_REFUSAL);
+        state.told.retain(|_, last| now.saturating_sub(*last) < SAME_REFUSAL);
     }
 
     fn close(&self, state: &mut State, chunk: Chunk) {
@@ -225,24 +253,32 @@ impl Recorder {
     }
 
     async fn send(&self) {
+        let mut most = PER_CALL;
         loop {
             // They stay until auth has them: a call that is broken off is made again.
             let (reports, lost) = {
                 let mut state = self.lock();
-                let reports: Vec<Report> = state.waiting.iter().take(PER_CALL).cloned().collect();
-                (reports, std::mem::take(&mut state.lost))
+                (state.next(most), mem::take(&mut state.lost))
             };
             if lost > 0 {
-                tracing::warn!(lost, "reports for the audit log were lost: the auth service was away for too long");
+                tracing::warn!(lost, "reports for the audit log were lost: more came than the auth service took");
             }
             if reports.is_empty() {
                 return;
             }
-            if let Err(error) = self.journal.report(&reports).await {
-                if error.kind == Kind::Unavailable {
+            match self.journal.report(&reports).await {
+                Ok(()) => {}
+                // Other calls may have taken what auth has for all of them; fewer reports need less.
+                Err(error) if error.kind == Kind::Limit && reports.len() > 1 => {
+                    most = reports.len() / 2;
+                    continue;
+                }
+                Err(error) if matches!(error.kind, Kind::Unavailable | Kind::Limit) => {
                     return tracing::debug!(%error, "reports for the audit log wait");
                 }
-                tracing::error!(%error, reports = reports.len(), "the auth service does not take our reports");
+                Err(error) => {
+                    tracing::error!(%error, reports = reports.len(), "the auth service does not take our reports");
+                }
             }
             self.lock().waiting.drain(..reports.len());
         }

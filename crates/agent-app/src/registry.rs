@@ -115,6 +115,11 @@ impl Registry {
         self.fixed.get(name).or_else(|| dynamic.get(name)?.served.as_ref()).map(Arc::clone)
     }
 
+    /// Whether `app` resources are served as well.
+    pub(crate) fn wants_resources(&self) -> bool {
+        !self.selectors.is_empty()
+    }
+
     /// The applications of the configuration file.
     pub(crate) fn fixed(&self) -> impl Iterator<Item = &Arc<Served>> {
         self.fixed.values()
@@ -144,11 +149,12 @@ impl Registry {
 
     /// Follows the `app` resources. What did not change keeps its connections.
     pub(crate) fn follow(&self, state: &State) {
-        if self.selectors.is_empty() {
+        if !self.wants_resources() {
             return;
         }
-        let wanted =
-            state.apps().filter(|app| self.selectors.iter().any(|selector| selector.matches(&app.metadata.labels)));
+        let is_wanted =
+            |app: &&resources::App| self.selectors.iter().any(|selector| selector.matches(&app.metadata.labels));
+        let wanted = state.apps(self.clock.now()).filter(is_wanted);
         let wanted: BTreeMap<&str, &resources::App> = wanted.map(|app| (app.name(), app)).collect();
         let mut dynamic = self.dynamic.write().unwrap_or_else(PoisonError::into_inner);
         let before = dynamic.len();

@@ -1,7 +1,7 @@
 //! The service as an agent runs it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use agent::Host;
 use async_trait::async_trait;
 use client::Backoff;
-use clock::Clock;
+use clock::{Clock, Timestamp};
 use crypto::{Random, tls::ServerCertificate};
 use domain::{
     Error, Metadata, Resource as _,
@@ -22,11 +22,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Ports, SERVICE, View, assertion, labels, liveness::Liveness, recorder::Recorder, registry::Registry, serve,
+    Config, Ports, SERVICE, View, assertion, labels,
+    liveness::Liveness,
+    recorder::Recorder,
+    registry::{Registry, Served},
+    serve,
 };
 
 /// How long an announcement lives: several heartbeats, so that one that is lost hides nothing.
 const ANNOUNCED_FOR: Duration = Duration::from_secs(300);
+
+/// How long what did not change is not announced again. Less than the time between two announcements that nothing asks for:
+/// each of those is of everything.
+const SAID_FOR: Duration = Duration::from_secs(45);
 
 /// Who this agent is.
 #[derive(Clone)]
@@ -48,8 +56,14 @@ pub struct AppService {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tls: Arc<ServerConfig>,
     hostname: String,
-    /// The applications that others believe to be here.
-    announced: Mutex<BTreeSet<String>>,
+    /// The applications that others may believe to be here.
+    announced: Mutex<BTreeMap<String, Option<Announced>>>,
+}
+
+/// What was taken, but for its end, and when.
+struct Announced {
+    server: AppServer,
+    at: Duration,
 }
 
 /// What every connection looks at.
@@ -117,7 +131,8 @@ impl AppService {
         let mut backoff = fresh();
         loop {
             let begun = clock.monotonic();
-            let error = self.shared.ports.changes.follow(&self.shared.view).await;
+            let error =
+                self.shared.ports.changes.follow(&self.shared.view, self.shared.registry.wants_resources()).await;
             if clock.monotonic().saturating_sub(begun) > Duration::from_secs(30) {
                 backoff = fresh();
             }
@@ -128,7 +143,7 @@ impl AppService {
 
     /// Takes back what was announced of all applications but these. What cannot be taken back is tried again the next time.
     async fn take_back(&self, but: &BTreeSet<String>) {
-        let gone: Vec<String> = self.announced().difference(but).cloned().collect();
+        let gone: Vec<String> = self.announced().keys().filter(|app| !but.contains(*app)).cloned().collect();
         for app in gone {
             match self.shared.ports.presence.withdraw(&self.shared.me.host_id, &app).await {
                 Err(error) if error.kind != Kind::NotFound => {
@@ -139,7 +154,24 @@ impl AppService {
         }
     }
 
-    fn announced(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    /// What is announced of an application, but for its end.
+    fn server(&self, served: &Served, proxies: &[String]) -> AppServer {
+        let mut metadata = Metadata::named(served.app.name());
+        metadata.labels = served.labels();
+        let spec = AppServerSpec {
+            version: client::API_VERSION.to_owned(),
+            hostname: self.hostname.clone(),
+            host_id: self.shared.me.host_id.clone(),
+            app: Some(served.document()),
+            proxy_ids: proxies.to_vec(),
+            ..AppServerSpec::default()
+        };
+        let mut server = AppServer { metadata, spec, ..AppServer::default() };
+        server.set_defaults();
+        server
+    }
+
+    fn announced(&self) -> MutexGuard<'_, BTreeMap<String, Option<Announced>>> {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,9 +180,12 @@ impl AppService {
         let (mut view, mut users) = (self.shared.view.changed(), self.shared.view.users());
         loop {
             view.borrow_and_update();
-            self.shared.registry.follow(&self.shared.view.state());
+            let state = self.shared.view.state();
+            self.shared.registry.follow(&state);
+            let next_end = state.apps(self.shared.clock.now()).filter_map(|app| app.metadata.expires).min();
             tokio::select! {
                 Ok(()) = view.changed() => {}
+                () = self.shared.clock.sleep_until(next_end.unwrap_or(Timestamp::MAX)), if next_end.is_some() => {}
                 Ok(()) = users.changed() => {
                     self.shared.liveness.doubt();
                     self.shared.view.touch();
@@ -168,33 +203,29 @@ impl agent::Service for AppService {
     }
 
     async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
-        let expires = self.shared.clock.now().saturating_add(ANNOUNCED_FOR).ok();
+        let (begun, expires) =
+            (self.shared.clock.monotonic(), self.shared.clock.now().saturating_add(ANNOUNCED_FOR).ok());
         let all = self.shared.registry.all();
         self.take_back(&all.iter().map(|served| served.app.name().to_owned()).collect()).await;
         let mut refused = Ok(());
         for served in all {
-            let (app, name) = (served.document(), served.app.name());
-            self.announced().insert(name.to_owned());
-            let mut metadata = Metadata::named(name);
-            metadata.labels = served.labels();
-            metadata.expires = expires;
-            let spec = AppServerSpec {
-                version: client::API_VERSION.to_owned(),
-                hostname: self.hostname.clone(),
-                host_id: self.shared.me.host_id.clone(),
-                app: Some(app),
-                proxy_ids: proxies.to_vec(),
-                ..AppServerSpec::default()
-            };
-            let mut server = AppServer { metadata, spec, ..AppServer::default() };
-            server.set_defaults();
-            match self.shared.ports.presence.announce(server).await {
+            let name = served.app.name();
+            let server = self.server(&served, proxies);
+            let is_known = |known: &Announced| known.server == server && begun.saturating_sub(known.at) < SAID_FOR;
+            if self.announced().get(name).and_then(Option::as_ref).is_some_and(is_known) {
+                continue;
+            }
+            self.announced().insert(name.to_owned(), None);
+            let mut lasting = server.clone();
+            lasting.metadata.expires = expires;
+            match self.shared.ports.presence.announce(lasting).await {
+                Ok(()) => drop(self.announced().insert(name.to_owned(), Some(Announced { server, at: begun }))),
+                Err(error) if error.kind == Kind::Unavailable => return Err(error),
                 // The others are none the worse for it.
-                Err(error) if error.kind != Kind::Unavailable => {
+                Err(error) => {
                     let message = format!("application {name:?}: {}", error.message);
                     refused = refused.and(Err(Error { message, ..error }));
                 }
-                announced => announced?,
             }
         }
         refused

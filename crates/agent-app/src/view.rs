@@ -8,6 +8,7 @@ use std::{
 };
 
 use api::convert::watch::Event;
+use clock::Timestamp;
 use crypto::{tls::TrustedClients, x509::Certificate};
 use domain::{
     AnyResource, Error, Kind, Resource as _,
@@ -31,7 +32,7 @@ pub struct View {
 pub(crate) struct State {
     roles: BTreeMap<String, Arc<CompiledRole>>,
     locks: BTreeMap<String, Arc<Lock>>,
-    apps: BTreeMap<String, App>,
+    apps: BTreeMap<String, Arc<App>>,
     user_authorities: Vec<Certificate>,
     locking_mode: LockingMode,
     as_of: Option<Duration>,
@@ -129,16 +130,18 @@ impl View {
 }
 
 impl State {
-    pub(crate) fn role(&self, name: &str) -> Option<Arc<CompiledRole>> {
-        self.roles.get(name).cloned()
+    /// A role that exists now: one past its end is deleted some time later.
+    pub(crate) fn role(&self, name: &str, now: Timestamp) -> Option<Arc<CompiledRole>> {
+        self.roles.get(name).filter(|role| !role.role().metadata.is_expired(now)).cloned()
     }
 
     pub(crate) fn locks(&self) -> impl Iterator<Item = &Lock> {
         self.locks.values().map(|lock| &**lock)
     }
 
-    pub(crate) fn apps(&self) -> impl Iterator<Item = &App> {
-        self.apps.values()
+    /// The `app` resources that exist now.
+    pub(crate) fn apps(&self, now: Timestamp) -> impl Iterator<Item = &App> {
+        self.apps.values().map(|app| &**app).filter(move |app| !app.metadata.is_expired(now))
     }
 
     pub(crate) fn user_authorities(&self) -> &[Certificate] {
@@ -161,7 +164,7 @@ impl State {
                 self.roles.insert(name, Arc::new(CompiledRole::new(role)));
             }
             AnyResource::Lock(lock) => drop(self.locks.insert(lock.name().to_owned(), Arc::new(lock))),
-            AnyResource::App(app) => drop(self.apps.insert(app.name().to_owned(), app)),
+            AnyResource::App(app) => drop(self.apps.insert(app.name().to_owned(), Arc::new(app))),
             AnyResource::AuthPreference(preference) => {
                 self.locking_mode = LockingMode::parse(&preference.spec.locking_mode).unwrap_or_default();
             }

@@ -30,8 +30,8 @@ const PAGE: i32 = 500;
 
 #[async_trait]
 impl Changes for Grpc {
-    async fn follow(&self, view: &View) -> Error {
-        match self.follow_until_broken(view).await {
+    async fn follow(&self, view: &View, wants_apps: bool) -> Error {
+        match self.follow_until_broken(view, wants_apps).await {
             Ok(never) => match never {},
             Err(error) => error,
         }
@@ -39,13 +39,12 @@ impl Changes for Grpc {
 }
 
 impl Grpc {
-    async fn follow_until_broken(&self, view: &View) -> Result<std::convert::Infallible, Error> {
+    async fn follow_until_broken(&self, view: &View, wants_apps: bool) -> Result<std::convert::Infallible, Error> {
         let client = self.host().client().await?;
         let clock = &self.host().config().clock;
-        let kinds = [Kind::Role, Kind::User, Kind::Lock, Kind::CertAuthority, Kind::AuthPreference, Kind::App];
-        let mut changes = client.watch(kinds.map(|kind| WatchKind::all(kind.as_str())).into()).await?;
+        let mut changes = client.watch(kinds(wants_apps).map(|kind| WatchKind::all(kind.as_str())).collect()).await?;
         let as_of = clock.monotonic();
-        view.replace(everything(&client).await?, as_of);
+        view.replace(everything(&client, wants_apps).await?, as_of);
         loop {
             let asked = clock.monotonic();
             let answer = async {
@@ -68,6 +67,12 @@ impl Grpc {
     }
 }
 
+/// What is followed. Applications of the configuration file need no word of the others, which may be many.
+fn kinds(wants_apps: bool) -> impl Iterator<Item = Kind> {
+    let always = [Kind::Role, Kind::User, Kind::Lock, Kind::CertAuthority, Kind::AuthPreference];
+    always.into_iter().chain(wants_apps.then_some(Kind::App))
+}
+
 async fn apply(changes: &mut Watch, view: &View) -> Error {
     loop {
         match changes.next().await.and_then(watch::from_wire) {
@@ -77,7 +82,7 @@ async fn apply(changes: &mut Watch, view: &View) -> Error {
     }
 }
 
-async fn everything(client: &Client) -> Result<Vec<AnyResource>, Error> {
+async fn everything(client: &Client, wants_apps: bool) -> Result<Vec<AnyResource>, Error> {
     let mut found = Vec::new();
     let mut key = String::new();
     loop {
@@ -102,7 +107,7 @@ async fn everything(client: &Client) -> Result<Vec<AnyResource>, Error> {
             break;
         }
     }
-    loop {
+    while wants_apps {
         let page = client.repeat::<ListApps>(proto::ListAppsRequest { limit: PAGE, start_key: key }).await?;
         for app in page.applications {
             found.push(AnyResource::App(Wire::from_wire(app)?));
@@ -119,4 +124,15 @@ async fn everything(client: &Client) -> Result<Vec<AnyResource>, Error> {
     let preference = client.repeat::<GetAuthPreference>(Default::default()).await?;
     found.push(AnyResource::AuthPreference(Wire::from_wire(preference)?));
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn app_resources_are_followed_where_they_are_wanted() {
+        assert!(kinds(true).any(|kind| kind == Kind::App));
+        assert!(kinds(false).all(|kind| kind != Kind::App));
+    }
 }

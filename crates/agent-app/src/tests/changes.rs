@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use ::http::StatusCode;
 use agent::Service as _;
 use api::convert::watch::Event;
-use clock::Clock;
+use clock::{Clock, ManualClock};
 use domain::{AnyResource, Kind, ca::CaType, identity::Identity};
 use http_body_util::BodyExt as _;
 
@@ -170,6 +170,48 @@ async fn app_resources_are_served_by_label_and_announced() {
     is_cut(&kit, &shown, |kit| kit.put(define("one", "prod"))).await;
     let (status, body) = Line::to(&kit, &shown).await.get("/").await;
     assert_eq!(status, StatusCode::BAD_GATEWAY, "{body}");
+}
+
+#[tokio::test]
+async fn roles_and_app_resources_past_their_end_are_as_if_they_were_gone() {
+    let (address, running) = super::application::start().await;
+    let uri = format!("http://{address}");
+    let resources = vec![[("*", vec!["*"])].into_iter().collect()];
+    let mut kit = Kit::new(Config { apps: vec![app("fixed", &uri)], resources, ..Config::default() }).await;
+    kit.run(running);
+    let end = Some(Clock::system().now() + Duration::from_secs(2));
+    let mut lasting = app("lasting", &uri);
+    lasting.metadata.expires = end;
+    kit.put(AnyResource::App(lasting));
+    let AnyResource::Role(mut reach) = role("reach", "*", "*") else { unreachable!() };
+    reach.metadata.expires = end;
+    kit.put(AnyResource::Role(reach));
+    let is_served = || kit.service.shared.registry.find("lasting").is_some();
+    kit.until(|| is_served().then_some(())).await;
+    let shown = kit.session("s", "fixed").await;
+    assert_eq!(Line::to(&kit, &shown).await.get("/").await.0, StatusCode::OK);
+    kit.until(|| (!is_served()).then_some(())).await;
+    assert_eq!(Line::to(&kit, &shown).await.get("/").await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn what_was_announced_just_now_is_not_announced_again() {
+    let manual = ManualClock::new(Clock::system().now());
+    let apps = ["one", "two"].map(|name| app(name, "http://127.0.0.1:1")).into();
+    let kit = Kit::with_clock(Config { apps, ..Config::default() }, manual.clock()).await;
+    let announced = async |proxy: &str| {
+        kit.service.announce(&[proxy.to_owned()]).await.unwrap();
+        let mut names: Vec<_> = kit.auth.announced.lock().unwrap().drain().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(announced("proxy-1").await, ["one", "two"]);
+    assert!(announced("proxy-1").await.is_empty());
+    kit.service.shared.registry.find("two").unwrap().print("load", "high".into());
+    assert_eq!(announced("proxy-1").await, ["two"]);
+    assert_eq!(announced("proxy-2").await, ["one", "two"]);
+    manual.advance(Duration::from_secs(54));
+    assert_eq!(announced("proxy-2").await, ["one", "two"], "what nothing asked for is of everything");
 }
 
 #[tokio::test]

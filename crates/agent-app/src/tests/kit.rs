@@ -158,6 +158,10 @@ pub(crate) struct FakeAuth {
     /// How many follow the changes.
     pub(crate) following: AtomicUsize,
     pub(crate) reports: Mutex<Vec<Report>>,
+    /// How many lines of reports are taken in one call; 0: any number.
+    pub(crate) takes: AtomicUsize,
+    /// How often reports came.
+    pub(crate) calls: AtomicUsize,
 }
 
 impl FakeAuth {
@@ -223,7 +227,7 @@ impl Presence for FakeAuth {
 
 #[async_trait]
 impl Changes for FakeAuth {
-    async fn follow(&self, _: &View) -> Error {
+    async fn follow(&self, _: &View, _: bool) -> Error {
         struct Ends<'a>(&'a AtomicUsize);
         impl Drop for Ends<'_> {
             fn drop(&mut self) {
@@ -240,6 +244,11 @@ impl Changes for FakeAuth {
 impl Journal for FakeAuth {
     async fn report(&self, reports: &[Report]) -> Result<(), Error> {
         self.answer()?;
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let (takes, lines) = (self.takes.load(Ordering::Relaxed), reports.iter().map(Report::lines).sum::<usize>());
+        if takes > 0 && lines > takes {
+            return Err(Error::limit("too many fields"));
+        }
         self.reports.lock().unwrap().extend_from_slice(reports);
         Ok(())
     }

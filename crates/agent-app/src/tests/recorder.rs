@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{
     Session,
+    access::Refusal,
+    guard::Guard,
     ports::{Happened, Requests},
     recorder::Recorder,
 };
@@ -101,6 +103,55 @@ async fn what_cannot_be_told_now_is_told_later_and_refusals_once_a_minute() {
     }
     recorder.farewell().await;
     assert_eq!(told(&auth).len(), 4096, "what waits is bounded");
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_one_call_is_told_in_several() {
+    let (manual, auth) = (ManualClock::new(Clock::system().now()), Arc::new(FakeAuth::default()));
+    let recorder = Recorder::new(auth.clone(), manual.clock(), Random::system());
+    let session = session("one").await;
+    for takes in [512, 250] {
+        auth.takes.store(takes, Ordering::Relaxed);
+        for _ in 0..20 {
+            for count in 0..100 {
+                recorder.request(&session, None, (&GET, &format!("/{count}"), OK));
+            }
+            manual.advance(Duration::from_secs(301));
+        }
+        auth.calls.store(0, Ordering::Relaxed);
+        recorder.farewell().await;
+        let requests = |what: Happened| match what {
+            Happened::Requests(_, requests) => requests.iter().map(|like| like.count).sum(),
+            _ => 0_u64,
+        };
+        assert_eq!(told(&auth).into_iter().map(requests).sum::<u64>(), 2000, "{takes}");
+        assert!(auth.calls.load(Ordering::Relaxed) < 30, "{takes}");
+    }
+    auth.takes.store(1, Ordering::Relaxed);
+    recorder.request(&session, None, (&GET, "/", OK));
+    manual.advance(Duration::from_secs(301));
+    recorder.farewell().await;
+    assert!(matches!(told(&auth).as_slice(), [Happened::Chunk(_)]), "one that is too much now waits");
+    auth.takes.store(2, Ordering::Relaxed);
+    recorder.farewell().await;
+    assert!(matches!(told(&auth).as_slice(), [Happened::Requests(..)]));
+}
+
+#[tokio::test]
+async fn connections_of_a_session_are_cut_together_and_only_where_something_was_decided() {
+    let (kit, shown) = serving(|_| {}).await;
+    let session = Session::read(shown.certificate, super::kit::CLUSTER).unwrap();
+    let guard = Guard::new(Arc::clone(&kit.service.shared), session, None);
+    guard.log_cut(&Refusal::Unavailable("stale".into()));
+    guard.log_cut(&Refusal::Ended);
+    for _ in 0..20 {
+        guard.log_cut(&Refusal::Locked("locked".into()));
+    }
+    guard.log_refusal(&Refusal::Locked("locked".into()));
+    agent::Service::finish(&*kit.service).await;
+    let told = told(&kit.auth);
+    let [Happened::Cut(cut), Happened::Refused(refused)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((cut.as_str(), refused.as_str()), ("locked", "locked"));
 }
 
 #[tokio::test]

@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use ::http::StatusCode;
-use domain::{ca::CaType, identity::Identity};
+use clock::{Clock, ManualClock};
+use domain::{AnyResource, Metadata, ca::CaType, identity::Identity, resources::lock::Lock};
+use rbac::LockingMode;
 use tokio::io::AsyncReadExt as _;
 
 use super::{
     http::{Line, serving},
-    kit::{Cluster, Kit, identity, role},
+    kit::{CLUSTER, Cluster, HOST_ID, Kit, identity, role},
 };
-use crate::{Config, access::Refusal};
+use crate::{
+    Config,
+    access::{self, Asked, Refusal},
+    view::State,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -48,11 +54,11 @@ async fn a_certificate_for_anything_else_is_no_session() {
         let mut identity = identity("s", "app");
         change(&mut identity);
         let shown = cluster.issue(CaType::User, &identity, HOUR).await;
-        let read = crate::Session::read(shown.certificate, super::kit::CLUSTER);
+        let read = crate::Session::read(shown.certificate, CLUSTER);
         assert!(matches!(read, Err(Refusal::Untrusted(_))), "{what}");
     }
     let shown = cluster.issue(CaType::User, &identity("s", "app"), HOUR).await;
-    let session = crate::Session::read(shown.certificate, super::kit::CLUSTER).unwrap();
+    let session = crate::Session::read(shown.certificate, CLUSTER).unwrap();
     assert_eq!(session.sid().len(), 32);
     assert!(!session.sid().contains(session.id()));
 }
@@ -70,6 +76,7 @@ async fn refusals_say_what_the_client_may_know() {
         ("s", |identity| identity.roles.clear(), StatusCode::FORBIDDEN, "agent", "is denied"),
         ("s", |identity| identity.pinned_ip = "192.0.2.8".into(), StatusCode::FORBIDDEN, "agent", "is denied"),
         ("s", |identity| identity.pinned_ip = "192.0.2.7".into(), StatusCode::OK, "", "GET"),
+        ("s", |identity| identity.pinned_ip = "::ffff:c000:207".into(), StatusCode::OK, "", "GET"),
         (
             "s",
             |identity| identity.allowed_resource_ids = "[\"/example.test/app/x\"]".into(),
@@ -97,20 +104,38 @@ async fn refusals_say_what_the_client_may_know() {
     }
 }
 
+/// What is decided about a session of now, at this time.
+async fn decided(kit: &Kit, state: &State, clock: &Clock) -> Result<LockingMode, Refusal> {
+    let shown = kit.session("s", "dumper").await;
+    let session = crate::Session::read(shown.certificate, CLUSTER).unwrap();
+    let labels = Default::default();
+    let asked = Asked { session: &session, labels: &labels, cluster: CLUSTER, host_id: HOST_ID, source: None };
+    access::decide(state, &asked, clock)
+}
+
 #[tokio::test]
 async fn an_agent_that_knows_nothing_yet_lets_nobody_in() {
     let kit = Kit::new(Config { debug_app: true, ..Config::default() }).await;
-    let state = crate::view::State::default();
-    let shown = kit.session("s", "dumper").await;
-    let session = crate::Session::read(shown.certificate, super::kit::CLUSTER).unwrap();
-    let asked = crate::access::Asked {
-        session: &session,
-        app: "dumper",
-        labels: &Default::default(),
-        cluster: super::kit::CLUSTER,
-        host_id: super::kit::HOST_ID,
-        source: None,
-    };
-    let refusal = crate::access::decide(&state, &asked, &clock::Clock::system());
+    let refusal = decided(&kit, &State::default(), &Clock::system()).await;
     assert!(matches!(refusal, Err(Refusal::Unavailable(_))), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_yet_to_begin_is_not_over() {
+    let kit = Kit::new(Config { debug_app: true, ..Config::default() }).await;
+    let behind = ManualClock::new(Clock::system().now() - 2 * HOUR);
+    let refusal = decided(&kit, &kit.view.state(), &behind.clock()).await;
+    assert!(matches!(&refusal, Err(Refusal::Unavailable(reason)) if reason.contains("clock")), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_lock_on_this_host_counts_under_both_of_its_names() {
+    for server in [HOST_ID.to_owned(), format!("{HOST_ID}.{CLUSTER}")] {
+        let kit = Kit::new(Config { debug_app: true, ..Config::default() }).await;
+        let mut lock = Lock { metadata: Metadata::named("lock"), ..Lock::default() };
+        lock.spec.target.server_id = server.clone();
+        kit.put(AnyResource::Lock(lock));
+        let refusal = decided(&kit, &kit.view.state(), &Clock::system()).await;
+        assert!(matches!(refusal, Err(Refusal::Locked(_))), "{server}: {refusal:?}");
+    }
 }
