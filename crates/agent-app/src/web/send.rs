@@ -23,7 +23,8 @@ use super::{
 /// take the next one. The proxy waits as long for answers to requests without a body.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 
-/// Interim answers (1xx) to one request that are passed over. More are none that somebody waits for.
+/// Interim answers (1xx) to one request that are passed over. More are none that somebody waits for. Nobody tells us of those
+/// over HTTP/2, where h2 drops each as it comes: they cost what they take to read, for as long as the client waits.
 const MOST_INTERIM: u32 = 100;
 
 /// Why there is no answer.
