@@ -69,7 +69,18 @@ mod tests {
             let range_of = Cidr::parse(range).unwrap();
             assert_eq!(range_of.contains(address.parse().unwrap()), expected, "{address} in {range}");
         }
-        for malformed in ["", "/", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0/8", "::/129", "::ffff:1.2.3.4/129", "a/8"] {
+        for malformed in [
+            "",
+            "/",
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::/129",
+            "::ffff:1.2.3.4/129",
+            "a/8",
+        ] {
             assert_eq!(Cidr::parse(malformed), None, "{malformed}");
         }
     }
