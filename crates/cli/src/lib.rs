@@ -9,6 +9,7 @@ pub mod examples;
 pub mod exit;
 pub mod later;
 pub mod output;
+mod ports;
 pub mod progress;
 pub mod prompt;
 pub mod table;
@@ -16,6 +17,7 @@ pub mod table;
 pub use error::{Advice, render, warn};
 pub use exit::Exit;
 pub use output::{Format, Output};
+pub use ports::ports;
 pub use table::Table;
 
 /// Runs a tool to its end: what went wrong goes to standard error, the [`Exit`] to the caller of the process.
