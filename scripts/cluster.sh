@@ -15,7 +15,7 @@ wait_for() {
 }
 
 # cluster_start [NAME [SUITE]]: writes $DIR/tessera.yaml and starts the server; AUTH, DIAG, PIN and SERVER (its pid) are set.
-# SERVICES: YAML of the services beside the auth service; none unless it is set.
+# SERVICES: YAML of the services beside the auth service; none unless it is set. DATA_DIR: where it keeps its state.
 cluster_start() {
     local port diag
     port=$(free_port) diag=$(free_port)
@@ -24,7 +24,7 @@ cluster_start() {
 version: v3
 teleport:
   nodename: ${1:-demo}
-  data_dir: $DIR/server
+  data_dir: ${DATA_DIR:-$DIR/server}
   diag_addr: $DIAG
   log:
     output: $DIR/server.log

@@ -174,7 +174,7 @@ fn teleport(answers: &Answers, services: &Services) -> anyhow::Result<String> {
         "
 teleport:
   nodename: {nodename}
-  # State: the database, the keys that seal the CA keys, the lock. Mode 0700; see the server guide before backing it up.
+  # State: the database, the keys that seal the CA keys, the lock. Mode 0711; see the server guide before backing it up.
   data_dir: {data_dir}
   log:
     output: stderr

@@ -10,8 +10,12 @@ use std::{
 use crypto::Random;
 use rustix::fs::{FlockOperation, flock};
 
-/// The directory's mode: whoever reads it reads CA keys.
-const MODE: u32 = 0o700;
+/// The directory's mode. Nobody else lists it, but others may walk through: the bot of this machine keeps its own
+/// directory in here by default.
+const MODE: u32 = 0o711;
+
+/// What others may do with something of ours in the directory: whoever reads all of it reads CA keys.
+const OF_OTHERS: u32 = 0o077;
 
 /// A checked data directory, locked for as long as this value lives.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ pub enum Error {
     /// Somebody else's.
     #[error(
         "data directory {} belongs to user {owner}, but this process runs as user {user}; start it as user {owner}, \
-         or change the owner with \"chown -R {user} {}\"", path.display(), path.display()
+         or change the owner with \"chown -R --from={owner} {user} {}\"", path.display(), path.display()
     )]
     Owner {
         /// The directory.
@@ -71,6 +75,7 @@ impl DataDir {
     pub fn open(path: &Path, random: &Random) -> Result<Self, Error> {
         create(path)?;
         check_owner(path)?;
+        close_to_others(path)?;
         let lock = lock(path)?;
         let host_uuid = host_uuid(path, random)?;
         Ok(Self { path: path.to_owned(), host_uuid, _lock: lock })
@@ -103,7 +108,7 @@ fn create(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Refuses another user's directory, and takes group's and others' permissions away from ours.
+/// Refuses another user's directory, and lets others walk through ours and no more.
 fn check_owner(path: &Path) -> Result<(), Error> {
     let found = fs::metadata(path).map_err(access(path, "look at it"))?;
     let user = rustix::process::geteuid().as_raw();
@@ -111,7 +116,22 @@ fn check_owner(path: &Path) -> Result<(), Error> {
         return Err(Error::Owner { path: path.to_owned(), owner: found.uid(), user });
     }
     if found.mode() & 0o777 != MODE {
-        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(access(path, "set its mode to 0700"))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(access(path, "set its mode to 0711"))?;
+    }
+    Ok(())
+}
+
+/// What we write is closed from the start; what somebody put back from a copy may not be. What belongs to others in here
+/// is theirs.
+fn close_to_others(path: &Path) -> Result<(), Error> {
+    let user = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(path).map_err(access(path, "list it"))? {
+        let entry = entry.map_err(access(path, "list it"))?;
+        let found = entry.metadata().map_err(access(&entry.path(), "look at it"))?;
+        if found.uid() == user && !found.is_symlink() && found.mode() & OF_OTHERS != 0 {
+            let permissions = fs::Permissions::from_mode(found.mode() & 0o777 & !OF_OTHERS);
+            fs::set_permissions(entry.path(), permissions).map_err(access(&entry.path(), "close it to others"))?;
+        }
     }
     Ok(())
 }
@@ -173,11 +193,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_directory_is_private_and_keeps_its_id() {
+    fn a_new_directory_can_be_walked_through_and_keeps_its_id() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("a/b");
         let first = DataDir::open(&path, &Random::system()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o711);
         assert_eq!(fs::metadata(path.join("host_uuid")).unwrap().mode() & 0o777, 0o600);
         let id = first.host_uuid().to_owned();
         drop(first);
@@ -185,11 +205,20 @@ mod tests {
     }
 
     #[test]
-    fn an_open_directory_is_closed_to_others() {
+    fn an_open_directory_is_closed_to_others_with_all_of_ours_in_it() {
         let directory = tempfile::tempdir().unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let (backend, key) = (directory.path().join("backend"), directory.path().join("sealing.key"));
+        fs::create_dir(&backend).unwrap();
+        fs::write(&key, "secret").unwrap();
+        std::os::unix::fs::symlink("/", directory.path().join("link")).unwrap();
+        for (path, mode) in [(directory.path(), 0o755), (&backend, 0o755), (&key, 0o644)] {
+            set(path, mode);
+        }
         DataDir::open(directory.path(), &Random::system()).unwrap();
-        assert_eq!(fs::metadata(directory.path()).unwrap().mode() & 0o777, 0o700);
+        for (path, mode) in [(directory.path(), 0o711), (&backend, 0o700), (&key, 0o600)] {
+            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, mode, "{}", path.display());
+        }
     }
 
     #[test]

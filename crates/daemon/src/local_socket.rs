@@ -39,8 +39,8 @@ pub(crate) fn remove(data_dir: &Path, handover: Option<&Handover>) {
     }
 }
 
-/// Listens on a socket, or takes it over from the program image before. Mode 0600 in a directory of mode 0700. What a killed process left behind is removed: the
-/// lock of the data directory says that nobody else uses it.
+/// Listens on a socket, or takes it over from the program image before. Mode 0600. What a
+/// killed process left behind is removed: the lock of the data directory says that nobody else uses it.
 ///
 /// # Errors
 /// When the path is too long, holds something else, or the directory cannot be written.

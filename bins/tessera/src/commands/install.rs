@@ -137,13 +137,8 @@ WantedBy=multi-user.target
 fn places(config: &Config) -> Result<String, Error> {
     let common = &config.teleport;
     let mut lines = String::new();
-    let mut paths = vec![common.data_dir.as_path()];
-    // systemd makes a directory below /var/lib itself, for the right user.
-    if let Some(name) = common.data_dir.strip_prefix("/var/lib").ok().filter(|name| name.components().count() == 1) {
-        lines.push_str(&format!("StateDirectory={}\nStateDirectoryMode=0700\n", word(name.display())?));
-        paths.clear();
-    }
-    paths.push(&common.storage.path);
+    // No StateDirectory: systemd would give everything in it to the server's user, also what a bot keeps there.
+    let mut paths = vec![common.data_dir.as_path(), &common.storage.path];
     paths.extend(common.storage.audit_events_uri.iter().filter_map(|sink| match sink {
         AuditSink::File(path) => Some(path.as_path()),
         AuditSink::Stdout => None,
@@ -225,12 +220,12 @@ mod tests {
             "ExecStart=/usr/local/bin/tessera start -c /etc/tessera.yaml --pid-file=/run/t/pid",
             "ExecReload=/bin/kill -HUP $MAINPID",
             "LimitNOFILE=7",
-            "StateDirectory=teleport",
+            "ReadWritePaths=/var/lib/teleport",
             "RuntimeDirectory=t",
         ] {
             assert!(plain.lines().any(|found| found == line), "{line}\n{plain}");
         }
-        assert!(!plain.contains("ReadWritePaths") && !plain.contains("CAP_NET"), "{plain}");
+        assert!(plain.matches("ReadWritePaths").count() == 1 && !plain.contains("CAP_NET"), "{plain}");
         let other = "teleport: {data_dir: /srv/t, log: {output: /var/log/t/t.log}, storage: {audit_events_uri: ['file:///a']}}\n\
                      auth_service: {enabled: yes}\nproxy_service: {web_listen_addr: '0.0.0.0:443'}";
         let other = written(&[], other).unwrap();
@@ -242,7 +237,7 @@ mod tests {
         ] {
             assert!(other.lines().any(|found| found == line), "{line}\n{other}");
         }
-        assert!(!other.contains("StateDirectory") && !other.contains("/srv/t/backend"), "{other}");
+        assert!(!other.contains("/srv/t/backend"), "{other}");
     }
 
     #[test]

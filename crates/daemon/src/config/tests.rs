@@ -190,13 +190,19 @@ fn broken_yaml_duplicates_and_bombs_are_refused() {
 #[test]
 fn what_changes_nothing_is_warned_about() {
     let config = read(
-        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\nauth_service: {license_file: x}\n",
+        "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\n\
+         auth_service: {license_file: x, disconnect_expired_cert: no}\n\
+         app_service: {apps: [{name: a, uri: 'http://localhost', required_apps: [b]}]}\n",
     );
     assert_eq!(
         config.warnings,
         [
             "teleport.yaml:1: teleport.cache has no effect: decisions are always made from the cache",
+            "teleport.yaml:2: auth_service.disconnect_expired_cert has no effect: a connection to an application always \
+             ends with its certificate",
             "teleport.yaml:2: auth_service.license_file has no effect in this version",
+            "teleport.yaml:3: app_service.apps[0].required_apps is kept for the login page, which cannot sign anybody in \
+             yet; programs need no help",
         ]
     );
 }

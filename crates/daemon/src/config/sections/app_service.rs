@@ -128,6 +128,12 @@ fn application(fields: &Fields<'_>) -> Option<Application> {
     app.metadata.description = fields.text("description").unwrap_or_default();
     let labels = fields.labels("labels").0.into_iter();
     app.metadata.labels = labels.map(|(key, values)| (key, values.join(","))).collect();
+    if !app.spec.required_app_names.is_empty() {
+        fields.warn(
+            "required_apps",
+            "is kept for the login page, which cannot sign anybody in yet; programs need no help",
+        );
+    }
     fields.unsupported("cloud", &Text, NO_SUCH_PROGRAMS);
     fields.unsupported("aws", &Any, NO_SUCH_PROGRAMS);
     fields.unsupported("mcp", &MCP, NO_SUCH_PROGRAMS);

@@ -147,6 +147,10 @@ pub(super) fn read(fields: &Fields<'_>, runs: bool) -> AuthService {
         keep_alive_count_max: fields.number("keep_alive_count_max"),
         bot_renewal_grace: fields.duration("bot_renewal_grace").unwrap_or(BOT_RENEWAL_GRACE),
     };
+    if service.disconnect_expired_cert == Some(false) {
+        let message = "has no effect: a connection to an application always ends with its certificate";
+        fields.warn("disconnect_expired_cert", message);
+    }
     later(fields);
     fields.finish();
     service
