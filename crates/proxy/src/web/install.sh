@@ -10,6 +10,7 @@ Nothing is downloaded, and no file is replaced.
   sh install.sh app TOKEN NAME URI                 an agent that serves an application: configuration and unit
   sh install.sh bot TOKEN DIRECTORY                a bot that writes its certificates there: configuration and unit
 
+TOKEN may be the path of a file that holds the token. Otherwise the token is written to a file beside the configuration.
 TESSERA_CONFIG (/etc/tessera.yaml), TBOT_CONFIG (/etc/tbot.yaml) and UNITS (/etc/systemd/system) say where to.
 TEXT
 }
@@ -49,9 +50,29 @@ unit() {
     fi
 }
 
+# keep TOKEN FILE VARIABLE: sets token_file to the path of the file that holds the token. A command line is seen by everybody on
+# this machine; what the shell writes by itself is not.
+keep() {
+    case $1 in
+        /*) token_file=$1 ;;
+        *)
+            case $2 in /*) token_file=$2 ;; *) token_file=$PWD/$2 ;; esac
+            absent "$token_file" "$3"
+            printf '%s\n' "$1" >"$token_file" || die "$token_file cannot be written"
+            kept=yes
+            ;;
+    esac
+}
+
+# unmade: ends without a configuration, and without a file for its token.
+unmade() {
+    [ -z "${kept:-}" ] || rm -f "$token_file"
+    die "the configuration could not be made"
+}
+
 # then_start NAME CONFIG DIRECTORY…: how the service gets a user of its own, and is started.
 then_start() {
-    name=$1 config=$2
+    name=$1 config="$2 $token_file"
     shift 2
     say "As root, then:"
     say "  useradd --system --home-dir $1 --shell /usr/sbin/nologin $name"
@@ -99,11 +120,12 @@ app() {
     [ $# -eq 3 ] || { usage >&2; exit 2; }
     need tessera
     absent "$TESSERA_CONFIG" TESSERA_CONFIG
-    token=$1 name=$2 uri=$3
+    keep "$1" "${TESSERA_CONFIG%.yaml}.token" TESSERA_CONFIG
+    name=$2 uri=$3
     set --
     for pin in $CA_PINS; do set -- "$@" "--ca-pin=$pin"; done
-    tessera configure --roles=app "--proxy=$PROXY" "--token=$token" "$@" "--app-name=$name" "--app-uri=$uri" \
-        -o "$TESSERA_CONFIG" || die "the configuration could not be made"
+    tessera configure --roles=app "--proxy=$PROXY" "--token=$token_file" "$@" "--app-name=$name" "--app-uri=$uri" \
+        -o "$TESSERA_CONFIG" || unmade
     unit tessera tessera install systemd -c "$TESSERA_CONFIG"
     then_start tessera "$TESSERA_CONFIG" /var/lib/teleport
 }
@@ -112,11 +134,12 @@ bot() {
     [ $# -eq 2 ] || { usage >&2; exit 2; }
     need tbot
     absent "$TBOT_CONFIG" TBOT_CONFIG
-    token=$1 directory=$2
+    keep "$1" "${TBOT_CONFIG%.yaml}.token" TBOT_CONFIG
+    directory=$2
     set --
     for pin in $CA_PINS; do set -- "$@" "--ca-pin=$pin"; done
-    tbot configure identity "--proxy-server=$PROXY" "--token=$token" "$@" --join-method=token \
-        --storage=/var/lib/tbot "--destination=$directory" -o "$TBOT_CONFIG" || die "the configuration could not be made"
+    tbot configure identity "--proxy-server=$PROXY" "--token=$token_file" "$@" --join-method=token \
+        --storage=/var/lib/tbot "--destination=$directory" -o "$TBOT_CONFIG" || unmade
     unit tbot tbot install systemd -c "$TBOT_CONFIG" --user=tbot --group=tbot
     then_start tbot "$TBOT_CONFIG" /var/lib/tbot "$directory"
 }
