@@ -13,7 +13,7 @@ use clock::Timestamp;
 use domain::{Error, Kind, error::Reason as Why, identity::Identity, resources::user::Traits, role::SystemRole};
 use rbac::{
     AccessChecker, CompiledRole, Decision, LockingMode, Reason, RoleSet, RuleContext, Verb,
-    locks::{LockSubject, LockView, Locked, STALE_AFTER},
+    locks::{LockSubject, LockView, Locked, Passed, STALE_AFTER},
 };
 use store::{Cache, Snapshot};
 
@@ -254,17 +254,22 @@ impl Auth {
             stale_after: STALE_AFTER,
         };
         let check = |view, subject| {
-            rbac::locks::check(view, subject, mode, now).map(|_| ()).map_err(|locked| match locked {
+            rbac::locks::check(view, subject, mode, now).map_err(|locked| match locked {
                 Locked::InForce { refusal, .. } => Error::denied(refusal).because(Why::Locked),
                 // Nobody has shut this caller out; asking again is right.
                 stale @ Locked::Stale { .. } => Error::unavailable(stale.to_string()),
             })
         };
         let holder = LockSubject::of(identity);
-        check(view(), &holder)?;
-        let Some(behind) = LockSubject::behind(identity) else { return Ok(()) };
-        let user = snapshot.user(behind.user);
-        let roles = user.iter().flat_map(|user| &user.spec.roles).map(String::as_str).collect();
-        check(view(), &LockSubject { roles, ..behind })
+        let passed = check(view(), &holder)?;
+        if let Some(behind) = LockSubject::behind(identity) {
+            let user = snapshot.user(behind.user);
+            let roles = user.iter().flat_map(|user| &user.spec.roles).map(String::as_str).collect();
+            check(view(), &LockSubject { roles, ..behind })?;
+        }
+        if let Passed::Stale(_) = passed {
+            self.metrics.decided_on_stale_locks();
+        }
+        Ok(())
     }
 }

@@ -23,6 +23,7 @@ pub struct Metrics {
     requests: Counter,
     certificates: Family<Form, Counter>,
     joins_failed: Family<Reason, Counter>,
+    stale_decisions: Counter,
     cache_age: Gauge<f64, AtomicU64>,
     audit_backlog: Gauge,
 }
@@ -33,6 +34,11 @@ impl Metrics {
         registry.register("auth_generate_requests", "Certificate requests that were granted", self.requests.clone());
         registry.register("tessera_certificates_issued", "Certificates issued, by form", self.certificates.clone());
         registry.register("tessera_joins_failed", "Joins that failed, by reason", self.joins_failed.clone());
+        registry.register(
+            "tessera_auth_stale_decisions",
+            "Callers who were let in on locks that were not known freshly, as best_effort allows",
+            self.stale_decisions.clone(),
+        );
         registry.register(
             "tessera_cache_age_seconds",
             "How old the view is that decisions are made from",
@@ -56,6 +62,11 @@ impl Metrics {
     /// A join failed.
     pub(crate) fn join_failed(&self, method: &'static str, reason: &'static str) {
         self.joins_failed.get_or_create(&Reason { method, reason }).inc();
+    }
+
+    /// Somebody was let in on locks that were not known freshly.
+    pub(crate) fn decided_on_stale_locks(&self) {
+        self.stale_decisions.inc();
     }
 
     /// How far decisions and the audit chain are behind; told every second by who watches them.

@@ -13,6 +13,7 @@ use audit::chain::{Chainer, KeyStoreSigner, Setup};
 use auth::{
     Auth, Caller, Config, Issued, Ports, Presented,
     joining::{self, JoinRequest, Proof},
+    metrics::Metrics,
 };
 use clock::{ManualClock, Timestamp};
 use crypto::{Algorithm, KeyPair, Random, SecretString};
@@ -28,6 +29,7 @@ use storage::{
     fault::{Fault, Faulty},
     memory::Memory,
 };
+use telemetry::metrics::Registry;
 
 use crate::keys::QuickKeys;
 
@@ -40,6 +42,7 @@ pub(crate) struct Cluster {
     pub(crate) auth: Arc<Auth>,
     pub(crate) clock: ManualClock,
     pub(crate) backend: Arc<Memory>,
+    metrics: Metrics,
     supervisor: Supervisor,
     /// Records of what the start itself made.
     pub(crate) at_start: usize,
@@ -112,13 +115,13 @@ impl Cluster {
         clock: ManualClock,
         audit_head: Option<PathBuf>,
     ) -> Self {
-        let random = Random::system();
+        let (random, metrics) = (Random::system(), Metrics::default());
         let ports = Ports {
             backend: store,
             keystore: Arc::new(QuickKeys::new()),
             clock: clock.clock(),
             random,
-            metrics: Default::default(),
+            metrics: metrics.clone(),
         };
         let config = Config {
             cluster_name: "test.example".into(),
@@ -136,7 +139,14 @@ impl Cluster {
         auth.run(driver, &supervisor);
         auth.cache().wait_ready().await;
         let at_start = backend.journal_read(None, 1000).await.unwrap().records.len();
-        Self { auth, clock, backend, supervisor, at_start }
+        Self { auth, clock, backend, metrics, supervisor, at_start }
+    }
+
+    /// What `/metrics` shows of the authority.
+    pub(crate) fn metrics(&self) -> String {
+        let mut registry = Registry::default();
+        self.metrics.register(&mut registry);
+        telemetry::metrics::render(&registry)
     }
 
     /// Role `deployer`, bot `ci`, and a token for it.

@@ -185,7 +185,9 @@ async fn a_clock_that_was_set_back_makes_locks_look_fresh() {
         cluster.clock.set(now.saturating_sub(Duration::from_secs(60)).unwrap());
         cluster.caller(&held).map(|_| ()).map_err(|error| error.kind())
     };
+    assert!(cluster.metrics().contains("\ntessera_auth_stale_decisions_total 0\n"), "{}", cluster.metrics());
     assert_eq!(falls_behind(), Ok(()), "the mode is best effort");
+    assert!(cluster.metrics().contains("\ntessera_auth_stale_decisions_total 1\n"), "{}", cluster.metrics());
     let mut preference = read::<AuthPreference>(auth, &admin).await.unwrap();
     preference.spec.locking_mode = "strict".into();
     upsert(auth, &admin, preference).await.unwrap();
