@@ -1,6 +1,10 @@
+use api::r#gen::tessera::v1::{
+    AppSessionReport, AppSessionReportRequest, AppSessionRequestCount, AppSessionRequests, app_session_report::Seen,
+};
 use clock::{ManualClock, Timestamp};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
+use prost::Message as _;
 use tonic::Code;
 
 use super::*;
@@ -101,4 +105,30 @@ fn users_who_left_are_forgotten() {
     }
     assert!(users.0.lock().unwrap().budgets.len() < 200);
     assert!(Arc::ptr_eq(&stays, &users.budget("stays")));
+}
+
+#[test]
+fn what_an_agent_reports_in_one_call_fits_twice_on_a_connection() {
+    // 512 lines in 128 reports, and 512 in 5: see agent-app/recorder.rs.
+    for (reports, lines) in [(128, 3), (5, 101)] {
+        let like =
+            AppSessionRequestCount { method: "DELETE".into(), path: "x".repeat(200), status_code: 200, count: 300 };
+        let requests = AppSessionRequests { chunk_id: "c".repeat(36), requests: vec![like; lines] };
+        let report = AppSessionReport {
+            certificate: vec![1; 2000],
+            client_addr: "192.0.2.7:12345".into(),
+            seen: Some(Seen::Requests(requests)),
+        };
+        let bytes = Bytes::from(AppSessionReportRequest { reports: vec![report; reports] }.encode_to_vec());
+        let connection = Arc::new(Budget::of_connection());
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let charge = Charge::new(Arc::clone(&connection), None);
+            charge.inflated(bytes.len()).unwrap();
+            let mut paid = Paid::new(bytes.clone(), Arc::clone(&charge));
+            let read = AppSessionReportRequest::decode(&mut paid);
+            assert!(read.is_ok() && paid.refused().is_none(), "{reports} {lines}");
+            held.push(charge);
+        }
+    }
 }
