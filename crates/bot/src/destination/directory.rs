@@ -110,40 +110,37 @@ impl DirectorySink {
         }
     }
 
-    pub(super) fn write(&self, name: &str, content: &[u8]) -> Result<(), DestinationError> {
-        let (handle, name) = self.locate(name)?;
-        let handle = handle.as_ref().unwrap_or(&self.handle);
-        let number = self.attempt.fetch_add(1, Ordering::Relaxed);
-        let temporary = temporary(&name, number);
-        let done = self.write_through(handle, &temporary, &name, content);
-        if done.is_err() {
-            // What was being written may be a private key; the error of the write is the one to report.
-            let _ = fs::unlinkat(handle, temporary.as_str(), AtFlags::empty());
-        }
-        done
+    /// Replaces files, none of them before all are on the disk: a disk that is full changes nothing, and a process that is
+    /// killed leaves files of two sets only when that happens between two renames.
+    pub(super) fn write_all(&self, files: &[(&str, &[u8])]) -> Result<(), DestinationError> {
+        let staged = files.iter().map(|(name, content)| self.stage(name, content));
+        let mut staged = staged.collect::<Result<Vec<_>, _>>()?;
+        staged.iter_mut().try_for_each(Staged::put)?;
+        let directories = staged.iter().filter_map(|file| file.elsewhere.as_ref()).chain([&self.handle]);
+        directories.into_iter().try_for_each(|directory| {
+            fs::fsync(directory).map_err(|error| DestinationError::io("flush the directory of", &self.path, error))
+        })
     }
 
-    fn write_through(
-        &self,
-        handle: &OwnedFd,
-        temporary: &str,
-        name: &str,
-        content: &[u8],
-    ) -> Result<(), DestinationError> {
-        let path = self.path.join(name);
+    fn stage(&self, name: &str, content: &[u8]) -> Result<Staged<'_>, DestinationError> {
+        let (elsewhere, name) = self.locate(name)?;
+        let temporary = temporary(&name, self.attempt.fetch_add(1, Ordering::Relaxed));
+        let staged = Staged { sink: self, elsewhere, name, temporary: Some(temporary.clone()) };
         let failed = |action: &'static str| move |error: Errno| (action, io::Error::from(error));
         let attempt = || -> Result<(), (&'static str, io::Error)> {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let file = fs::openat(handle, temporary, flags, FILE_MODE).map_err(failed("create a file for"))?;
-            let mut file = File::from(file);
+            let file = fs::openat(staged.directory(), temporary.as_str(), flags, FILE_MODE);
+            let mut file = File::from(file.map_err(failed("create a file for"))?);
             file.write_all(content).map_err(|error| ("write", error))?;
             fs::fchmod(&file, FILE_MODE).map_err(failed("set the mode of"))?;
-            self.keep_access(handle, &file, name).map_err(|error| ("keep the access list of", error))?;
-            file.sync_all().map_err(|error| ("flush", error))?;
-            fs::renameat(handle, temporary, handle, name).map_err(failed("replace"))?;
-            fs::fsync(handle).map_err(failed("flush the directory of"))
+            let access = self.keep_access(staged.directory(), &file, &staged.name);
+            access.map_err(|error| ("keep the access list of", error))?;
+            file.sync_all().map_err(|error| ("flush", error))
         };
-        attempt().map_err(|(action, source)| DestinationError::Io { action, path, source })
+        match attempt() {
+            Ok(()) => Ok(staged),
+            Err((action, error)) => Err(DestinationError::io(action, self.path.join(&staged.name), error)),
+        }
     }
 
     /// Gives the new file the access that the old one had, or that the configured readers need.
@@ -236,6 +233,39 @@ impl DirectorySink {
         let handle = fs::openat(CWD, parent, flags, Mode::empty());
         let handle = handle.map_err(|error| DestinationError::io("open", parent, error))?;
         Ok((Some(handle), file.to_owned()))
+    }
+}
+
+/// A whole file on the disk under a name of its own. It may be a private key: it goes again unless it is put in its place.
+struct Staged<'a> {
+    sink: &'a DirectorySink,
+    /// The directory that a link led to.
+    elsewhere: Option<OwnedFd>,
+    name: String,
+    temporary: Option<String>,
+}
+
+impl Staged<'_> {
+    fn directory(&self) -> &OwnedFd {
+        self.elsewhere.as_ref().unwrap_or(&self.sink.handle)
+    }
+
+    fn put(&mut self) -> Result<(), DestinationError> {
+        if let Some(temporary) = &self.temporary {
+            let done = fs::renameat(self.directory(), temporary.as_str(), self.directory(), self.name.as_str());
+            done.map_err(|error| DestinationError::io("replace", self.sink.path.join(&self.name), error))?;
+        }
+        self.temporary = None;
+        Ok(())
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // The error that ended the write is the one to report.
+            let _ = fs::unlinkat(self.directory(), temporary.as_str(), AtFlags::empty());
+        }
     }
 }
 

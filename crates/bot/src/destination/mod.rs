@@ -129,13 +129,19 @@ impl Sink {
     /// # Errors
     /// See [`DestinationError`]; the old content stands then.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<(), DestinationError> {
+        self.write_all(&[(name, content)])
+    }
+
+    /// Replaces files that belong together, in this order, once all of them are on the disk.
+    ///
+    /// # Errors
+    /// See [`DestinationError`]; unless a file could not be put in its place, all that was there stands then.
+    pub fn write_all(&self, files: &[(&str, &[u8])]) -> Result<(), DestinationError> {
         match self {
-            Self::Directory(directory) => directory.write(name, content),
-            Self::Memory(files) => {
-                files
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(name.to_owned(), SecretBytes::from(content));
+            Self::Directory(directory) => directory.write_all(files),
+            Self::Memory(held) => {
+                let new = files.iter().map(|(name, content)| ((*name).to_owned(), SecretBytes::from(*content)));
+                held.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
                 Ok(())
             }
         }

@@ -46,6 +46,19 @@ fn a_reader_sees_the_old_or_the_new_file_and_never_a_half() {
 }
 
 #[test]
+fn a_set_that_cannot_be_written_whole_changes_nothing() {
+    let (_home, path) = home();
+    let sink = Sink::open(&Destination::Directory(directory(&path))).expect("open");
+    let too_long = "x".repeat(250);
+    for last in ["tlscert", too_long.as_str()] {
+        let done = sink.write_all(&[("key", last.as_bytes()), (last, b"x")]);
+        assert_eq!(done.is_ok(), last == "tlscert", "{done:?}");
+        assert_eq!(fs::read(path.join("key")).expect("there"), b"tlscert");
+        assert_eq!(fs::read_dir(&path).expect("listed").count(), 2, "what was half written is not left");
+    }
+}
+
+#[test]
 fn files_and_new_directories_are_for_their_owner_only() {
     let (_home, path) = home();
     let inner = path.join("a/b");
@@ -66,7 +79,7 @@ fn links_are_refused_unless_they_are_wanted() {
     let mut through = directory(path.join("link"));
     assert!(matches!(DirectorySink::open(&through), Err(DestinationError::Symlink { .. })));
     through.symlinks = Symlinks::Insecure;
-    DirectorySink::open(&through).expect("followed").write("key", b"x").expect("written");
+    DirectorySink::open(&through).expect("followed").write_all(&[("key", b"x")]).expect("written");
     assert!(path.join("real/key").exists());
 
     let (target, real) = (path.join("target"), path.join("real"));
@@ -74,13 +87,13 @@ fn links_are_refused_unless_they_are_wanted() {
     symlink(&target, real.join("planted")).expect("linked");
     let sink = DirectorySink::open(&directory(&real)).expect("open");
     assert!(matches!(sink.read("planted"), Err(DestinationError::Symlink { .. })));
-    sink.write("planted", b"ours").expect("the link itself is replaced");
+    sink.write_all(&[("planted", b"ours")]).expect("the link itself is replaced");
     assert_eq!(fs::read(&target).expect("there"), b"theirs");
 
     symlink(&target, real.join("wanted")).expect("linked");
     through.path = real.clone();
     let sink = DirectorySink::open(&through).expect("open");
-    sink.write("wanted", b"ours").expect("written through the link");
+    sink.write_all(&[("wanted", b"ours")]).expect("written through the link");
     assert_eq!(fs::read(&target).expect("there"), b"ours");
     assert!(fs::symlink_metadata(real.join("wanted")).expect("there").is_symlink());
 }
@@ -128,13 +141,13 @@ fn readers_get_an_access_list_that_survives_rewriting() {
         // A file system without access lists: required must say so, and try must not fail.
         Err(DestinationError::Acl { .. }) => {
             config.acls = Acls::Try;
-            DirectorySink::open(&config).expect("tried").write("key", b"x").expect("written");
+            DirectorySink::open(&config).expect("tried").write_all(&[("key", b"x")]).expect("written");
             return;
         }
         Err(other) => panic!("{other}"),
     };
     for _ in 0..2 {
-        sink.write("key", b"x").expect("written");
+        sink.write_all(&[("key", b"x")]).expect("written");
         let file = fs::File::open(path.join("key")).expect("there");
         let list = acl::get(&file, acl::ACCESS).expect("readable").expect("a list");
         assert_eq!(list, acl::AccessList::for_readers(&config.readers, &path).expect("a number"));

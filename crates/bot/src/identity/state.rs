@@ -207,7 +207,8 @@ impl State {
     /// # Errors
     /// When the storage cannot be written.
     pub fn put_authorities(&self, identity: &BotIdentity) -> Result<(), StateError> {
-        self.write_authorities(identity.certificates())
+        let authorities = authorities(identity.certificates());
+        Ok(self.sink.write_all(&authorities.each_ref().map(|(name, content)| (*name, content.as_bytes())))?)
     }
 
     /// Forgets the identity and the question, because the token has changed or nothing can come of them.
@@ -242,21 +243,20 @@ impl State {
     fn unpack(&self, pending: &Pending, answer: &Certificates) -> Result<(), StateError> {
         let key = pending.key.to_pem().map_err(|error| StateError::Key(error.to_string()))?;
         let public = format!("{}\n", pending.key.public().to_authorized_key());
-        self.sink.write(KEY, key.expose().as_bytes())?;
-        self.sink.write(PUBLIC_KEY, public.as_bytes())?;
-        self.sink.write(SSH_CERTIFICATE, format!("{}\n", answer.ssh).as_bytes())?;
-        self.sink.write(TLS_CERTIFICATE, answer.tls.as_bytes())?;
-        self.write_authorities(answer)?;
+        let ssh = format!("{}\n", answer.ssh);
+        let mut files: Vec<(&str, &[u8])> = vec![
+            (PUBLIC_KEY, public.as_bytes()),
+            (SSH_CERTIFICATE, ssh.as_bytes()),
+            (KEY, key.expose().as_bytes()),
+            (TLS_CERTIFICATE, answer.tls.as_bytes()),
+        ];
+        let authorities = authorities(answer);
+        files.extend(authorities.iter().map(|(name, content)| (*name, content.as_bytes())));
         if let Question::Join { token_hash } = &pending.question {
-            self.sink.write(TOKEN_HASH, token_hash.as_bytes())?;
+            files.push((TOKEN_HASH, token_hash.as_bytes()));
         }
+        self.sink.write_all(&files)?;
         self.drop_question()
-    }
-
-    fn write_authorities(&self, answer: &Certificates) -> Result<(), StateError> {
-        let ssh: String = answer.ssh_authorities.iter().map(|line| format!("{}\n", line.trim_end())).collect();
-        self.sink.write(SSH_AUTHORITIES, ssh.as_bytes())?;
-        Ok(self.sink.write(TLS_AUTHORITIES, answer.tls_authorities.concat().as_bytes())?)
     }
 
     /// The question that was asked last, and its answer if it came and is not unpacked.
@@ -278,6 +278,12 @@ impl State {
         };
         Ok(Some(String::from_utf8_lossy(content.expose()).into_owned()))
     }
+}
+
+/// The authorities that came with an identity, and the files that they are kept in.
+fn authorities(answer: &Certificates) -> [(&'static str, String); 2] {
+    let ssh = answer.ssh_authorities.iter().map(|line| format!("{}\n", line.trim_end())).collect();
+    [(SSH_AUTHORITIES, ssh), (TLS_AUTHORITIES, answer.tls_authorities.concat())]
 }
 
 fn read_key(pem: &str) -> Result<KeyPair, StateError> {

@@ -1,6 +1,9 @@
 //! The `application` output: a certificate that leads to one application, for programs that speak TLS themselves.
 
-use super::{Output, identity::put_common};
+use super::{
+    Artifact, Output,
+    identity::{common, pem},
+};
 use crate::{BotError, identity::BotIdentity, run::Hub};
 
 /// Every file that this output writes.
@@ -12,17 +15,19 @@ pub(super) const SPECIFIC: &[&str] = &["tls.crt", "tls.key", "tls.cas"];
 
 pub(super) async fn write(output: &Output, hub: &Hub) -> Result<BotIdentity, BotError> {
     let failed = |source| BotError::Auth { what: "cannot generate a certificate for the application", source };
-    let routed = output.grant.routed(hub, &output.app).await.map_err(failed)?;
+    let sight = output.grant.sight(hub).await.map_err(failed)?;
+    let routed = output.grant.routed(hub, &sight, &output.app).await.map_err(failed)?;
     let client = hub.client().await.map_err(failed)?;
     let authorities = hub.authorities(&client).await.map_err(failed)?;
     let issued = &routed.identity;
+    let mut artifacts: Vec<Artifact> = Vec::new();
     if output.specific_names {
-        let key = issued.key().to_pem().map_err(|error| BotError::Machine(format!("cannot write the key: {error}")))?;
-        output.put("tls.cas", &authorities.host.tls.concat())?;
-        output.put("tls.key", key.expose())?;
-        output.put("tls.crt", &issued.certificates().tls)?;
+        artifacts.push(("tls.cas", authorities.host.tls.concat().into()));
+        artifacts.push(("tls.key", pem(issued)?));
+        artifacts.push(("tls.crt", issued.certificates().tls.clone().into()));
     }
-    put_common(output, issued, &authorities)?;
+    artifacts.extend(common(issued, &authorities)?);
+    output.put(artifacts).await?;
     tracing::info!(
         output = output.name,
         destination = output.sink.describe(),

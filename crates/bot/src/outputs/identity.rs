@@ -1,8 +1,9 @@
 //! The `identity` output: key, certificates and authorities for OpenSSH, TLS clients and the official tools.
 
 use client::IdentityFile;
+use crypto::SecretString;
 
-use super::Output;
+use super::{Artifact, Output};
 use crate::{BotError, authorities::Authorities, identity::BotIdentity, run::Hub};
 
 /// Every file that this output writes.
@@ -24,7 +25,18 @@ pub(super) async fn write(output: &Output, hub: &Hub) -> Result<BotIdentity, Bot
     let failed = |source| BotError::Auth { what: "cannot generate impersonated certificates", source };
     let issued = output.grant.issue(hub, None).await.map_err(failed)?;
     let client = hub.client().await.map_err(failed)?;
-    put(output, &issued, &hub.authorities(&client).await.map_err(failed)?)?;
+    let authorities = hub.authorities(&client).await.map_err(failed)?;
+    // The authorities first: whoever sees the new certificate can already verify what it meets.
+    let mut artifacts: Vec<Artifact> = vec![
+        ("teleport-user-ca.crt", authorities.user.tls.concat().into()),
+        ("teleport-database-ca.crt", authorities.database.tls.concat().into()),
+    ];
+    if output.for_ssh {
+        let lines = host_lines(&issued, &authorities).into_iter().map(|line| line + "\n");
+        artifacts.push(("known_hosts", lines.collect::<String>().into()));
+    }
+    artifacts.extend(common(&issued, &authorities)?);
+    output.put(artifacts).await?;
     tracing::info!(
         output = output.name,
         destination = output.sink.describe(),
@@ -33,20 +45,11 @@ pub(super) async fn write(output: &Output, hub: &Hub) -> Result<BotIdentity, Bot
     Ok(issued)
 }
 
-fn put(output: &Output, issued: &BotIdentity, authorities: &Authorities) -> Result<(), BotError> {
-    // The authorities first: whoever sees the new certificate can already verify what it meets.
-    output.put("teleport-user-ca.crt", &authorities.user.tls.concat())?;
-    output.put("teleport-database-ca.crt", &authorities.database.tls.concat())?;
-    if output.for_ssh {
-        let lines = host_lines(issued, authorities).into_iter().map(|line| line + "\n");
-        output.put("known_hosts", &lines.collect::<String>())?;
-    }
-    put_common(output, issued, authorities)
-}
-
 /// Authorities of servers, identity file, key and certificates: what each output with certificates writes.
-pub(super) fn put_common(output: &Output, issued: &BotIdentity, authorities: &Authorities) -> Result<(), BotError> {
-    let key = issued.key().to_pem().map_err(|error| BotError::Machine(format!("cannot write the key: {error}")))?;
+///
+/// The key comes between its two certificates: what they are replaced one after the other in is as short as it can be.
+pub(super) fn common(issued: &BotIdentity, authorities: &Authorities) -> Result<[Artifact; 6], BotError> {
+    let key = pem(issued)?;
     let certificates = issued.certificates();
     let file = IdentityFile {
         key: key.clone(),
@@ -55,13 +58,19 @@ pub(super) fn put_common(output: &Output, issued: &BotIdentity, authorities: &Au
         ssh_authorities: host_lines(issued, authorities),
         tls_authorities: authorities.host.tls.clone(),
     };
-    output.put("teleport-host-ca.crt", &authorities.host.tls.concat())?;
-    output.put("identity", file.render().expose())?;
-    output.put("key", key.expose())?;
-    output.put("key.pub", &format!("{}\n", issued.key().public().to_authorized_key().trim_end()))?;
-    output.put("key-cert.pub", &format!("{}\n", certificates.ssh))?;
-    output.put("tlscert", &certificates.tls)?;
-    Ok(())
+    Ok([
+        ("teleport-host-ca.crt", authorities.host.tls.concat().into()),
+        ("identity", file.render()),
+        ("key.pub", format!("{}\n", issued.key().public().to_authorized_key().trim_end()).into()),
+        ("key-cert.pub", format!("{}\n", certificates.ssh).into()),
+        ("key", key),
+        ("tlscert", certificates.tls.clone().into()),
+    ])
+}
+
+/// The private key, as files hold it.
+pub(super) fn pem(issued: &BotIdentity) -> Result<SecretString, BotError> {
+    issued.key().to_pem().map_err(|error| BotError::Machine(format!("cannot write the key: {error}")))
 }
 
 /// Whom SSH clients believe to be a host of the cluster.

@@ -5,14 +5,19 @@ mod identity;
 
 use std::{sync::Arc, time::Duration};
 
+use crypto::SecretString;
+
 use crate::{
     BotError,
     config::{Config, Service},
-    destination::{DestinationError, Sink},
+    destination::Sink,
     impersonation::Impersonation,
     renewal::machine::{FIRST_WAIT, left},
     run::Hub,
 };
+
+/// The name of a file and what is in it, which may be a private key.
+type Artifact = (&'static str, SecretString);
 
 /// An output, ready to be written.
 pub(crate) struct Output {
@@ -84,8 +89,15 @@ impl Output {
         Ok(pause(self.interval, self.grant.ttl, left))
     }
 
-    fn put(&self, name: &str, content: &str) -> Result<(), DestinationError> {
-        self.sink.write(name, content.as_bytes())
+    /// Puts all files in their places together. Another thread waits for the disk: ours carries what goes through tunnels.
+    async fn put(&self, artifacts: Vec<Artifact>) -> Result<(), BotError> {
+        let sink = Arc::clone(&self.sink);
+        let written = tokio::task::spawn_blocking(move || {
+            let files = artifacts.iter().map(|(name, content)| (*name, content.expose().as_bytes()));
+            sink.write_all(&files.collect::<Vec<_>>())
+        });
+        let written = written.await.map_err(|error| BotError::Machine(format!("cannot write the files: {error}")))?;
+        Ok(written?)
     }
 }
 
@@ -119,7 +131,32 @@ pub fn artifacts(service: &Service) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+    use crate::config::Destination;
+
+    #[tokio::test]
+    async fn what_waits_for_the_disk_holds_nothing_else_up() {
+        let mut service = Service::new("identity").unwrap();
+        service.destination = Some(Destination::Memory);
+        let output = Output::open(&Config::default(), &service, "out".into()).unwrap();
+        // The disk: it is busy until the only thread of this runtime gets to do something else.
+        let (holds, held) = tokio::sync::oneshot::channel();
+        let (go_on, told) = mpsc::channel();
+        let sink = Arc::clone(&output.sink);
+        let disk = std::thread::spawn(move || {
+            let Sink::Memory(files) = sink.as_ref() else { panic!("memory") };
+            let _busy = files.lock().unwrap();
+            holds.send(()).unwrap();
+            told.recv_timeout(Duration::from_secs(5))
+        });
+        held.await.unwrap();
+        let (written, ()) = tokio::join!(output.put(vec![("key", "k".into())]), async { go_on.send(()).unwrap() });
+        written.unwrap();
+        disk.join().unwrap().expect("nothing else was done before the disk was free");
+        assert_eq!(output.sink.read("key").unwrap().unwrap().expose().as_slice(), b"k");
+    }
 
     #[test]
     fn a_certificate_that_a_role_made_shorter_is_renewed_before_it_ends() {
