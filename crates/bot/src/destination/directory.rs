@@ -10,7 +10,7 @@ use std::{
 
 use crypto::SecretBytes;
 use rustix::{
-    fs::{self, AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, ResolveFlags},
+    fs::{self, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, ResolveFlags},
     io::Errno,
     process::{Pid, geteuid, getpid, test_kill_process},
 };
@@ -21,7 +21,7 @@ use crate::config::{Acls, Directory, Symlinks};
 /// More than any artifact has; a file of ours that is larger is not ours.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// Files are for their owner only, unless an access list says more.
+/// Files are for their owner only, unless an access list says more, or an administrator let a group read the one before.
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// An open directory.
@@ -145,15 +145,16 @@ impl DirectorySink {
 
     /// Gives the new file the access that the old one had, or that the configured readers need.
     fn keep_access(&self, handle: &OwnedFd, file: &File, name: &str) -> io::Result<()> {
-        if self.acls == Acls::Off {
-            return Ok(());
-        }
-        let wanted = match &self.readers {
-            Some(readers) => Some(readers.clone()),
-            None => inherited(handle, name)?,
+        let wanted = match (self.acls, &self.readers) {
+            (Acls::Off, _) => None,
+            (_, Some(readers)) => Some(readers.clone()),
+            (_, None) => inherited(handle, name)?,
         };
         let Some(wanted) = wanted else {
-            self.tell_of_readers(name);
+            match reading_group(handle, name) {
+                Some(group) => self.let_group_read(file, group, name)?,
+                None => self.tell_of_readers(name),
+            }
             return Ok(());
         };
         match acl::set(file, acl::ACCESS, &wanted).and_then(|()| acl::verify(file, &wanted)) {
@@ -165,10 +166,28 @@ impl DirectorySink {
         }
     }
 
+    fn let_group_read(&self, file: &File, group: Gid, name: &str) -> io::Result<()> {
+        match fs::fchown(file, None, Some(group)) {
+            Ok(()) => Ok(fs::fchmod(file, FILE_MODE | Mode::RGRP)?),
+            Err(error) => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        file = %self.path.join(name).display(),
+                        group = group.as_raw(),
+                        %error,
+                        "the group that could read this file cannot any more: make the bot's user a member of it, or name \
+                         it in readers"
+                    );
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Says once that a file is for the bot alone, though others were let into the directory to read.
     fn tell_of_readers(&self, name: &str) {
-        let has_readers =
-            acl::get(&self.handle, acl::ACCESS).is_ok_and(|list| list.is_some_and(|list| list.has_readers()));
+        let has_readers = self.acls != Acls::Off
+            && acl::get(&self.handle, acl::ACCESS).is_ok_and(|list| list.is_some_and(|list| list.has_readers()));
         if has_readers && !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 file = %self.path.join(name).display(),
@@ -321,6 +340,22 @@ fn inherited(handle: &OwnedFd, name: &str) -> io::Result<Option<AccessList>> {
         list.allow_user(owner, acl::READ);
     }
     Ok(Some(list))
+}
+
+/// The group that an administrator lets read the file that is about to be replaced (`chgrp app key; chmod 640 key`).
+///
+/// Believed of a file of ours that has no other name, in a directory that only we and root write to: elsewhere somebody could
+/// have put it there who reads another file of ours by its group. Beside an access list the mode's group bits are the list's
+/// mask and say nothing of the group. What everybody may read does not stay so: it may be a private key.
+fn reading_group(handle: &OwnedFd, name: &str) -> Option<Gid> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let old = fs::openat(handle, name, flags, Mode::empty()).ok()?;
+    let (found, directory, ourselves) = (fs::fstat(&old).ok()?, fs::fstat(handle).ok()?, geteuid().as_raw());
+    let is_own_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+        && (found.st_uid, found.st_nlink) == (ourselves, 1);
+    let is_closed = [0, ourselves].contains(&directory.st_uid) && directory.st_mode & 0o022 == 0;
+    let is_read = found.st_mode & 0o040 != 0 && acl::get(&old, acl::ACCESS).is_ok_and(|list| list.is_none());
+    (is_own_file && is_closed && is_read).then(|| Gid::from_raw(found.st_gid))
 }
 
 /// Opens a directory that may have to be made; no link is followed unless that is wanted.

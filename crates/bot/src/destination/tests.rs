@@ -1,6 +1,7 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -64,11 +65,52 @@ fn files_and_new_directories_are_for_their_owner_only() {
     let inner = path.join("a/b");
     let sink = Sink::open(&Destination::Directory(directory(&inner))).expect("made");
     sink.write("key", b"x").expect("written");
-    let mode = |path: PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o777;
-    assert_eq!((mode(inner.clone()), mode(inner.join("key"))), (0o700, 0o600));
-    fs::set_permissions(inner.join("key"), fs::Permissions::from_mode(0o644)).expect("widened");
+    assert_eq!((mode_of(&inner), mode_of(&inner.join("key"))), (0o700, 0o600));
+    fs::set_permissions(inner.join("key"), fs::Permissions::from_mode(0o604)).expect("widened");
     sink.write("key", b"y").expect("written");
-    assert_eq!(mode(inner.join("key")), 0o600, "a mode that somebody widened does not stay");
+    assert_eq!(mode_of(&inner.join("key")), 0o600, "what everybody may read does not stay so");
+}
+
+#[test]
+fn a_group_that_was_let_in_stays_where_nobody_else_could_have_let_it_in() {
+    let (_home, path) = home();
+    let sink = Sink::open(&Destination::Directory(directory(&path))).expect("open");
+    let (key, other) = (path.join("key"), path.join("other"));
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    let group = if rustix::process::geteuid().as_raw() == 0 { 12345 } else { rustix::process::getegid().as_raw() };
+    let let_in = |at_first: u32| {
+        let _ = fs::remove_file(&key);
+        fs::write(&key, "old").expect("written");
+        std::os::unix::fs::chown(&key, None, Some(group)).expect("chgrp");
+        mode(&key, at_first);
+    };
+    let after = || {
+        sink.write("key", b"new").expect("written");
+        let found = fs::metadata(&key).expect("there");
+        (found.mode() & 0o777, found.gid() == group)
+    };
+    for (at_first, expect) in [(0o640, 0o640), (0o660, 0o640), (0o644, 0o640), (0o600, 0o600), (0o620, 0o600)] {
+        let_in(at_first);
+        assert_eq!(after().0, expect, "{at_first:o}");
+    }
+    let_in(0o640);
+    assert_eq!([after(), after()], [(0o640, true); 2], "with its group, again and again");
+    fs::hard_link(&key, &other).expect("linked");
+    assert_eq!(after().0, 0o600, "a file that is somewhere else, too");
+    let_in(0o640);
+    mode(&path, 0o770);
+    assert_eq!(after().0, 0o600, "others move files in this directory");
+    mode(&path, 0o700);
+    let_in(0o640);
+    let mut list = acl::AccessList::owner_only(acl::READ | acl::WRITE);
+    list.allow_user(12345, acl::READ);
+    acl::set(fs::File::open(&key).expect("there"), acl::ACCESS, &list).expect("a list");
+    assert_eq!(mode_of(&key), 0o640, "the mask");
+    assert_eq!(after().0, 0o600, "a list that let one user in, and no group");
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").mode() & 0o777
 }
 
 #[test]
