@@ -36,12 +36,16 @@ impl ConfigError {
     }
 }
 
-/// A line as it may be shown: the value of a key that holds a secret is not repeated on a terminal or in a log.
+/// A line as it may be shown on a terminal or in a log: up to the end of its first key. A secret may stand behind any key
+/// that is misspelt, and behind none.
 fn mask(line: &str) -> String {
-    const SECRET: [&str; 3] = ["token:", "registration_secret:", "static_key:"];
-    match SECRET.iter().find_map(|key| line.find(key).map(|at| at + key.len())) {
-        Some(end) => format!("{} …", &line[..end]),
-        None => line.to_owned(),
+    let key = line.trim_start_matches([' ', '\t', '-', '{', '"', '\'']);
+    let behind = key.trim_start_matches(|letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-'));
+    let behind = behind.trim_start_matches(['"', '\'']);
+    match behind.strip_prefix(':') {
+        Some("") => line.to_owned(),
+        Some(value) if value.starts_with(char::is_whitespace) => format!("{} …", &line[..line.len() - value.len()]),
+        _ => format!("{}…", &line[..line.len() - key.len()]),
     }
 }
 
@@ -51,7 +55,7 @@ impl fmt::Display for ConfigError {
         write!(f, "{}\n  --> {}:{}:{}", self.message, self.source, at.line, at.column)?;
         let Some(line) = &self.line else { return Ok(()) };
         let gutter = " ".repeat(at.line.to_string().len());
-        let caret = " ".repeat(at.column.saturating_sub(1));
+        let caret = " ".repeat(at.column.min(line.chars().count()).saturating_sub(1));
         write!(f, "\n {gutter} |\n {} | {line}\n {gutter} | {caret}^", at.line)
     }
 }
