@@ -40,6 +40,14 @@ pub fn init(directory: &Directory, artifacts: &[&str], request: &InitRequest) ->
     let mut notes = Vec::new();
     let handle = open_directory(&directory.path, directory.symlinks)?;
     let users = users(directory, request)?;
+    if directory.acls == Acls::Off {
+        let ignored = [("--bot-user", &request.bot_user), ("--reader-user", &request.reader_user)];
+        notes.extend(ignored.into_iter().filter_map(|(flag, given)| given.as_ref().map(|name| (flag, name))).map(
+            |(flag, name)| {
+                format!("warning: {flag}={name} does nothing with acls: off; --owner says whose the files are")
+            },
+        ));
+    }
     let users = match (users, probe(&handle)) {
         (Some(users), Ok(())) => Some(users),
         (Some(_), Err(error)) if directory.acls == Acls::Required => {

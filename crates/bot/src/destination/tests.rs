@@ -241,6 +241,8 @@ fn init_prepares_the_files_and_names_the_others() {
     init(&config, &["key", "tlscert"], &clean).expect("prepared");
     assert!(!path.join("stray").exists());
     let half = InitRequest { bot_user: Some("1".into()), ..InitRequest::default() };
+    let notes = init(&config, &["key", "tlscert"], &half).expect("prepared");
+    assert!(notes[0].contains("--bot-user=1 does nothing with acls: off"), "{notes:?}");
     let with_acls = Directory { acls: Acls::Required, ..config };
     assert!(matches!(init(&with_acls, &["key"], &half), Err(DestinationError::Invalid(_))));
     assert_eq!(key.uid(), rustix::process::geteuid().as_raw());
