@@ -3,7 +3,7 @@
 
 mod withdrawn;
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use api::{
     convert::{self, watch::Event},
@@ -24,7 +24,7 @@ use client::{Backoff, Client, Watch, WatchKind};
 use domain::{
     AnyResource, Error, Kind,
     ca::CaType,
-    resources::{AppServer, AuthPreference},
+    resources::{AppServer, AuthPreference, CertAuthority},
 };
 use tunnel::Peer;
 
@@ -56,8 +56,9 @@ const PAGE: i32 = 1000;
 /// Asks, follows, and asks again; never ends.
 pub(crate) async fn changes(proxy: &Proxy) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+    let mut watch = None;
     loop {
-        match round(proxy).await {
+        match round(proxy, &mut watch).await {
             Ok(()) => backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
             Err(error) => {
                 tracing::warn!(%error, "the cluster's state cannot be followed; what was last known is used");
@@ -67,19 +68,25 @@ pub(crate) async fn changes(proxy: &Proxy) {
     }
 }
 
-/// Reads all, and follows what changes until it is time to read anew. The watch begins first, so that nothing is missed.
-async fn round(proxy: &Proxy) -> Result<(), Error> {
+/// Reads all, and follows what changes until it is time to read anew. Until all is read, the watch of the round before is
+/// followed: a lock must not wait for that.
+pub(crate) async fn round(proxy: &Proxy, watch: &mut Option<Watch>) -> Result<(), Error> {
     let client = proxy.client.load_full();
-    let kinds = [Kind::CertAuthority, Kind::AppServer, Kind::AuthPreference, Kind::Lock];
-    let kinds = kinds.map(|kind| WatchKind::all(kind.as_str()));
-    let watch = client.watch(kinds.into()).await;
-    authorities(proxy, &client).await?;
-    let preference = client.call::<GetAuthPreference>(GetAuthPreferenceRequest {}).await?;
-    set_preference(proxy, convert::auth_preference::from_wire(preference)?);
-    proxy.view.set_servers(&servers(&client).await?);
-    locks(proxy, &client).await?;
-    match watch {
-        Ok(watch) => follow(proxy, &client, watch).await,
+    let until_it_breaks = async {
+        if let Some(before) = watch.as_mut() {
+            drop(follow(proxy, &client, before).await);
+        }
+        std::future::pending().await
+    };
+    let next = tokio::select! {
+        read = read_anew(proxy, &client) => read?,
+        next = until_it_breaks => next,
+    };
+    match next {
+        Ok(next) => {
+            let over = proxy.ports.clock.timeout(READ_ANEW, follow(proxy, &client, watch.insert(next))).await;
+            over.unwrap_or(Ok(()))
+        }
         Err(error) => {
             tracing::debug!(%error, "no watch; asking again and again");
             proxy.ports.clock.sleep(READ_OFTEN).await;
@@ -88,15 +95,33 @@ async fn round(proxy: &Proxy) -> Result<(), Error> {
     }
 }
 
-async fn follow(proxy: &Proxy, client: &Client, mut watch: Watch) -> Result<(), Error> {
-    let mut over = pin!(proxy.ports.clock.sleep(READ_ANEW));
+/// Reads all, beside each other. The watch that is given back begins before that, so that nothing is missed.
+async fn read_anew(proxy: &Proxy, client: &Client) -> Result<Result<Watch, Error>, Error> {
+    let kinds = [Kind::CertAuthority, Kind::AppServer, Kind::AuthPreference, Kind::Lock];
+    let kinds = kinds.map(|kind| WatchKind::all(kind.as_str()));
+    let watch = client.watch(kinds.into()).await;
+    let preference = async {
+        let preference = client.call::<GetAuthPreference>(GetAuthPreferenceRequest {}).await?;
+        set_preference(proxy, convert::auth_preference::from_wire(preference)?);
+        Ok(())
+    };
+    let of_apps = async {
+        proxy.view.set_servers(&servers(client).await?);
+        Ok(())
+    };
+    let of_trust = Box::pin(authorities(proxy, client));
+    tokio::try_join!(Box::pin(locks(proxy, client)), Box::pin(preference), of_trust, Box::pin(of_apps))?;
+    Ok(watch)
+}
+
+/// Takes over what changes, until that cannot be heard any more.
+async fn follow(proxy: &Proxy, client: &Client, watch: &mut Watch) -> Result<(), Error> {
     let mut withdrawn = Withdrawn::new(&proxy.view, || async {
         proxy.ports.clock.sleep(TOGETHER).await;
         servers(client).await
     });
     loop {
         let event = tokio::select! {
-            () = &mut over => return Ok(()),
             read = withdrawn.read() => {
                 read?;
                 continue;
@@ -133,26 +158,27 @@ fn set_preference(proxy: &Proxy, preference: AuthPreference) {
 }
 
 async fn authorities(proxy: &Proxy, client: &Client) -> Result<(), Error> {
-    let mut all = Vec::new();
-    for ca_type in CaType::CREATED {
-        let request = GetCertAuthoritiesRequest { r#type: ca_type.as_str().to_owned(), include_key: false };
-        match client.call::<GetCertAuthorities>(request).await {
-            Ok(answer) => {
-                let read = answer.cert_authorities_v2.into_iter().map(convert::cert_authority::from_wire);
-                all.extend(read.collect::<Result<Vec<_>, _>>()?);
-            }
-            // Only those that connections are checked against are needed.
-            Err(error) if !matches!(ca_type, CaType::Host | CaType::User) => {
-                tracing::debug!(%error, ca_type = ca_type.as_str(), "an authority cannot be read");
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    // On the heap: twelve calls at a time have no room on a stack.
+    let read = CaType::CREATED.map(|ca_type| Box::pin(authority(client, ca_type)));
+    let all = futures_util::future::try_join_all(read).await?.concat();
     proxy.view.set_authorities(all);
     if let Err(error) = proxy.tls.trust(&proxy.view.authorities()) {
         tracing::warn!(%error, "the authorities cannot be used");
     }
     Ok(())
+}
+
+async fn authority(client: &Client, ca_type: CaType) -> Result<Vec<CertAuthority>, Error> {
+    let request = GetCertAuthoritiesRequest { r#type: ca_type.as_str().to_owned(), include_key: false };
+    match client.call::<GetCertAuthorities>(request).await {
+        Ok(answer) => answer.cert_authorities_v2.into_iter().map(convert::cert_authority::from_wire).collect(),
+        // Only those that connections are checked against are needed.
+        Err(error) if !matches!(ca_type, CaType::Host | CaType::User) => {
+            tracing::debug!(%error, ca_type = ca_type.as_str(), "an authority cannot be read");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn locks(proxy: &Proxy, client: &Client) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use client::Client;
 use clock::Clock;
-use crypto::Random;
+use crypto::{Random, x509::Certificate};
 use net::{Gate, Listener};
 use service::Stop;
 use tokio::{
@@ -139,7 +139,7 @@ impl Proxy {
     /// # Errors
     /// An authority cannot be one; nothing is changed then.
     pub fn replace(&self, identity: Identity, client: Client) -> Result<(), crypto::tls::Error> {
-        self.tls.replace(&identity)?;
+        self.tls.replace(&identity, &self.view.authorities())?;
         self.identity.store(Arc::new(identity));
         self.client.store(Arc::new(client));
         Ok(())
@@ -160,6 +160,11 @@ impl Proxy {
     /// Whether the auth service has been heard: without its authorities nobody's certificate is good.
     pub fn is_ready(&self) -> bool {
         !self.view.authorities().user.is_empty()
+    }
+
+    /// Who signs hosts' certificates: what the auth service has said last, and before that what we joined with.
+    pub(crate) fn host_authorities(&self) -> Vec<Certificate> {
+        self.view.authorities().hosts_or(&self.identity.load()).to_vec()
     }
 
     /// Counts on, for taking turns.

@@ -70,9 +70,10 @@ impl Tls {
         })
     }
 
-    /// Shows another certificate, and trusts other hosts, from the next handshake on.
-    pub(crate) fn replace(&self, identity: &Identity) -> Result<(), Error> {
-        self.hosts.set(&identity.authorities)?;
+    /// Shows another certificate from the next handshake on. Its authorities are trusted only as long as none are `known`:
+    /// they were read earlier.
+    pub(crate) fn replace(&self, identity: &Identity, known: &Authorities) -> Result<(), Error> {
+        self.hosts.set(known.hosts_or(identity))?;
         self.host_certificate.set(identity.chain.clone());
         Ok(())
     }

@@ -20,7 +20,10 @@ use rbac::{
 };
 use tokio::sync::watch;
 
-use crate::names::{Names, host};
+use crate::{
+    Identity,
+    names::{Names, host},
+};
 
 /// An agent that serves an application.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +86,11 @@ impl Authorities {
         };
         let (user_ssh, host_ssh) = (ssh(CaType::User), ssh(CaType::Host));
         Self { user: of(CaType::User), host: of(CaType::Host), user_ssh, host_ssh, all }
+    }
+
+    /// Those who sign hosts' certificates; until they are known, those that came with our own.
+    pub(crate) fn hosts_or<'a>(&'a self, own: &'a Identity) -> &'a [Certificate] {
+        if self.host.is_empty() { &own.authorities } else { &self.host }
     }
 }
 

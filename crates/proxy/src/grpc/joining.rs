@@ -85,7 +85,7 @@ impl Joining {
 }
 
 async fn connect(proxy: &Arc<Proxy>, ends: Ends) -> io::Result<SendRequest<Incoming>> {
-    let authorities = proxy.identity.load().authorities.clone();
+    let authorities = proxy.host_authorities();
     let alpn = vec![proxy.auth_alpn.clone(), H2.to_vec()];
     let options = ClientOptions { trust: Trust::Roots(authorities), certificate: None, alpn };
     let config = client_config(options, &proxy.ports.clock).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! What proxies say of themselves and learn of each other, at an auth service that does nothing else.
+//! What proxies say of themselves and learn of each other, and what they follow, at an auth service that does nothing else.
 
 use std::{
     io,
@@ -7,20 +7,35 @@ use std::{
     time::Duration,
 };
 
-use api::r#gen::tessera::v1::{ListProxiesResponse, ProxyServer, UpsertProxyRequest, UpsertProxyResponse};
+use api::{
+    convert::watch,
+    r#gen::tessera::v1::{ListProxiesResponse, ProxyServer, UpsertProxyRequest, UpsertProxyResponse},
+};
 use bytes::Bytes;
 use client::{Client, Credentials};
 use clock::Clock;
-use crypto::Random;
+use crypto::{KeyPair, Random, tls::CertificateChain, x509::Certificate};
+use domain::{
+    AnyResource,
+    ca::CaType,
+    resources::{
+        Lock,
+        lock::{LockSpec, LockTarget},
+    },
+};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Incoming, service::service_fn};
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::net::UnixListener;
+use tokio::{io::AsyncReadExt as _, net::UnixListener, sync::mpsc};
 use tunnel::Peer;
 
-use super::world::world;
+use super::world::{Authority, world};
+use crate::{Identity, feed, router::TUNNEL};
 
 /// What was said, and how often it was asked who is there.
 #[derive(Default)]
@@ -36,6 +51,43 @@ fn server(host_id: &str, tunnel_addrs: &[&str]) -> ProxyServer {
         tunnel_addrs: tunnel_addrs.iter().map(|&address| address.into()).collect(),
         ..ProxyServer::default()
     }
+}
+
+fn framed(message: &[u8]) -> Bytes {
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    Bytes::from([&[0], &length[..], message].concat())
+}
+
+/// A client of an auth service that begins one watch, and otherwise says nothing at all; and what that watch is told.
+async fn silent_but_for_a_watch(path: &Path) -> (Client, mpsc::UnboundedSender<Bytes>) {
+    let listener = UnixListener::bind(path).unwrap();
+    let (tell, told) = mpsc::unbounded_channel::<Bytes>();
+    let told = Arc::new(Mutex::new(Some(told)));
+    tokio::spawn(async move {
+        let answer = service_fn(move |_: Request<Incoming>| {
+            let told = told.lock().unwrap().take();
+            async move {
+                let Some(told) = told else { return std::future::pending().await };
+                let frames = futures_util::stream::unfold(told, async |mut told| {
+                    let frame = told.recv().await?;
+                    Some((Ok::<_, io::Error>(Frame::data(frame)), told))
+                });
+                let body = StreamBody::new(Box::pin(frames));
+                Ok::<_, io::Error>(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
+            }
+        });
+        while let Ok((stream, _)) = listener.accept().await {
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), answer.clone()));
+        }
+    });
+    (client(path).await, tell)
+}
+
+async fn client(path: &Path) -> Client {
+    let address = format!("unix://{}", path.display());
+    let config = client::Config::new([address], Credentials::none(), Clock::system(), Random::system());
+    Client::connect(config).await.unwrap()
 }
 
 /// A client of that auth service.
@@ -60,8 +112,7 @@ async fn auth(path: &Path, heard: Arc<Mutex<Heard>>) -> Client {
                     }
                     _ => (Vec::new(), "14"),
                 };
-                let length = u32::try_from(answer.len()).unwrap().to_be_bytes();
-                let frame = Bytes::from([&[0], &length[..], &answer].concat());
+                let frame = framed(&answer);
                 let trailers =
                     HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static(status))]);
                 let body = Full::new(frame).with_trailers(async { Some(Ok(trailers)) });
@@ -73,9 +124,28 @@ async fn auth(path: &Path, heard: Arc<Mutex<Heard>>) -> Client {
             tokio::spawn(server.serve_connection(TokioIo::new(stream), answer.clone()));
         }
     });
-    let address = format!("unix://{}", path.display());
-    let config = client::Config::new([address], Credentials::none(), Clock::system(), Random::system());
-    Client::connect(config).await.unwrap()
+    client(path).await
+}
+
+#[tokio::test]
+async fn a_lock_is_obeyed_also_while_all_is_read_anew() {
+    let (world, directory) = (world().await, tempfile::tempdir().unwrap());
+    let (client, tell) = silent_but_for_a_watch(&directory.path().join("auth")).await;
+    tell.send(framed(&watch::init(Vec::new()).encode_to_vec())).unwrap();
+    let mut followed = Some(client.watch(Vec::new()).await.unwrap());
+    world.proxy.client.store(Arc::new(client));
+    let mut changed = world.proxy.view.changed();
+    let lock = Lock::new(
+        "a-lock",
+        LockSpec { target: LockTarget { user: "mallory".into(), ..LockTarget::default() }, ..LockSpec::default() },
+    );
+    let event = watch::put(&AnyResource::Lock(lock)).expect("watchers are told of locks");
+    tell.send(framed(&event.encode_to_vec())).unwrap();
+    let obeyed = tokio::time::timeout(Duration::from_secs(5), changed.changed());
+    tokio::select! {
+        obeyed = obeyed => obeyed.expect("the lock waits until all is read").unwrap(),
+        _ = feed::round(&world.proxy, &mut followed) => panic!("nothing was read"),
+    }
 }
 
 #[tokio::test]
@@ -97,4 +167,27 @@ async fn a_proxy_says_seldom_where_it_is_and_asks_often_where_others_are() {
     assert!(heard.asked >= 3, "one that has come is not found for long: {}", heard.asked);
     let [said] = &heard.said[..] else { panic!("each time is a durable write: {:?}", heard.said) };
     assert_eq!(said.peer_addr, "proxy.example:3080", "where nothing else is configured");
+}
+
+#[tokio::test]
+async fn an_authority_that_is_gone_does_not_come_back_with_our_next_certificate() {
+    let world = world().await;
+    let name = "proxy.teleport.cluster.local";
+    let attach = async |(certificate, key): (Certificate, KeyPair)| {
+        let chain = CertificateChain::new(&[certificate], &key).unwrap();
+        let Ok(mut stream) = world.connect(name, Some(chain), &[TUNNEL]).await else { return false };
+        stream.read_exact(&mut [0; 3]).await.is_ok()
+    };
+    assert!(attach(world.hosts.host("a1", "App", &[]).await).await);
+    let next = Authority::new(3).await;
+    world.proxy.view.set_authorities(vec![next.document(CaType::Host), world.users.document(CaType::User)]);
+    world.proxy.tls.trust(&world.proxy.view.authorities()).unwrap();
+    let (certificate, key) = world.hosts.host("f00d", "Proxy", &[name]).await;
+    let identity = Identity::new(certificate, key, vec![world.hosts.certificate()]).unwrap();
+    world.proxy.replace(identity, Client::clone(&world.proxy.client.load())).unwrap();
+    assert!(
+        !attach(world.hosts.host("a1", "App", &[]).await).await,
+        "what we joined with is older than what we were told"
+    );
+    assert!(attach(next.host("a2", "App", &[]).await).await);
 }

@@ -100,10 +100,9 @@ async fn join(proxy: &Arc<Proxy>, ends: Ends, request: Request<Incoming>) -> Res
         Error::invalid(format!("the request is no JSON object of the expected form (line {line}, column {column})"))
     })?;
     let header = forward::header(proxy, ends).map_err(|error| Error::internal(error.to_string()))?;
-    let identity = proxy.identity.load_full();
     let (clock, random) = (proxy.ports.clock.clone(), proxy.ports.random.clone());
     let mut config = client::Config::new(proxy.config.auth_addresses.clone(), Credentials::none(), clock, random)
-        .with_trust(Trust::Authorities(identity.authorities.clone()));
+        .with_trust(Trust::Authorities(proxy.host_authorities()));
     config.cluster = Some(proxy.config.cluster.clone());
     config.header = header;
     Client::connect(config).await?.call::<RegisterUsingToken>(asked.into()).await
