@@ -25,6 +25,10 @@ use crate::{
 /// How long an agent may take to hear a message: one that does not read would keep a proxy from telling it that it stops.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
+/// Links of one agent at a time: it holds one, and makes another before it leaves that. An older one that it has not left
+/// by then leads nowhere, or it makes links without end.
+const LINKS: usize = 4;
+
 /// The agents that are connected to this proxy. Cheap to clone; all clones are one switchboard.
 #[derive(Clone)]
 pub struct Switchboard(Arc<Shared>);
@@ -35,7 +39,14 @@ struct Shared {
     peers: watch::Receiver<Vec<Peer>>,
     clock: Clock,
     /// Newest last: an agent that came back has left the older ones, whether we know it yet or not.
-    links: Mutex<HashMap<String, Vec<(u64, Opener)>>>,
+    links: Mutex<HashMap<String, Vec<Link>>>,
+}
+
+struct Link {
+    id: u64,
+    opener: Opener,
+    /// Cancelled when the agent is to look for another proxy, or has newer links.
+    stop: CancellationToken,
 }
 
 impl Switchboard {
@@ -56,7 +67,8 @@ impl Switchboard {
         let talk = async {
             let (stream, peers) = self.greet(&opener).await?;
             // Listed as long as it listens: whoever does not has left, or is about to.
-            let listed = Listed::new(self, host, opener);
+            let stop = stop.child_token();
+            let listed = Listed::new(self, host, opener, stop.clone());
             if let Err(error) = self.converse(stream, peers, stop, listed).await {
                 tracing::debug!(host, %error, "the agent does not listen any more");
             }
@@ -120,7 +132,7 @@ impl Switchboard {
     /// See [`OpenError`].
     pub async fn open(&self, host: &str, open: &Open) -> Result<Stream, OpenError> {
         let links: Vec<Opener> =
-            self.links().get(host).into_iter().flatten().rev().map(|(_, opener)| opener.clone()).collect();
+            self.links().get(host).into_iter().flatten().rev().map(|link| link.opener.clone()).collect();
         let mut last = OpenError::NotConnected(host.to_owned());
         for link in links.into_iter().filter(|link| !link.is_closed()) {
             match link.open(open, &self.0.clock).await {
@@ -133,7 +145,7 @@ impl Switchboard {
 
     /// Whether this agent holds a link to us.
     pub fn is_connected(&self, host: &str) -> bool {
-        self.links().get(host).is_some_and(|links| links.iter().any(|(_, link)| !link.is_closed()))
+        self.links().get(host).is_some_and(|links| links.iter().any(|link| !link.opener.is_closed()))
     }
 
     /// How many agents hold a link to us.
@@ -141,7 +153,7 @@ impl Switchboard {
         self.links().len()
     }
 
-    fn links(&self) -> MutexGuard<'_, HashMap<String, Vec<(u64, Opener)>>> {
+    fn links(&self) -> MutexGuard<'_, HashMap<String, Vec<Link>>> {
         self.0.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,11 +166,14 @@ struct Listed {
 }
 
 impl Listed {
-    fn new(board: &Switchboard, host: &str, opener: Opener) -> Self {
+    fn new(board: &Switchboard, host: &str, opener: Opener, stop: CancellationToken) -> Self {
         let mut links = board.links();
         let of_host = links.entry(host.to_owned()).or_default();
-        let id = of_host.last().map_or(0, |(id, _)| id + 1);
-        of_host.push((id, opener));
+        let id = of_host.last().map_or(0, |link| link.id + 1);
+        of_host.push(Link { id, opener, stop });
+        if of_host.len() > LINKS {
+            of_host.remove(0).stop.cancel();
+        }
         drop(links);
         Self { board: board.clone(), host: host.to_owned(), id }
     }
@@ -168,7 +183,7 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let mut links = self.board.links();
         if let Some(of_host) = links.get_mut(&self.host) {
-            of_host.retain(|(id, _)| *id != self.id);
+            of_host.retain(|link| link.id != self.id);
             if of_host.is_empty() {
                 links.remove(&self.host);
             }

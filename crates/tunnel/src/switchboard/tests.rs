@@ -344,6 +344,20 @@ async fn a_half_open_link_is_given_up_after_an_unanswered_ping() {
     assert!(opener.is_closed());
 }
 
+#[tokio::test]
+async fn an_agent_that_makes_links_without_end_keeps_the_newest_of_them() {
+    let (port, _tell) = port();
+    let mut agents = Vec::new();
+    for _ in 0..LINKS + 3 {
+        let mut seen = agent(&port, &CancellationToken::new());
+        seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+        agents.push(seen);
+    }
+    assert!(port.board.links()["agent"].len() <= LINKS);
+    agents[0].wait_for(Vec::is_empty).await.expect("the oldest is told to leave");
+    assert_eq!(echo(&port.board, b"the newest").await, b"the newest");
+}
+
 /// Lets simulated time go by, with enough real turns in each second for the streams to carry what they must.
 async fn pass(manual: &ManualClock, span: Duration) {
     for _ in 0..=span.as_secs() {
