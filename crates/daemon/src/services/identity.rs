@@ -14,6 +14,10 @@ use service::{Component, Stop};
 use super::{AuthService, Shared};
 use crate::config::JoinParams;
 
+/// The waits between two attempts to join.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// Where a service's identity comes from.
 pub(crate) struct Source {
     config: agent::Config,
@@ -63,7 +67,7 @@ impl Source {
     /// # Errors
     /// What waiting does not heal.
     pub(crate) async fn obtain(&self, component: &Component, stop: &Stop) -> Result<Option<Host>, Error> {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let tried = tokio::select! {
                 tried = self.once() => tried,
@@ -71,7 +75,7 @@ impl Source {
             };
             let error = match tried {
                 Ok(host) => return Ok(Some(host)),
-                Err(error) if matches!(error.kind, Kind::Invalid | Kind::Unsupported) => return Err(error),
+                Err(error) if !may_heal(&error) => return Err(error),
                 Err(error) => error,
             };
             let role = self.config.role.as_str();
@@ -103,6 +107,11 @@ impl Source {
         let identity = agent::Identity::new(key, certificates).map_err(|error| Error::internal(error.to_string()))?;
         Host::with_identity(self.config.clone(), identity)
     }
+}
+
+/// Whether waiting may heal it. "Unsupported" may be a balancer's word that nobody is behind it now.
+fn may_heal(error: &Error) -> bool {
+    error.kind != Kind::Invalid
 }
 
 /// What a person can do about a refusal that waiting alone does not heal.
@@ -156,5 +165,7 @@ mod tests {
             [untrusted, Error::unavailable("nobody answers")].map(|error| next_step(&error, "App")),
             [None, None]
         );
+        assert!(may_heal(&Error::unsupported("404")) && may_heal(&Error::denied("token expired")));
+        assert!(!may_heal(&Error::invalid("no token")), "nothing changes until somebody gives one");
     }
 }

@@ -219,10 +219,12 @@ impl Run {
                 () = self.clock.sleep(self.reload) => {}
             }
             match self.pairs.load().and_then(|pairs| Ok(web.set(&pairs)?)) {
-                Ok(true) => {
-                    tracing::info!(certificates = ?web.described(), "https_keypairs: new certificates are in use")
+                Ok(is_new) => {
+                    told.clear();
+                    if is_new {
+                        tracing::info!(certificates = ?web.described(), "https_keypairs: new certificates are in use");
+                    }
                 }
-                Ok(false) => told.clear(),
                 Err(error) => {
                     let error = format!("{error:#}");
                     // Files that stay broken are told of once.
