@@ -10,6 +10,35 @@ const PAGE: &str = "docs/performance.md";
 const NAMES: [&str; 9] =
     ["certificates", "joins", "connections", "starts", "sizes", "bots", "items", "proxy", "agents"];
 
+/// A goal counts as missed from this ratio on: one machine differs from itself an hour later.
+const MISSED: f64 = 1.1;
+
+/// As [`run`], and fails when a goal is missed.
+pub(crate) fn check(names: &[&str]) -> Result<()> {
+    run(names)?;
+    let page = fs::read_to_string(PAGE).with_context(|| format!("{PAGE} cannot be read"))?;
+    let measured = if names.is_empty() { &NAMES[..] } else { names };
+    let mut rows = Vec::new();
+    for name in measured {
+        rows.extend(missed(section(&page, name)?.1));
+    }
+    if rows.is_empty() { Ok(()) } else { bail!("goals that are missed:\n{}", rows.join("\n")) }
+}
+
+/// The rows of a section whose goal is missed. Where the goal is also shown scaled to the machine, that row decides.
+fn missed(section: &str) -> Vec<&str> {
+    let is_missed = |row: &str| {
+        let ratio = row.trim_end_matches([' ', '|', '×']).rsplit(' ').next().and_then(|text| text.parse::<f64>().ok());
+        ratio.is_none_or(|ratio| ratio >= MISSED)
+    };
+    let rows: Vec<&str> = section.lines().collect();
+    let goals = rows.iter().enumerate().filter(|(_, row)| row.starts_with("| goal: ")).map(|(place, row)| {
+        let next = rows.get(place + 1).filter(|next| next.starts_with("| the same goal, scaled |"));
+        *next.unwrap_or(row)
+    });
+    goals.filter(|row| is_missed(row)).collect()
+}
+
 /// Runs the named measurements, or all, and replaces their sections of the page.
 pub(crate) fn run(names: &[&str]) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| !NAMES.contains(name)) {
@@ -60,11 +89,19 @@ fn write(name: &str, section: &str) -> Result<()> {
     Ok(())
 }
 
-fn replaced(page: &str, name: &str, section: &str) -> Result<String> {
+fn replaced(page: &str, name: &str, new: &str) -> Result<String> {
+    let (before, _, after) = section(page, name)?;
+    Ok(format!("{before}{new}{after}"))
+}
+
+/// What is before a section's marks, between them, and after.
+fn section<'a>(page: &'a str, name: &str) -> Result<(&'a str, &'a str, &'a str)> {
     let (begin, end) = (format!("<!-- bench:{name} -->"), format!("<!-- /bench:{name} -->"));
-    let parts = page.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
-    let (before, after) = parts.with_context(|| format!("{PAGE} has no place for {name}: {begin} {end}"))?;
-    Ok(format!("{before}{section}{after}"))
+    let parts = page.split_once(&begin).and_then(|(before, rest)| {
+        let (inside, after) = rest.split_once(&end)?;
+        Some((before, inside, after))
+    });
+    parts.with_context(|| format!("{PAGE} has no place for {name}: {begin} {end}"))
 }
 
 /// What the figures were measured on.
@@ -89,6 +126,15 @@ fn machine() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_goal_is_missed_where_its_scaled_row_says_so_or_its_own() {
+        let section = "| clients | p99 |\n| goal: a | 2 s | 1 s | 2.00× |\n| the same goal, scaled | 2 s | 2 s | 1.00× |\n\
+                       | goal: b | 2 s | 1 s | 2.00× |\n| SPIRE | 9 s | 1 s | 9.00× |\n| goal: c | 1 s | 1 s | 1.04× |\n\
+                       | goal: d | 3 s | 1 s | 3.00× |\n| the same goal, scaled | 3 s | 2 s | 1.50× |";
+        let expected = ["| goal: b | 2 s | 1 s | 2.00× |", "| the same goal, scaled | 3 s | 2 s | 1.50× |"];
+        assert_eq!(missed(section), expected);
+    }
 
     #[test]
     fn a_section_takes_the_place_of_the_older_one() {

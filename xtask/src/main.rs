@@ -14,7 +14,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   codegen [--check]  messages, call markers and descriptors from proto/
   layers             edges between crates, against the architecture
   tidy               size rules of STYLE.md
-  bench [NAME…]      measure the release binaries, into docs/performance.md
+  bench [--check] [NAME…]
+                     measure the release binaries, into docs/performance.md; --check fails when a goal is missed
   soak               what takes longer than scripts/test may";
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["codegen", "--check"] => codegen::run(true),
         ["layers"] => layers::run(),
         ["tidy"] => tidy::run(),
+        ["bench", "--check", names @ ..] => bench::check(names),
         ["bench", names @ ..] => bench::run(names),
         ["soak"] => soak::run(),
         _ => bail!("{USAGE}"),
