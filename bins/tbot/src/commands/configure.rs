@@ -46,9 +46,8 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
 /// Why `tbot start` will not take the file as it is.
 fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
-    if config.auth_server.is_none() && config.proxy_server.is_none() {
-        notes
-            .push("the file names no auth_server, and tbot start refuses it without one: add --auth-server".to_owned());
+    if config.server().is_none() {
+        notes.push(format!("tbot start refuses this file: {}", bot::config::NO_SERVER));
     } else if let Err(message) = config.check_supported() {
         notes.push(format!("tbot start refuses this file: {message}"));
     }

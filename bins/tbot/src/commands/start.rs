@@ -43,8 +43,8 @@ impl Args {
 pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let overrides = args.overrides(globals).map_err(invalid)?;
     let config = Config::load(globals.config.as_deref(), overrides).map_err(refused)?;
-    if config.auth_server.is_none() && config.proxy_server.is_none() {
-        return Err(invalid("no auth_server is configured: give --auth-server, or -c FILE with auth_server in it"));
+    if config.server().is_none() {
+        return Err(invalid(bot::config::NO_SERVER));
     }
     let clock = Clock::system();
     start_log(&config, globals, clock.clone()).context("cannot set up logging")?;

@@ -24,7 +24,7 @@ fn a_refusal_names_what_is_to_be_changed() {
         (with(&["--fips", "--insecure"]), 7, &["FIPS"]),
         (with(&["--scoped", "--insecure"]), 7, &["scoped"]),
         (with(&[]), 8, &["--ca-pin", "ca_path"]),
-        (vec!["start", "--oneshot", "--storage=memory://"], 8, &["--auth-server"]),
+        (vec!["start", "--oneshot", "--storage=memory://"], 8, &["--auth-server", "--proxy-server"]),
         (
             vec!["start", "--storage=memory://", "--auth-server=127.0.0.1:1", &pin],
             8,
@@ -123,7 +123,7 @@ fn configure_says_what_the_file_still_lacks() {
     let unfit = tbot(&[], &["configure", "identity", "--destination=/d"]);
     assert_eq!(unfit.code, 0);
     assert!(unfit.out.contains("type: identity"), "the file is written all the same: {}", unfit.out);
-    for words in ["names no auth_server", "names no onboarding.token"] {
+    for words in ["--auth-server or --proxy-server", "names no onboarding.token"] {
         assert!(unfit.err.contains(words), "{}", unfit.err);
     }
     let form = ["configure", "db", "--service=s", "--username=u", "--database=d", "--destination=/d"];

@@ -82,6 +82,10 @@ pub struct Config {
     pub scoped: bool,
 }
 
+/// What is said of a configuration without a server.
+pub const NO_SERVER: &str = "neither auth_server nor proxy_server is configured: give --auth-server or --proxy-server, or set one in \
+                             the file (-c FILE)";
+
 const BOTH_SERVERS: &str = "auth_server and proxy_server exclude each other; keep one";
 
 /// The address of a server.
@@ -316,11 +320,7 @@ impl Config {
     pub fn check_supported(&self) -> Result<(), String> {
         let later = |what: String| Err(format!("{what} is not supported yet"));
         if self.server().is_none() {
-            return Err(
-                "neither auth_server nor proxy_server is configured: give --auth-server or --proxy-server, or set \
-                        one in the file"
-                    .into(),
-            );
+            return Err(NO_SERVER.into());
         }
         let method = JoinMethod::parse(self.onboarding.method()).unwrap_or_default();
         if !join::BUILT.contains(&method) {
