@@ -1,8 +1,12 @@
 //! `tbot install systemd`: a unit that runs the bot.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
+use bot::{Config, Overrides, config::Destination};
 use clap::Subcommand;
 
 use super::{invalid, print};
@@ -60,23 +64,39 @@ pub(crate) struct Systemd {
 pub(crate) fn run(command: &Command, globals: &Globals) -> anyhow::Result<()> {
     let Command::Systemd(args) = command;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let config = std::path::absolute(globals.config.as_deref().unwrap_or(Path::new(CONFIG)))?;
-    let unit = unit(args, &program, &config).map_err(invalid)?;
+    let path = std::path::absolute(globals.config.as_deref().unwrap_or(Path::new(CONFIG)))?;
     // The machine that the unit is for may be another one.
-    if !config.exists() {
-        cli::warn(format!("{} is not there yet; tbot configure writes it", config.display()));
+    let config = if path.exists() {
+        Config::load(Some(&path), Overrides::default()).unwrap_or_else(|error| {
+            cli::warn(format!("what the configuration asks of the unit is not known: {error}"));
+            Config::default()
+        })
+    } else {
+        cli::warn(format!("{} is not there yet; tbot configure writes it", path.display()));
+        Config::default()
+    };
+    if let Err(error) = bot::destination::check_known(&args.user, &args.group) {
+        cli::warn(error);
     }
+    let unit = unit(args, &program, &path, &config).map_err(invalid)?;
     if !args.write {
         return print(&unit);
     }
     let path = args.systemd_directory.join(format!("{}.service", args.name));
-    match std::fs::read_to_string(&path) {
-        Ok(found) if found == unit => return print(&format!("{} is there already and the same\n", path.display())),
-        Ok(_) if !args.force => {
+    match std::fs::read(&path) {
+        Ok(found) if found == unit.as_bytes() => {
+            return print(&format!("{} is there already and the same\n", path.display()));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        _ if args.force => {}
+        Ok(_) => {
             let message = format!("{} exists already and differs; add --force to replace it", path.display());
             return Err(domain::Error::already_exists(message).into());
         }
-        _ => {}
+        Err(error) => {
+            let message = format!("{} cannot be read; add --force to replace it", path.display());
+            return Err(anyhow::Error::new(error).context(message));
+        }
     }
     std::fs::write(&path, unit).with_context(|| format!("cannot write {}", path.display()))?;
     print(&format!(
@@ -86,17 +106,40 @@ pub(crate) fn run(command: &Command, globals: &Globals) -> anyhow::Result<()> {
     ))
 }
 
-/// The unit's text. A value with a line break could add directives, and is refused.
-fn unit(args: &Systemd, program: &Path, config: &Path) -> Result<String, String> {
-    let (program, config, pid_file) =
-        (program.display().to_string(), config.display().to_string(), args.pid_file.display().to_string());
-    for value in [&args.name, &args.user, &args.group, &program, &config, &pid_file] {
-        if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
-            return Err(format!("{value:?} cannot stand in a unit: no spaces, no control characters"));
-        }
+/// A value as it may stand in a unit: one with a line break could add directives, and `%` begins a specifier.
+fn value(text: impl ToString) -> Result<String, String> {
+    let text = text.to_string();
+    let is_bad = |letter: char| letter.is_control() || letter.is_whitespace() || matches!(letter, '"' | '\'' | '\\');
+    if text.is_empty() || text.chars().any(is_bad) {
+        return Err(format!("{text:?} cannot stand in a unit: no spaces, quotes, backslashes or control characters"));
     }
+    Ok(text.replace('%', "%%"))
+}
+
+/// What a listener at a port below 1024 needs.
+fn capability(config: &Config) -> &'static str {
+    let listeners = config.services.iter().filter_map(|service| service.text("listen").strip_prefix("tcp://"));
+    let ports = listeners.chain(config.diag_addr.as_deref()).filter_map(|place| place.rsplit_once(':')?.1.parse().ok());
+    if ports.into_iter().any(|port: u16| (1..1024).contains(&port)) { "CAP_NET_BIND_SERVICE" } else { "" }
+}
+
+/// Whether the bot reads or writes where `PrivateTmp` would give it a directory that nobody else sees.
+fn is_in_tmp(config: &Config, others: [&Path; 3]) -> bool {
+    let destinations = config.services.iter().filter_map(|service| service.destination.as_ref());
+    let directories = destinations.chain([&config.storage]).filter_map(|destination| match destination {
+        Destination::Directory(directory) => Some(directory.path.as_path()),
+        _ => None,
+    });
+    let sockets = config.services.iter().filter_map(|service| service.text("listen").strip_prefix("unix://"));
+    let token = config.onboarding.token.as_ref().map(|token| Path::new(token.expose()));
+    let mut all = directories.chain(sockets.map(Path::new)).chain(token).chain(others);
+    all.any(|path| path.starts_with("/tmp") || path.starts_with("/var/tmp"))
+}
+
+/// The unit's text.
+fn unit(args: &Systemd, program: &Path, path: &Path, config: &Config) -> Result<String, String> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':' | '\\');
-    if args.name.starts_with('.') || !args.name.chars().all(is_fine) {
+    if args.name.is_empty() || args.name.starts_with('.') || !args.name.chars().all(is_fine) {
         return Err("--name must be the name of a unit, such as tbot".to_owned());
     }
     let telemetry = if args.anonymous_telemetry { "Environment=\"TELEPORT_ANONYMOUS_TELEMETRY=1\"\n" } else { "" };
@@ -112,17 +155,17 @@ User={user}
 Group={group}
 Restart=always
 RestartSec=5
-{telemetry}ExecStart={program} start -c {config}
+{telemetry}ExecStart={program} start -c {path}
 ExecReload=/bin/kill -HUP $MAINPID
 PIDFile={pid_file}
 LimitNOFILE=524288
 # Outputs may lie anywhere and be for other users, so the file system stays writable where permissions allow it.
 UMask=0077
 NoNewPrivileges=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
+CapabilityBoundingSet={capability}
+AmbientCapabilities={capability}
 PrivateDevices=yes
-PrivateTmp=yes
+PrivateTmp={private}
 ProtectSystem=true
 ProtectClock=yes
 ProtectHostname=yes
@@ -144,8 +187,14 @@ SystemCallErrorNumber=EPERM
 WantedBy=multi-user.target
 ",
         name = args.name,
-        user = args.user,
-        group = args.group,
+        user = value(&args.user)?,
+        group = value(&args.group)?,
+        program = value(program.display())?,
+        // In an argument `$` begins a variable.
+        path = value(path.display())?.replace('$', "$$"),
+        pid_file = value(args.pid_file.display())?,
+        capability = capability(config),
+        private = if is_in_tmp(config, [program, path, &args.pid_file]) { "no" } else { "yes" },
     ))
 }
 
@@ -162,8 +211,47 @@ mod tests {
     }
 
     fn written(flags: &[&str]) -> Result<String, String> {
+        written_for("", "/etc/tbot.yaml", flags)
+    }
+
+    fn written_for(config: &str, path: &str, flags: &[&str]) -> Result<String, String> {
         let line = Line::try_parse_from(["x"].iter().chain(flags)).unwrap();
-        unit(&line.systemd, Path::new("/usr/local/bin/tbot"), Path::new("/etc/tbot.yaml"))
+        let config = Config::parse(&format!("version: v2\n{config}"), "test").unwrap();
+        unit(&line.systemd, Path::new("/usr/local/bin/tbot"), Path::new(path), &config)
+    }
+
+    #[test]
+    fn the_unit_follows_the_configuration() {
+        for (config, line) in [
+            ("", "AmbientCapabilities="),
+            ("", "PrivateTmp=yes"),
+            ("diag_addr: 127.0.0.1:1024", "AmbientCapabilities="),
+            ("diag_addr: 127.0.0.1:1023", "AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+            (
+                "services: [{type: application-proxy, listen: 'tcp://127.0.0.1:80'}]",
+                "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
+            ),
+            ("services: [{type: application-proxy, listen: 'unix:///tmp/s'}]", "PrivateTmp=no"),
+            ("services: [{type: identity, destination: {type: directory, path: /var/tmp/out}}]", "PrivateTmp=no"),
+            ("storage: {type: directory, path: /tmp/state}", "PrivateTmp=no"),
+            ("onboarding: {token: /tmp/token}", "PrivateTmp=no"),
+            ("services: [{type: identity, destination: {type: directory, path: /tmpfs/out}}]", "PrivateTmp=yes"),
+        ] {
+            let unit = written_for(config, "/etc/tbot.yaml", &[]).unwrap();
+            assert!(unit.lines().any(|found| found == line), "{config}: {line}\n{unit}");
+        }
+        assert!(written_for("", "/tmp/tbot.yaml", &[]).unwrap().contains("PrivateTmp=no\n"));
+    }
+
+    #[test]
+    fn systemd_reads_a_path_as_it_was_meant() {
+        let unit = written_for("", "/etc/50%/$HOME.yaml", &["--pid-file=/run/%i$"]).unwrap();
+        for line in ["ExecStart=/usr/local/bin/tbot start -c /etc/50%%/$$HOME.yaml", "PIDFile=/run/%%i$"] {
+            assert!(unit.lines().any(|found| found == line), "{line}\n{unit}");
+        }
+        for path in ["/etc/a b", "/etc/\"a\"", "/etc/\\x41"] {
+            assert!(written_for("", path, &[]).unwrap_err().contains("cannot stand in a unit"), "{path}");
+        }
     }
 
     #[test]
@@ -195,17 +283,16 @@ mod tests {
         }
     }
 
-    /// Where systemd is: its own opinion of the unit.
+    /// systemd's own opinion of the unit.
     #[test]
     fn systemd_takes_the_unit() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("tbot.service");
         let line = Line::try_parse_from(["x", "--user=root", "--group=root"]).unwrap();
-        std::fs::write(&path, unit(&line.systemd, Path::new("/bin/true"), Path::new("/etc/hostname")).unwrap())
-            .unwrap();
-        let Ok(outcome) = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
-            return;
-        };
+        let (program, config) = (Path::new("/bin/true"), Path::new("/etc/hostname"));
+        std::fs::write(&path, unit(&line.systemd, program, config, &Config::default()).unwrap()).unwrap();
+        let outcome = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output();
+        let outcome = outcome.expect("systemd-analyze (Debian package systemd) is needed");
         let said = String::from_utf8_lossy(&outcome.stderr);
         let about_us: Vec<_> = said.lines().filter(|line| line.contains("tbot.service")).collect();
         assert!(outcome.status.success() && about_us.is_empty(), "{said}");

@@ -216,3 +216,26 @@ fn the_program_copies_itself_and_says_what_it_is() {
         assert_eq!(tbot(&[], &[flag]).out, command);
     }
 }
+
+#[test]
+fn a_unit_is_replaced_by_force_only_and_doubts_about_it_are_said() {
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("tbot.yaml");
+    std::fs::write(&config, "version: v2\nservices: [{type: application-proxy, listen: 'tcp://127.0.0.1:80'}]\n")
+        .unwrap();
+    let flags = ["--user=nosuch", "--group=root", "--write", "--systemd-directory", home.path().to_str().unwrap()];
+    let line = [&["install", "systemd", "-c", config.to_str().unwrap()], &flags[..]].concat();
+    let unit = home.path().join("tbot.service");
+    std::fs::write(&unit, b"\xff").unwrap();
+    let refused = tbot(&[], &line);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("--force") && refused.err.contains("--user: user \"nosuch\""), "{}", refused.err);
+    assert_eq!(std::fs::read(&unit).unwrap(), b"\xff");
+    let forced = tbot(&[], &[&line[..], &["--force"]].concat());
+    assert_eq!(forced.code, 0, "{}", forced.err);
+    let written = std::fs::read_to_string(&unit).unwrap();
+    assert!(written.contains("AmbientCapabilities=CAP_NET_BIND_SERVICE\n"), "{written}");
+    std::fs::write(&config, "version: v2\nservces: []\n").unwrap();
+    let doubted = tbot(&[], &[&line[..], &["--force"]].concat());
+    assert!(doubted.code == 0 && doubted.err.contains("did you mean \"services\""), "{}", doubted.err);
+}

@@ -103,6 +103,15 @@ impl DestinationError {
     }
 }
 
+/// Whether a user and a group that flags name are known on this machine.
+///
+/// # Errors
+/// Names the flag of the first that is not.
+pub fn check_known(user: &str, group: &str) -> Result<(), DestinationError> {
+    names::user(user, "--user")?;
+    names::group(group, "--group").map(drop)
+}
+
 /// A place for files, opened.
 pub enum Sink {
     /// A directory.
