@@ -193,6 +193,21 @@ async fn a_bot_joins_over_http_and_the_log_knows_where_it_was() {
     cluster.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_stands_in_costs_the_proxy_none_of_the_keys_that_it_is_known_by() {
+    let cluster = cluster("").await;
+    let proxy = cluster.server().proxy_addr().unwrap();
+    let auth = cluster.server().auth();
+    let stream = connect(proxy, APP, Trust::Roots(auth.host_certificates().unwrap())).await;
+    let shown = Certificate::from_der(&stream.get_ref().1.peer_certificates().unwrap()[0]).unwrap();
+    assert!(shown.dns_names().iter().any(|name| name == "*.proxy.localhost"), "it stands in: {:?}", shown.dns_names());
+    let host = auth.host_name().split('.').next().unwrap().to_owned();
+    let known = auth.store().record(&storage::Key::new("tessera_host", host)).await.unwrap().unwrap();
+    let known: Value = serde_json::from_slice(&known.value).unwrap();
+    assert_eq!(known["roles"]["Proxy"]["keys"].as_array().map(Vec::len), Some(1), "{known}");
+    cluster.stop().await;
+}
+
 fn write_pair(directory: &Path, names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
