@@ -7,7 +7,7 @@ use clock::{Clock, Timestamp};
 use domain::identity::Identity;
 use rbac::{
     AccessChecker, Family, LockingMode, RoleSet,
-    locks::{self, LockSubject, LockView, Locked, STALE_AFTER_AT_AGENTS},
+    locks::{self, LockSubject, LockView, Locked, Passed, STALE_AFTER_AT_AGENTS},
 };
 
 use crate::{Session, view::State};
@@ -57,11 +57,12 @@ pub(crate) struct Asked<'a> {
     pub(crate) source: Option<IpAddr>,
 }
 
-/// Decides. Who may is told the mode that counts for the session when something cannot be looked up freshly.
+/// Decides. Who may is told the mode that counts for the session when something cannot be looked up freshly, and whether the
+/// locks were.
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<LockingMode, Refusal> {
+pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<(LockingMode, Passed), Refusal> {
     let now = clock.now();
     let (certificate, identity) = (asked.session.certificate(), asked.session.identity());
     if now > certificate.not_after() {
@@ -88,15 +89,16 @@ pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<
     let mode = checker.locking_mode(state.locking_mode());
     let host = format!("{}.{}", asked.host_id, asked.cluster);
     let holder = LockSubject { server_ids: vec![asked.host_id, &host], ..LockSubject::of(identity) };
+    let mut passed = Passed::Fresh;
     for subject in [Some(holder), LockSubject::behind(identity)].iter().flatten() {
         let view = LockView { locks: state.locks(), as_of, stale_after: STALE_AFTER_AT_AGENTS };
-        locks::check(view, subject, mode, now).map_err(|locked| match locked {
+        passed = locks::check(view, subject, mode, now).map_err(|locked| match locked {
             Locked::InForce { refusal, .. } => Refusal::Locked(refusal),
             stale @ Locked::Stale { .. } => Refusal::Unavailable(stale.to_string()),
         })?;
     }
     let labels = checker.check_labels(Family::App, asked.labels).into_result();
-    labels.map(|()| mode).map_err(|reason| Refusal::Denied(reason.to_string()))
+    labels.map(|()| (mode, passed)).map_err(|reason| Refusal::Denied(reason.to_string()))
 }
 
 /// What the certificate itself narrows: an address, and a list of resources.

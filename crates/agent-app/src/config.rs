@@ -3,7 +3,7 @@
 use crypto::x509::Certificate;
 use domain::{form::Labels, resources};
 
-use crate::Hosts;
+use crate::{Hosts, Metrics};
 
 /// The section `app_service`, read and checked.
 #[derive(Debug, Clone, Default)]
@@ -20,4 +20,6 @@ pub struct Config {
     pub hosts: Hosts,
     /// The authorities that HTTPS applications are judged by: those of the machine.
     pub roots: Vec<Certificate>,
+    /// What is counted.
+    pub metrics: Metrics,
 }

@@ -9,7 +9,7 @@ use std::{
 use clock::Clock;
 use domain::Error;
 use http::{HeaderValue, Method, StatusCode};
-use rbac::LockingMode;
+use rbac::{LockingMode, locks::Passed};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -125,7 +125,10 @@ impl Guard {
             // The port 0 says that the proxy has somebody's word for the address, and just anybody's.
             source: self.source.filter(|source| source.port() != 0).map(|source| source.ip()),
         };
-        let mode = access::decide(&shared.view.state(), &asked, &shared.clock)?;
+        let (mode, passed) = access::decide(&shared.view.state(), &asked, &shared.clock)?;
+        if let Passed::Stale(_) = passed {
+            shared.metrics.stale_decisions.inc();
+        }
         *decided = Some(Decided { at, seen, served: Arc::clone(&served), mode });
         Ok((served, mode))
     }

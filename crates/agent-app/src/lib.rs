@@ -19,6 +19,7 @@ mod guard;
 mod hosts;
 mod labels;
 mod liveness;
+mod metrics;
 pub mod ports;
 mod recorder;
 mod registry;
@@ -38,6 +39,7 @@ pub use crate::{
     app::{App, DUMPER},
     config::Config,
     hosts::{Blocked, Hosts},
+    metrics::Metrics,
     ports::Ports,
     selector::check as check_selector,
     service::{AppService, Me},

@@ -13,6 +13,7 @@ use domain::{Error, error::Kind};
 use rbac::LockingMode;
 
 use crate::{
+    Metrics,
     access::Refusal,
     ports::{Live, Sessions},
     slots::{self, Slots},
@@ -38,6 +39,7 @@ pub(crate) struct Liveness {
     slots: Slots<Known>,
     /// Counts what may have ended sessions: an answer from before counts no more.
     doubts: AtomicU64,
+    metrics: Metrics,
 }
 
 /// See [`Slots`].
@@ -65,8 +67,8 @@ struct Unheard {
 }
 
 impl Liveness {
-    pub(crate) fn new(sessions: Arc<dyn Sessions>, clock: Clock) -> Self {
-        Self { sessions, clock, slots: Slots::new(), doubts: AtomicU64::new(0) }
+    pub(crate) fn new(sessions: Arc<dyn Sessions>, clock: Clock, metrics: Metrics) -> Self {
+        Self { sessions, clock, slots: Slots::new(), doubts: AtomicU64::new(0), metrics }
     }
 
     /// Where what is known of a session is kept.
@@ -99,7 +101,7 @@ impl Liveness {
             && let Some(left) = left(unheard.since, let_be)
         {
             return match &known.said {
-                Some(said) if may_go_on => self.living(said, left),
+                Some(said) if may_go_on => self.still_living(said, left),
                 _ => Err(Refusal::Unavailable(unheard.error.message.clone())),
             };
         }
@@ -118,7 +120,7 @@ impl Liveness {
                     Some(said) if may_go_on => {
                         tracing::warn!(%error, "auth does not say whether a session lives; going on with what was known");
                         known.unheard = Some(Unheard { since: self.clock.monotonic(), doubts, error });
-                        self.living(said, let_be)
+                        self.still_living(said, let_be)
                     }
                     _ => {
                         known.unheard = Some(Unheard { since: self.clock.monotonic(), doubts, error });
@@ -134,6 +136,12 @@ impl Liveness {
     /// What auth cannot be asked about is still known.
     pub(crate) fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::Release);
+    }
+
+    /// The same by a word that is older than it should be.
+    fn still_living(&self, said: &Said, left: Duration) -> Result<(Live, Duration), Refusal> {
+        self.metrics.stale_decisions.inc();
+        self.living(said, left)
     }
 
     fn living(&self, said: &Said, left: Duration) -> Result<(Live, Duration), Refusal> {

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Ports, SERVICE, View, assertion, labels,
+    Config, Metrics, Ports, SERVICE, View, assertion, labels,
     liveness::Liveness,
     recorder::Recorder,
     registry::{Registry, Served},
@@ -76,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) assertions: assertion::Kept,
     pub(crate) ports: Ports,
     pub(crate) recorder: Recorder,
+    pub(crate) metrics: Metrics,
     /// Cancelled when the agent stops.
     pub(crate) stopping: CancellationToken,
 }
@@ -104,14 +105,15 @@ impl AppService {
     /// An application of the configuration cannot be served.
     pub fn new(config: Config, me: Me, view: Arc<View>, ports: Ports) -> Result<Arc<Self>, Error> {
         let clock = me.clock.clone();
-        let hostname = config.hostname.clone();
+        let (hostname, metrics) = (config.hostname.clone(), config.metrics.clone());
         let tls = serve::tls(&me, &view).map_err(|error| Error::invalid(error.to_string()))?;
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(config, &clock)?),
-            liveness: Liveness::new(Arc::clone(&ports.sessions), clock.clone()),
+            liveness: Liveness::new(Arc::clone(&ports.sessions), clock.clone(), metrics.clone()),
             assertions: assertion::Kept::new(Arc::clone(&ports.assertions), clock.clone()),
             stopping: CancellationToken::new(),
             recorder: Recorder::new(Arc::clone(&ports.journal), clock.clone(), me.random.clone()),
+            metrics,
             me,
             clock,
             view,

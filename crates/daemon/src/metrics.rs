@@ -12,6 +12,8 @@ pub(crate) struct Metrics {
     pub(crate) api: auth_grpc::Metrics,
     /// The authority's.
     pub(crate) auth: auth::metrics::Metrics,
+    /// The agent's.
+    pub(crate) app: agent_app::Metrics,
     /// The proxy's.
     pub(crate) proxy: proxy::Metrics,
     /// Audit records that wait for their link.
@@ -26,6 +28,7 @@ impl Metrics {
         self.api.register(&mut registry);
         self.auth.register(&mut registry);
         self.proxy.register(&mut registry);
+        self.app.register(&mut registry);
         registry
     }
 }

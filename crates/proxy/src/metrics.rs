@@ -9,6 +9,8 @@ use crate::router::Route;
 pub struct Metrics {
     connections: Family<Kind, Counter>,
     pub(crate) open: Gauge,
+    /// Uses of a session that could not be checked.
+    pub(crate) stale_decisions: Counter,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -22,6 +24,11 @@ impl Metrics {
         let (connections, open) = (self.connections.clone(), self.open.clone());
         registry.register("proxy_connections", "Connections by what they are for", connections);
         registry.register("proxy_connections_open", "Connections that are open now", open);
+        registry.register(
+            "tessera_proxy_stale_decisions",
+            "Uses of a session about which there is no fresh word, as best_effort allows",
+            self.stale_decisions.clone(),
+        );
     }
 
     pub(crate) fn connection(&self, route: Route) {

@@ -117,7 +117,7 @@ impl Proxy {
             switchboard: Switchboard::new(config.host_id.clone(), incarnation, known, clock.clone()),
             peers: Peers::default(),
             known_peers,
-            sessions: SessionCache::new(sessions, clock.clone()),
+            sessions: SessionCache::new(sessions, clock.clone(), ports.metrics.clone()),
             mismatches: Mismatches::new(clock.clone()),
             pool: Pool::new(clock),
             places: Arc::default(),

@@ -15,7 +15,7 @@ use crypto::{SecretString, tls::CertificateChain};
 use domain::{Error, error::Kind};
 use tokio::sync::watch;
 
-use crate::applications::agents::AgentTls;
+use crate::{Metrics, applications::agents::AgentTls};
 
 /// How long an answer of the auth service is believed: a session that was ended there is served no longer than this.
 pub(crate) const BELIEVED: Duration = Duration::from_secs(5);
@@ -98,6 +98,7 @@ pub(crate) struct SessionCache {
     forgotten: watch::Sender<u64>,
     /// Counts what may have ended sessions: an answer from before counts no more.
     doubts: AtomicU64,
+    metrics: Metrics,
 }
 
 #[derive(Default)]
@@ -138,10 +139,11 @@ pub(crate) struct Live {
 }
 
 impl SessionCache {
-    pub(crate) fn new(source: Arc<dyn Sessions>, clock: Clock) -> Self {
+    pub(crate) fn new(source: Arc<dyn Sessions>, clock: Clock, metrics: Metrics) -> Self {
         let entries = Entries { by_key: HashMap::new(), sweep_at: FIRST_SWEEP };
         let (is_strict, forgotten) = (AtomicBool::new(false), watch::Sender::new(0));
-        Self { source, clock, entries: Mutex::new(entries), is_strict, forgotten, doubts: AtomicU64::new(0) }
+        let (entries, doubts) = (Mutex::new(entries), AtomicU64::new(0));
+        Self { source, clock, entries, is_strict, forgotten, doubts, metrics }
     }
 
     /// The live session with this id (whose hash is `key`). While the auth service says nothing, what was last known; in
@@ -184,8 +186,11 @@ impl SessionCache {
     }
 
     fn usable(&self, known: &Known, now: Duration) -> Result<Arc<Live>, Error> {
-        if self.is_strict.load(Ordering::Relaxed) && now.saturating_sub(known.as_of) >= BELIEVED {
-            return Err(Error::unavailable("the session cannot be checked, and the cluster's locking mode is strict"));
+        if now.saturating_sub(known.as_of) >= BELIEVED {
+            if self.is_strict.load(Ordering::Relaxed) {
+                return Err(Error::unavailable("the session cannot be checked, and the cluster's locking mode is strict"));
+            }
+            self.metrics.stale_decisions.inc();
         }
         self.unexpired(&known.session)
     }

@@ -25,6 +25,7 @@ impl Sessions for Auth {
 struct World {
     manual: ManualClock,
     auth: Arc<Auth>,
+    metrics: Metrics,
     liveness: Arc<Liveness>,
 }
 
@@ -33,8 +34,9 @@ impl World {
         let manual = ManualClock::new(Clock::system().now());
         let until = manual.clock().now() + Duration::from_secs(3600);
         let auth = Arc::new(Auth { asked: AtomicUsize::new(0), answers: Semaphore::new(0), until });
-        let liveness = Arc::new(Liveness::new(auth.clone(), manual.clock()));
-        Self { manual, auth, liveness }
+        let metrics = Metrics::default();
+        let liveness = Arc::new(Liveness::new(auth.clone(), manual.clock(), metrics.clone()));
+        Self { manual, auth, metrics, liveness }
     }
 
     fn asked(&self) -> usize {
@@ -72,10 +74,12 @@ async fn a_silent_auth_service_is_asked_once_and_holds_nobody_up() {
     world.manual.advance(KEPT_FOR - Duration::from_millis(1));
     world.check(LockingMode::BestEffort).await.unwrap();
     assert_eq!(world.asked(), 2, "it is let be");
+    assert_eq!(world.metrics.stale_decisions.get(), 5, "each that went by the old word");
     world.auth.answers.add_permits(1);
     world.manual.advance(Duration::from_millis(1));
     world.check(LockingMode::BestEffort).await.unwrap();
     assert_eq!(world.asked(), 3, "and then asked again");
+    assert_eq!(world.metrics.stale_decisions.get(), 5);
 }
 
 #[tokio::test]

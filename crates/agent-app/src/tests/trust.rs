@@ -1,11 +1,11 @@
 //! Who is let in: every check that an attacker with one thing too much would meet.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::http::StatusCode;
 use clock::{Clock, ManualClock};
 use domain::{AnyResource, Metadata, ca::CaType, identity::Identity, resources::lock::Lock};
-use rbac::LockingMode;
+use rbac::{LockingMode, locks::STALE_AFTER_AT_AGENTS};
 use tokio::io::AsyncReadExt as _;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Config,
     access::{self, Asked, Refusal},
+    guard::Guard,
     view::State,
 };
 
@@ -110,7 +111,7 @@ async fn decided(kit: &Kit, state: &State, clock: &Clock) -> Result<LockingMode,
     let session = crate::Session::read(shown.certificate, CLUSTER).unwrap();
     let labels = Default::default();
     let asked = Asked { session: &session, labels: &labels, cluster: CLUSTER, host_id: HOST_ID, source: None };
-    access::decide(state, &asked, clock)
+    access::decide(state, &asked, clock).map(|(mode, _)| mode)
 }
 
 #[tokio::test]
@@ -118,6 +119,21 @@ async fn an_agent_that_knows_nothing_yet_lets_nobody_in() {
     let kit = Kit::new(Config { debug_app: true, ..Config::default() }).await;
     let refusal = decided(&kit, &State::default(), &Clock::system()).await;
     assert!(matches!(refusal, Err(Refusal::Unavailable(_))), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn who_is_let_in_on_old_locks_is_counted() {
+    let manual = ManualClock::new(Clock::system().now());
+    let kit = Kit::with_clock(Config { debug_app: true, ..Config::default() }, manual.clock()).await;
+    let shown = kit.session("s", "dumper").await;
+    let session = crate::Session::read(shown.certificate, CLUSTER).unwrap();
+    let shared = &kit.service.shared;
+    let guard = Guard::new(Arc::clone(shared), session, None);
+    guard.check().await.unwrap();
+    assert_eq!(shared.metrics.stale_decisions.get(), 0);
+    manual.advance(STALE_AFTER_AT_AGENTS + Duration::from_secs(1));
+    guard.check().await.unwrap();
+    assert_eq!(shared.metrics.stale_decisions.get(), 1);
 }
 
 #[tokio::test]

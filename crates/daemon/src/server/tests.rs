@@ -97,6 +97,9 @@ async fn metrics_show_what_was_issued_and_what_is_behind() {
         "auth_generate_requests",
         "tessera_cache_age_seconds",
         "tessera_audit_backlog",
+        "tessera_auth_stale_decisions",
+        "tessera_proxy_stale_decisions",
+        "tessera_app_stale_decisions",
         "process_resident_memory_bytes",
     ] {
         assert!(text.contains(&format!("# TYPE {name} ")), "{name}\n{text}");

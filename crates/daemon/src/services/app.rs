@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent::Service;
-use agent_app::{AppService as Applications, Hosts};
+use agent_app::{AppService as Applications, Hosts, Metrics};
 use domain::{Error, role::SystemRole};
 use service::{Component, Stop};
 
@@ -34,7 +34,7 @@ impl AppService {
             None => common.proxy_server.iter().map(ToString::to_string).collect(),
         };
         let source = Source::new(shared, auth, SystemRole::App, Vec::new(), entry)?;
-        let settings = settings(&shared.config.app_service, common.nodename.clone())?;
+        let settings = settings(&shared.config.app_service, common.nodename.clone(), shared.metrics.app.clone())?;
         once(shared.supervisor, "app", move |stop| run(source, settings, component, stop));
         Ok(Self)
     }
@@ -46,7 +46,7 @@ async fn run(source: Source, settings: agent_app::Config, component: Component, 
     agent::run(host, vec![applications], component, stop).await
 }
 
-fn settings(section: &Section, hostname: String) -> Result<agent_app::Config, Error> {
+fn settings(section: &Section, hostname: String, metrics: Metrics) -> Result<agent_app::Config, Error> {
     Ok(agent_app::Config {
         hostname,
         apps: section.apps.iter().map(|app| app.0.clone()).collect(),
@@ -54,5 +54,6 @@ fn settings(section: &Section, hostname: String) -> Result<agent_app::Config, Er
         resources: section.resources.iter().map(|selector| selector.labels.clone()).collect(),
         hosts: Hosts::parse(&section.allowed_hosts, &section.denied_hosts)?,
         roots: client::system_authorities(),
+        metrics,
     })
 }

@@ -34,6 +34,7 @@ async fn a_silent_auth_service_delays_nobody_for_long_and_no_queue_forms_behind_
     }
     assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
     assert_eq!(world.sessions.asked.load(Ordering::Relaxed), asked + 1, "one asks for all");
+    assert!(world.proxy.metrics.stale_decisions.get() >= 8, "and that is counted");
 }
 
 #[tokio::test]
