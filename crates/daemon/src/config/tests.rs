@@ -192,7 +192,7 @@ fn what_changes_nothing_is_warned_about() {
     let config = read(
         "teleport: {cache: {enabled: no}, connection_limits: {max_connections: 5}}\n\
          auth_service: {license_file: x, disconnect_expired_cert: no}\n\
-         app_service: {apps: [{name: a, uri: 'http://localhost', required_apps: [b]}]}\n",
+         app_service: {apps: [{name: a, uri: 'http://localhost', required_apps: [b], use_any_proxy_public_addr: yes}]}\n",
     );
     assert_eq!(
         config.warnings,
@@ -203,6 +203,8 @@ fn what_changes_nothing_is_warned_about() {
             "teleport.yaml:2: auth_service.license_file has no effect in this version",
             "teleport.yaml:3: app_service.apps[0].required_apps is kept for the login page, which cannot sign anybody in \
              yet; programs need no help",
+            "teleport.yaml:3: app_service.apps[0].use_any_proxy_public_addr has no effect: an application always has a name \
+             below every public_addr",
         ]
     );
 }

@@ -134,6 +134,12 @@ fn application(fields: &Fields<'_>) -> Option<Application> {
             "is kept for the login page, which cannot sign anybody in yet; programs need no help",
         );
     }
+    if app.spec.use_any_proxy_public_addr {
+        fields.warn(
+            "use_any_proxy_public_addr",
+            "has no effect: an application always has a name below every public_addr",
+        );
+    }
     fields.unsupported("cloud", &Text, NO_SUCH_PROGRAMS);
     fields.unsupported("aws", &Any, NO_SUCH_PROGRAMS);
     fields.unsupported("mcp", &MCP, NO_SUCH_PROGRAMS);
