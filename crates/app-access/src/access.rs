@@ -17,7 +17,10 @@ use hyper_util::{
 use net::BoxIo;
 use tokio_rustls::client::TlsStream;
 
-use crate::connector::Connector;
+use crate::{
+    connector::Connector,
+    failure::{Failure, Hop},
+};
 
 /// What a request carries.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -27,6 +30,11 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long an unused connection to the proxy is kept: less than servers keep theirs.
 const IDLE: Duration = Duration::from_secs(45);
+
+/// Between two pings on a connection that carries requests, and how long one may stay unanswered: an answer may take as long
+/// as it likes, but a proxy whose machine is gone says nothing for ever.
+const PING: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What an [`Access`] is made of.
 pub struct Lead {
@@ -42,9 +50,7 @@ pub struct Lead {
     pub chain: CertificateChain,
     /// How the proxy is known: by the application's name, or by its own (see [`tls::Trust::Front`]).
     pub trust: tls::Trust,
-    /// When the certificate is to be replaced.
-    pub renew_at: Timestamp,
-    /// When it ends.
+    /// When the certificate ends.
     pub not_after: Timestamp,
 }
 
@@ -53,7 +59,6 @@ pub struct Access {
     app: String,
     public_name: String,
     is_tcp: bool,
-    renew_at: Timestamp,
     not_after: Timestamp,
     authority: Authority,
     raw: Connector,
@@ -67,12 +72,12 @@ impl Access {
     /// # Errors
     /// When the parts do not fit TLS, or the name is none.
     pub fn new(lead: Lead, clock: &Clock) -> Result<Self, Error> {
-        let Lead { app, public_name, is_tcp, web, chain, trust, renew_at, not_after } = lead;
+        let Lead { app, public_name, is_tcp, web, chain, trust, not_after } = lead;
         let connector = |alpn: &[u8]| {
             let options =
                 ClientOptions { trust: trust.clone(), certificate: Some(chain.clone()), alpn: vec![alpn.to_vec()] };
             let tls = tls::client_config(options, clock).map_err(|error| Error::invalid(error.to_string()))?;
-            Ok::<_, Error>(Connector::new(web.clone(), &public_name, tls))
+            Ok::<_, Error>(Connector::new(web.clone(), &public_name, tls, clock))
         };
         let authority = match web.address().rsplit_once(':') {
             Some((_, port)) if port != "443" => format!("{public_name}:{port}"),
@@ -81,7 +86,12 @@ impl Access {
         let authority =
             authority.parse().map_err(|_| Error::invalid(format!("{public_name:?} is no name of a server")))?;
         let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(64);
+        builder
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(64);
+        builder.http2_keep_alive_interval(PING).http2_keep_alive_timeout(PING_TIMEOUT);
         Ok(Self {
             raw: connector(b"teleport-tcp")?,
             http1: builder.build(connector(b"http/1.1")?),
@@ -89,7 +99,6 @@ impl Access {
             app,
             public_name,
             is_tcp,
-            renew_at,
             not_after,
             authority,
         })
@@ -110,12 +119,7 @@ impl Access {
         self.is_tcp
     }
 
-    /// When the certificate is to be replaced.
-    pub fn renew_at(&self) -> Timestamp {
-        self.renew_at
-    }
-
-    /// When it ends.
+    /// When the certificate ends.
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
@@ -126,30 +130,27 @@ impl Access {
     }
 
     /// A connection of bytes, for an application that speaks no HTTP.
-    ///
-    /// # Errors
-    /// See [`Web::connect`].
-    pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Error> {
+    pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Failure> {
         self.raw.connect().await
     }
 
     /// One request; the connection is taken from those that are open, or made.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
         let client = if request.version() == Version::HTTP_2 { &self.http2 } else { &self.http1 };
         client.request(request).await.map_err(|error| explain(&error, &self.public_name))
     }
 }
 
-/// Our own error when the connection could not be made; otherwise which hop broke.
-fn explain(error: &hyper_util::client::legacy::Error, name: &str) -> Error {
+/// Our own error when the connection could not be made; otherwise what broke it.
+fn explain(error: &hyper_util::client::legacy::Error, name: &str) -> Failure {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(source) = next {
-        if let Some(own) = source.downcast_ref::<Error>() {
+        if let Some(own) = source.downcast_ref::<Failure>() {
             return own.clone();
         }
         text = format!("{text}: {source}");
         next = source.source();
     }
-    Error::unavailable(format!("the connection to the proxy for {name} broke: {text}"))
+    Hop::Proxy.failure(Error::unavailable(format!("the connection to the proxy for {name} broke: {text}")))
 }

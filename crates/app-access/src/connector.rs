@@ -6,10 +6,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use client::Web;
-use domain::Error;
+use clock::Clock;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
@@ -21,30 +22,42 @@ use rustls::ClientConfig;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
+use crate::failure::{Failure, Hop};
+
+/// How long a connection may take to be there.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 /// TLS to the proxy, for one name, with one certificate. The address of a request is not looked at: it decides nothing.
 #[derive(Clone)]
 pub(crate) struct Connector {
     web: Web,
     name: Arc<str>,
     tls: Arc<ClientConfig>,
+    clock: Clock,
 }
 
 impl Connector {
-    pub(crate) fn new(web: Web, name: &str, tls: Arc<ClientConfig>) -> Self {
-        Self { web, name: name.into(), tls }
+    pub(crate) fn new(web: Web, name: &str, tls: Arc<ClientConfig>, clock: &Clock) -> Self {
+        Self { web, name: name.into(), tls, clock: clock.clone() }
     }
 
-    pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Error> {
-        self.web.connect(&self.name, &self.tls).await
+    pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Failure> {
+        match self.clock.timeout(DEADLINE, self.web.connect(&self.name, &self.tls)).await {
+            Ok(outcome) => outcome.map_err(|error| Hop::Proxy.failure(error)),
+            Err(_) => {
+                let (address, seconds) = (self.web.address(), DEADLINE.as_secs());
+                Err(Hop::Proxy.late(format!("the proxy at {address} did not answer within {seconds} s")))
+            }
+        }
     }
 }
 
 impl Service<Uri> for Connector {
     type Response = Stream;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, Failure>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 

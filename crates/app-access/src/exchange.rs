@@ -13,7 +13,7 @@ use crypto::{
 };
 use domain::{Error, identity::Identity, resources::App};
 
-use crate::{Access, Issue, Lead, lookup};
+use crate::{Access, Issue, Issued, Lead, lookup};
 
 /// Asks for certificates with the identity that a client shows.
 pub struct Exchange {
@@ -81,14 +81,14 @@ impl Exchange {
 
 #[async_trait]
 impl Issue for Exchange {
-    async fn issue(&self, app: &str) -> Result<Access, Error> {
+    async fn issue(&self, app: &str) -> Result<Issued, Error> {
         let Exchanged { key, certificate, app: found, public_name, proxy_host } = self.exchange(app).await?;
         let chain = CertificateChain::new(std::slice::from_ref(&certificate), &key);
         let config = self.client.config();
         let mut roots = system_authorities();
         roots.extend(config.credentials.authorities().iter().cloned());
-        let now = config.clock.now();
-        let left = Duration::try_from(certificate.not_after().duration_since(now)).unwrap_or_default();
+        let left = certificate.not_after().duration_since(config.clock.now());
+        let good_for = Duration::try_from(left).unwrap_or_default();
         let lead = Lead {
             app: app.to_owned(),
             public_name,
@@ -96,9 +96,8 @@ impl Issue for Exchange {
             web: self.web.clone(),
             chain: chain.map_err(|error| Error::internal(error.to_string()))?,
             trust: tls::Trust::Front { roots, name: proxy_host },
-            renew_at: now.saturating_add(left / 2).unwrap_or(certificate.not_after()),
             not_after: certificate.not_after(),
         };
-        Access::new(lead, &config.clock)
+        Ok(Issued { access: Access::new(lead, &config.clock)?, renew_in: good_for / 2, good_for })
     }
 }

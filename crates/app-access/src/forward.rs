@@ -4,21 +4,24 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clock::Clock;
+use crypto::Random;
 use domain::{Error, error::Kind};
 use http::{
-    Method, Request, Response, StatusCode, Uri,
-    header::{CONTENT_TYPE, HOST},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{CONNECTION, HOST, UPGRADE},
     request::Parts,
-    uri::Scheme,
+    uri::{Authority, Scheme},
 };
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty};
 use hyper::{body::Body as _, body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
+use tunnel::headers::{self, HOP};
 
 use crate::{
     Access, Door, Keyring,
     access::{Body, BoxError},
-    browser, headers,
+    browser,
+    failure::{Failure, Hop},
     listener::Reach,
     serve::Tasks,
 };
@@ -30,11 +33,15 @@ const WAITS: [Duration; 4] =
 /// Marks the proxy's own redirect to its login page.
 const LOGIN: http::HeaderName = http::HeaderName::from_static("x-teleport-login");
 
+/// How long a request or connection waits for a certificate; whoever asks next may find it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Carries requests.
 pub(crate) struct Forwarder {
     pub(crate) door: Door,
     pub(crate) keyring: Arc<dyn Keyring>,
     pub(crate) clock: Clock,
+    pub(crate) random: Random,
     pub(crate) reach: Reach,
 }
 
@@ -45,23 +52,46 @@ enum Sending {
 }
 
 impl Forwarder {
-    /// The application's answer, or a page that says which hop failed.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, tasks: &Tasks) -> Response<Body> {
-        match self.carry(request, tasks).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::info!(%error, "a request did not reach its application");
-                page(&error)
+    /// The application's answer, or a page that says which hop failed. `known` is what is known to have failed already.
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        tasks: &Tasks,
+        known: Option<Failure>,
+    ) -> Response<Body> {
+        let outcome = match known {
+            Some(failure) => Err(failure),
+            None => self.carry(request, tasks).await,
+        };
+        outcome.unwrap_or_else(|failure| {
+            let id = self.random.hex(8);
+            tracing::warn!(request = id, error = %failure, "a request did not reach its application");
+            failure.page(&id)
+        })
+    }
+
+    /// The way to an application, if it is there soon.
+    pub(crate) async fn access(&self, app: &str) -> Result<Arc<Access>, Failure> {
+        match self.clock.timeout(PATIENCE, self.keyring.access(app)).await {
+            Ok(outcome) => outcome.map_err(|error| Hop::Certificate.failure(error)),
+            Err(_) => {
+                let seconds = PATIENCE.as_secs();
+                Err(Hop::Certificate.late(format!("no certificate for application {app:?} within {seconds} s")))
             }
         }
     }
 
-    async fn carry(&self, mut request: Request<Incoming>, tasks: &Tasks) -> Result<Response<Body>, Error> {
-        let app = self.application(&request)?;
-        if matches!(self.door, Door::Tunnel(_)) && self.reach != Reach::Socket {
-            let access = self.keyring.access(&app).await.ok();
-            let public_name = access.as_ref().map(|access| access.public_name());
-            browser::check(&request, self.reach == Reach::Machine, public_name)?;
+    async fn carry(&self, mut request: Request<Incoming>, tasks: &Tasks) -> Result<Response<Body>, Failure> {
+        let here = |error| Hop::Here.failure(error);
+        let app = self.application(&request).map_err(here)?;
+        match (&self.door, self.reach) {
+            (_, Reach::Socket) => {}
+            (Door::Proxy, _) => browser::to_proxy(&request).map_err(here)?,
+            (Door::Tunnel(_), reach) => {
+                let access = self.access(&app).await.ok();
+                let public_name = access.as_ref().map(|access| access.public_name());
+                browser::to_tunnel(&request, reach == Reach::Machine, public_name).map_err(here)?;
+            }
         }
         let wants = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
         let answer = self.deliver(&app, request).await?;
@@ -77,39 +107,41 @@ impl Forwarder {
             let message = "this proxy leads to applications by http:// only; the way to them is encrypted all the same";
             return Err(Error::unsupported(message));
         }
-        let named = request.uri().authority().map(|authority| authority.host().to_owned()).or_else(|| {
-            let host = request.headers().get(HOST)?.to_str().ok()?;
-            Some(host.rsplit_once(':').map_or(host, |(host, _)| host).to_owned())
-        });
-        named
-            .filter(|name| !name.is_empty())
+        let asked = browser::asked(request).filter(|asked| browser::is_application(asked));
+        asked
+            .and_then(|asked| asked.parse::<Authority>().ok())
             // RFC 3986 §3.2.2.
-            .map(|name| name.to_ascii_lowercase())
-            .ok_or_else(|| Error::invalid("the request names no host, and so no application"))
+            .map(|asked| asked.host().to_ascii_lowercase())
+            .ok_or_else(|| {
+                Error::invalid(
+                    "the request names no application as its host: use this listener as a proxy (curl --proxy)",
+                )
+            })
     }
 
-    async fn deliver(&self, app: &str, request: Request<Incoming>) -> Result<Response<Incoming>, Error> {
+    async fn deliver(&self, app: &str, request: Request<Incoming>) -> Result<Response<Incoming>, Failure> {
         let mut sending = Sending::new(request);
         let mut waits = WAITS.iter();
         let mut is_renewed = false;
         loop {
-            let access = self.keyring.access(app).await?;
+            let access = self.access(app).await?;
             if access.is_tcp() {
-                return Err(Error::unsupported(format!("application {app:?} speaks no HTTP: use a tunnel to it")));
+                let error = Error::unsupported(format!("application {app:?} speaks no HTTP: use a tunnel to it"));
+                return Err(Hop::Here.failure(error));
             }
-            let (request, again) = sending.next(&access)?;
-            let outcome = access.send(request).await;
-            match (outcome, again) {
-                (Ok(answer), again) if is_login(&answer) => {
-                    self.keyring.discard(&access).await;
+            let (request, again) = sending.next(&access).map_err(|error| Hop::Here.failure(error))?;
+            match (access.send(request).await, again) {
+                (Ok(answer), again) if is_refusal(&answer) => {
+                    let is_replaced = self.keyring.discard(&access);
                     sending = match again {
-                        Some(again) if !is_renewed => again,
-                        _ => return Err(ended(app)),
+                        Some(again) if is_replaced && !is_renewed => again,
+                        _ if answer.headers().contains_key(LOGIN) => return Err(ended(app)),
+                        _ => return Ok(answer),
                     };
                     is_renewed = true;
                 }
-                (Err(error), Some(again)) if error.kind == Kind::Unavailable => {
-                    let Some(wait) = waits.next() else { return Err(error) };
+                (Err(failure), Some(again)) if failure.error.kind == Kind::Unavailable => {
+                    let Some(wait) = waits.next() else { return Err(failure) };
                     self.clock.sleep(*wait).await;
                     sending = again;
                 }
@@ -150,7 +182,8 @@ impl Sending {
 
 /// Puts the application's own address on a request.
 fn address(mut parts: Parts, body: Body, access: &Access) -> Result<Request<Body>, Error> {
-    headers::strip(&mut parts.headers);
+    pass_on(&mut parts.headers);
+    parts.headers.remove(HOST);
     let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
     let uri = Uri::builder().scheme(Scheme::HTTPS).authority(access.authority().clone()).path_and_query(path);
     parts.uri = uri.build().map_err(|error| Error::invalid(format!("the address of the request: {error}")))?;
@@ -160,17 +193,29 @@ fn address(mut parts: Parts, body: Body, access: &Access) -> Result<Request<Body
     Ok(Request::from_parts(parts, body))
 }
 
-/// The proxy sends those whose certificate it does not take to the login page. It says so in a header that agents take off
-/// what applications say.
-fn is_login(answer: &Response<Incoming>) -> bool {
-    answer.status().is_redirection() && answer.headers().contains_key(LOGIN)
+/// Takes off what belongs to one connection. What a switch of protocols needs is put back.
+fn pass_on(headers: &mut HeaderMap) {
+    let protocol = headers::upgrade(headers);
+    headers::strip_hop_by_hop(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
 }
 
-fn ended(app: &str) -> Error {
-    Error::denied(format!(
+/// Whether the cluster itself does not take the certificate: the proxy sends its holder to the login page, or the agent
+/// refuses, as after a change of roles. They say so in headers that agents take off what applications say.
+fn is_refusal(answer: &Response<Incoming>) -> bool {
+    let (status, headers) = (answer.status(), answer.headers());
+    status.is_redirection() && headers.contains_key(LOGIN)
+        || status == StatusCode::FORBIDDEN && headers.contains_key(HOP)
+}
+
+fn ended(app: &str) -> Failure {
+    Hop::Proxy.failure(Error::denied(format!(
         "the proxy does not take the certificate for application {app:?}: its session has ended, the identity is locked, or \
-         its roles do not allow it any more. A request in a few seconds brings a new one"
-    ))
+         its roles do not allow it any more. Another one is asked for by and by; a reload of tbot brings one now"
+    )))
 }
 
 /// Passes the answer on; after a switch of protocols the bytes are carried both ways, as long as both ends want.
@@ -185,22 +230,31 @@ fn finish(mut answer: Response<Incoming>, wants: Option<OnUpgrade>, tasks: &Task
             }
         });
     }
-    headers::strip(answer.headers_mut());
+    pass_on(answer.headers_mut());
     answer.map(|body| body.map_err(|error| Box::new(error) as BoxError).boxed_unsync())
 }
 
-fn page(error: &Error) -> Response<Body> {
-    let status = match error.kind {
-        Kind::NotFound => StatusCode::NOT_FOUND,
-        Kind::Denied => StatusCode::FORBIDDEN,
-        Kind::Invalid => StatusCode::BAD_REQUEST,
-        Kind::Unsupported => StatusCode::NOT_IMPLEMENTED,
-        _ => StatusCode::BAD_GATEWAY,
-    };
-    let text = format!("{}\n", error.message);
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
-    let mut answer = Response::new(body);
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_of_protocols_keeps_its_headers_and_nothing_else_of_the_connection() {
+        for (connection, protocol, left) in [
+            ("keep-alive, Upgrade", "websocket", &["connection", "cookie", "upgrade"][..]),
+            ("upgrade", "h2c", &["cookie"]),
+            ("close, cookie", "websocket", &["cookie"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in
+                [("connection", connection), ("upgrade", protocol), ("keep-alive", "5"), ("cookie", "a=b")]
+            {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            pass_on(&mut headers);
+            let mut names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names, left, "{connection} {protocol}");
+        }
+    }
 }

@@ -1,9 +1,14 @@
 //! Takes connections and leads each to its application.
 
-use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use clock::Clock;
-use domain::{Error, error::Kind};
+use crypto::Random;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -12,18 +17,40 @@ use hyper_util::{
 use net::BoxIo;
 use service::{Signal, Signals, Stop};
 use tokio::{
-    io::copy_bidirectional,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{JoinError, JoinSet},
 };
+use tokio_util::sync::CancellationToken;
 
-use crate::{Access, Keyring, Listener, forward::Forwarder};
+use crate::{Keyring, Listener, failure::Failure, forward::Forwarder, tcp};
 
 /// How many connections are served at once; more wait.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// After an error of the listener itself, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long whoever connects may stay silent. An application that speaks first is waited for by its client, so when there is
+/// no certificate, from which we know such an application, not even a slow client is waited for that long.
+const QUIET: Duration = Duration::from_secs(30);
+const QUIET_WITHOUT_CERTIFICATE: Duration = Duration::from_secs(2);
+
+/// How long connections may go on when this process is told to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A place on this machine that leads to applications.
+pub struct Local {
+    /// Where programs knock.
+    pub listener: Listener,
+    /// Where it leads.
+    pub door: Door,
+    /// What is shown there.
+    pub keyring: Arc<dyn Keyring>,
+    /// Source of time.
+    pub clock: Clock,
+    /// Names of requests.
+    pub random: Random,
+}
 
 /// Where a listener leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,23 +61,22 @@ pub enum Door {
     Proxy,
 }
 
-/// Serves until this process is told to stop; told again, it does not wait for connections.
-pub async fn serve_until_told(
-    listener: Listener,
-    door: Door,
-    keyring: Arc<dyn Keyring>,
-    clock: Clock,
-    mut signals: Signals,
-) {
-    let stop = Stop::new();
-    let serving = serve(listener, door, keyring, clock, stop.clone());
+/// Serves until this process is told to stop; connections have some seconds then, unless it is told again.
+pub async fn serve_until_told(local: Local, mut signals: Signals) {
+    let (clock, stop) = (local.clock.clone(), Stop::new());
+    let serving = serve(local, stop.clone());
     tokio::pin!(serving);
     loop {
         tokio::select! {
             () = &mut serving => return,
+            () = grace(&clock, &stop) => stop.hard(),
             signal = signals.next() => match signal {
                 Signal::Stop | Signal::StopGracefully if stop.is_requested() => stop.hard(),
-                Signal::Stop | Signal::StopGracefully => stop.soft(),
+                Signal::Stop | Signal::StopGracefully => {
+                    let seconds = GRACE.as_secs();
+                    tracing::info!("stopping; connections that are open have {seconds} s, unless this is told again");
+                    stop.soft();
+                }
                 _ => {}
             }
         }
@@ -79,9 +105,10 @@ impl Tasks {
 }
 
 /// Serves until it is stopped; connections that are open then may finish what they do until the stop is hard.
-pub async fn serve(listener: Listener, door: Door, keyring: Arc<dyn Keyring>, clock: Clock, stop: Stop) {
+pub async fn serve(local: Local, stop: Stop) {
+    let Local { listener, door, keyring, clock, random } = local;
     let reach = listener.reach();
-    let forwarder = Arc::new(Forwarder { door, keyring, clock: clock.clone(), reach });
+    let forwarder = Arc::new(Forwarder { door, keyring, clock: clock.clone(), random, reach });
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (made, mut tasks) = mpsc::unbounded_channel();
     let mut connections = JoinSet::new();
@@ -132,56 +159,43 @@ pub async fn serve(listener: Listener, door: Door, keyring: Arc<dyn Keyring>, cl
     }
 }
 
-/// A panic in one connection ends that connection; it is said aloud.
-fn report(ended: Result<(), JoinError>) {
+/// A panic in one task ends that task; it is said aloud.
+pub(crate) fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        tracing::error!(%error, "a local connection panicked");
+        tracing::error!(%error, "a task of a local listener panicked");
     }
 }
 
 async fn connection(forwarder: Arc<Forwarder>, mut stream: BoxIo, tasks: Tasks, stop: Stop) {
+    let mut failed = None;
     if let Door::Tunnel(app) = &forwarder.door {
-        match forwarder.keyring.access(app).await {
+        match forwarder.access(app).await {
             Ok(access) if access.is_tcp() => {
-                if let Err(error) = tcp(&forwarder, &access, &mut stream).await {
-                    tracing::info!(app, %error, "a connection to an application ended");
+                if let Err(error) = tcp::carry(&forwarder, &access, &mut stream).await {
+                    tracing::warn!(app, %error, "a connection to an application broke");
                 }
                 return;
             }
-            // Told to the caller in an answer to its request, if it speaks HTTP.
-            Ok(_) | Err(_) => {}
+            Ok(_) => {}
+            // Told to the caller in the answer to its first request, if it speaks HTTP.
+            Err(failure) => failed = Some(failure),
         }
     }
-    http(forwarder, stream, tasks, stop).await;
+    http(forwarder, stream, tasks, stop, failed).await;
 }
 
-/// Carries a connection. The proxy says that it does not take a certificate by hanging up without a word (RFC 8446 §6.1),
-/// which no application can make it do.
-async fn tcp(forwarder: &Forwarder, access: &Arc<Access>, stream: &mut BoxIo) -> Result<(), Error> {
-    let mut there = match access.connect().await {
-        Ok(there) => there,
-        Err(error) => {
-            if error.kind == Kind::Denied {
-                forwarder.keyring.discard(access).await;
-            }
-            return Err(error);
-        }
-    };
-    let copied = copy_bidirectional(stream, &mut there).await;
-    let Err(error) = copied else { return Ok(()) };
-    if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
-        forwarder.keyring.discard(access).await;
-    }
-    Err(Error::unavailable(error.to_string()))
-}
-
-async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, tasks: Tasks, stop: Stop) {
+async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, tasks: Tasks, stop: Stop, failed: Option<Failure>) {
     let is_proxy = forwarder.door == Door::Proxy;
+    let quiet = if failed.is_some() { QUIET_WITHOUT_CERTIFICATE } else { QUIET };
+    let (asked, failed) = (CancellationToken::new(), Arc::new(Mutex::new(failed)));
+    let silence = silence(forwarder.clock.clone(), quiet, asked.clone(), Arc::clone(&failed));
     let answer = service_fn(move |request| {
+        asked.cancel();
+        let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (forwarder, tasks) = (Arc::clone(&forwarder), tasks.clone());
-        async move { Ok::<_, Infallible>(forwarder.answer(request, &tasks).await) }
+        async move { Ok::<_, Infallible>(forwarder.answer(request, &tasks, failed).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
@@ -191,6 +205,7 @@ async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, tasks: Tasks, stop: Stop
     tokio::pin!(serving);
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
+        () = silence => return,
         () = stop.requested() => {
             serving.as_mut().graceful_shutdown();
             serving.await
@@ -199,4 +214,20 @@ async fn http(forwarder: Arc<Forwarder>, stream: BoxIo, tasks: Tasks, stop: Stop
     if let Err(error) = outcome {
         tracing::debug!(error, "a local connection ended");
     }
+}
+
+/// Ends when nobody has asked for anything for too long.
+async fn silence(clock: Clock, span: Duration, asked: CancellationToken, failed: Arc<Mutex<Option<Failure>>>) {
+    if clock.timeout(span, asked.cancelled()).await.is_ok() {
+        return std::future::pending().await;
+    }
+    if let Some(error) = &*failed.lock().unwrap_or_else(PoisonError::into_inner) {
+        tracing::warn!(%error, "a connection did not reach its application");
+    }
+}
+
+/// The time that is left to connections once a stop is requested.
+async fn grace(clock: &Clock, stop: &Stop) {
+    stop.requested().await;
+    clock.sleep(GRACE).await;
 }

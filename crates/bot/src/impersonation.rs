@@ -30,15 +30,20 @@ pub(crate) struct Impersonation {
     cluster: String,
 }
 
-/// A certificate that leads to an application, and the way there.
+/// A certificate that leads to an application.
 pub(crate) struct Routed {
     pub(crate) identity: BotIdentity,
     pub(crate) app: App,
     pub(crate) public_name: String,
-    /// The name of the proxy in front of it; empty without one.
-    pub(crate) proxy_host: String,
+}
+
+/// A connection that finds applications, and the way to them.
+pub(crate) struct Sight {
+    client: Client,
     /// Nothing when the cluster has no proxy that it names.
     pub(crate) web: Option<Web>,
+    /// The name of the proxy; empty without one.
+    pub(crate) proxy_host: String,
 }
 
 impl Impersonation {
@@ -53,30 +58,35 @@ impl Impersonation {
         }
     }
 
-    /// A certificate that leads to the application `name`. The bot itself sees no application: a certificate with the
-    /// roles looks it up first.
-    pub(crate) async fn routed(&self, hub: &Hub, name: &str) -> Result<Routed, Error> {
+    /// What the roles let see. The bot itself sees no application.
+    pub(crate) async fn sight(&self, hub: &Hub) -> Result<Sight, Error> {
         let plain = self.issue(hub, None).await?;
-        let seeing = hub.connect_as(&plain).await?;
-        let app = lookup::find(&seeing, name).await?;
-        let web = hub.web(&seeing).await?;
-        // A name below anything else would lead nowhere, and the certificate would be for it.
+        let client = hub.connect_as(&plain).await?;
+        let web = hub.web(&client).await?;
         let proxy_host = match &web {
-            Some(web) => lookup::public_host(web, plain.authorities(), &seeing).await,
-            None if !app.spec.public_addr.is_empty() => String::new(),
-            None => {
-                return Err(Error::unavailable(
-                    "the cluster names no proxy to reach applications through: start one, or set proxy_server",
-                ));
-            }
+            Some(web) => lookup::public_host(web, plain.authorities(), &client).await,
+            None => String::new(),
         };
-        let public_name = lookup::public_name(&app, &proxy_host);
-        let route = lookup::route(&app, &public_name, plain.cluster());
+        Ok(Sight { client, web, proxy_host })
+    }
+
+    /// A certificate that leads to the application `name`.
+    pub(crate) async fn routed(&self, hub: &Hub, sight: &Sight, name: &str) -> Result<Routed, Error> {
+        let app = lookup::find(&sight.client, name).await?;
+        // A name below anything else would lead nowhere, and the certificate would be for it.
+        if sight.web.is_none() && app.spec.public_addr.is_empty() {
+            return Err(Error::unavailable(
+                "the cluster names no proxy to reach applications through: start one, or set proxy_server",
+            ));
+        }
+        let public_name = lookup::public_name(&app, &sight.proxy_host);
+        let cluster = hub.current().map(|current| current.identity.cluster().to_owned()).unwrap_or_default();
+        let route = lookup::route(&app, &public_name, &cluster);
         let identity = self.issue(hub, Some(route)).await?;
         // The authority has the last word on the address.
         let said = &identity.says().route_to_app.public_addr;
         let public_name = if said.is_empty() { public_name } else { said.clone() };
-        Ok(Routed { identity, app, public_name, proxy_host, web })
+        Ok(Routed { identity, app, public_name })
     }
 
     /// A certificate with the roles, and with a route when there is one.

@@ -65,7 +65,10 @@ impl Keyring for Files {
         }
     }
 
-    async fn discard(&self, _: &Arc<Access>) {}
+    /// Only who writes the directory can bring another one.
+    fn discard(&self, _: &Arc<Access>) -> bool {
+        false
+    }
 }
 
 impl Files {
@@ -140,7 +143,6 @@ impl Files {
             // The proxy that was named proves that it is that one.
             trust: tls::Trust::Front { roots, name: web.host().to_owned() },
             web,
-            renew_at: certificate.not_after(),
             not_after: certificate.not_after(),
         };
         Ok(Access::new(lead, &self.clock)?)

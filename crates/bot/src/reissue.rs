@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use app_access::{Access, Exchange, Issue};
+use app_access::{Exchange, Issue, Issued};
 use async_trait::async_trait;
 use client::{Client, Config, Credentials, Proxies, Web};
 use clock::Clock;
@@ -28,7 +28,7 @@ pub struct Reissue {
 
 #[async_trait]
 impl Issue for Reissue {
-    async fn issue(&self, app: &str) -> Result<Access, Error> {
+    async fn issue(&self, app: &str) -> Result<Issued, Error> {
         let file = self.directory.join("identity");
         let broken = |reason: String| Error::invalid(format!("{}: {reason}", file.display()));
         let credentials = Credentials::from_identity_file(&file).map_err(|error| broken(error.to_string()))?;

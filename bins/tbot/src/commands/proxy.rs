@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use app_access::{Cached, Door, Keyring, Listener};
+use app_access::{Cached, Door, Keyring, Listener, Local};
 use bot::{Config, Overrides, config::Destination, local::Files, reissue::Reissue};
 use client::Proxies;
 use clock::Clock;
@@ -55,8 +55,8 @@ struct App {
     /// Name of the application.
     name: String,
     /// Local port, or LOCAL:TARGET for an application with several ports; 0 takes a free one.
-    #[arg(short, long, default_value = "0", value_name = "PORT")]
-    port: String,
+    #[arg(short, long, default_value = "0", value_name = "PORT", value_parser = cli::ports)]
+    port: (u16, u16),
     /// The application speaks no HTTP: carry bytes as they come.
     #[arg(long)]
     tcp: bool,
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
         let message = format!("--cluster={leaf}: applications of leaf clusters are not supported yet");
         return Err(domain::Error::unsupported(message).into());
     }
-    let (port, target_port) = ports(&app.port)?;
+    let (port, target_port) = app.port;
     let config = match &globals.config {
         Some(path) => Config::load(Some(path), Overrides::default()).map_err(refused)?,
         None => Config::default(),
@@ -106,24 +106,14 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     print(&format!("Proxying connections to {} on {place}\n", app.name))?;
-    app_access::serve_until_told(listener, Door::Tunnel(app.name), keyring, clock, signals).await;
+    let (door, random) = (Door::Tunnel(app.name), Random::system());
+    app_access::serve_until_told(Local { listener, door, keyring, clock, random }, signals).await;
     Ok(())
 }
 
 #[allow(clippy::disallowed_methods, reason = "a tool reads the environment of the person who runs it")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
-}
-
-/// `LOCAL` or `LOCAL:TARGET`.
-fn ports(text: &str) -> anyhow::Result<(u16, u16)> {
-    let port = |text: &str| {
-        text.parse::<u16>().map_err(|_| invalid(format!("--port: {text:?} is no port; write 1234 or 1234:5432")))
-    };
-    match text.split_once(':') {
-        Some((local, target)) => Ok((port(local)?, port(target)?)),
-        None => Ok((port(text)?, 0)),
-    }
 }
 
 /// The directory of the output that leads to the application, or may be exchanged for a certificate that does.

@@ -92,6 +92,11 @@ async fn an_application_output_leads_to_the_application_and_nowhere_else() {
     let other = proxy("other");
     assert_eq!(other.code, 8, "{}", other.err);
     assert!(other.err.contains("leads to \"grafana\""), "{}", other.err);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = format!("--port={}", taken.local_addr().unwrap().port());
+    let refused = tbot(&[], &["proxy", "--destination-dir", at("").to_str().unwrap(), "app", &port, "grafana"]);
+    assert_eq!(refused.code, 4, "{}", refused.err);
+    assert!(refused.err.contains("in use"), "{}", refused.err);
     // The certificate knows the name of the application's proxy, but not its port.
     let app = at("").display().to_string();
     let local = Running::of(&world, &["proxy", "--destination-dir", &app, "--", "app", "--port=0", "grafana"]);

@@ -65,7 +65,7 @@ fn a_refusal_names_what_is_to_be_changed() {
             &["/nowhere/identity"],
         ),
         (vec!["proxy", "app", "--port=1:2", "NAME"], 8, &["allow_reissue: true"]),
-        (vec!["proxy", "--destination-dir=/nowhere", "app", "--port=1:b", "NAME"], 8, &["1234:5432"]),
+        (vec!["proxy", "--destination-dir=/nowhere", "app", "--port=1:b", "NAME"], 2, &["--port", "1234:5432"]),
         (vec!["proxy", "--destination-dir=D", "db", "--port=1", "NAME"], 7, &["tbot proxy db is not supported yet"]),
         (vec!["kube", "credentials", "--destination-dir=D"], 7, &["tbot kube is not supported yet"]),
         (vec!["ssh-proxy-command", "--host=h"], 7, &["ssh-proxy-command is not supported yet"]),

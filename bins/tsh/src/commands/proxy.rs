@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use app_access::{Access, Cached, Door, Issue, Keyring, Listener};
+use app_access::{Cached, Door, Issue, Issued, Keyring, Listener, Local};
 use async_trait::async_trait;
 use cli::Output;
 use clock::Clock;
+use crypto::Random;
 use domain::{Error, error::Kind};
 use service::Signals;
 use telemetry::log;
@@ -56,8 +57,8 @@ pub(crate) struct App {
     /// Name of the application.
     name: String,
     /// Local port, or `LOCAL:TARGET` for an application with several ports; 0 takes a free one.
-    #[arg(short, long, default_value = "0", value_name = "PORT")]
-    port: String,
+    #[arg(short, long, default_value = "0", value_name = "PORT", value_parser = cli::ports)]
+    port: (u16, u16),
     /// Leaf cluster.
     #[arg(short, long, value_name = "CLUSTER", env = "TELEPORT_CLUSTER", hide = true)]
     cluster: Option<String>,
@@ -84,7 +85,7 @@ struct Reissue {
 
 #[async_trait]
 impl Issue for Reissue {
-    async fn issue(&self, app: &str) -> Result<Access, Error> {
+    async fn issue(&self, app: &str) -> Result<Issued, Error> {
         let session = Session::open(&self.globals).await.map_err(|error| {
             let known = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
             Error::new(known.map_or(Kind::Invalid, |known| known.kind), format!("{error:#}"))
@@ -100,7 +101,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
             return Err(Error::unsupported("tsh proxy leads to applications only yet: tsh proxy app").into());
         }
     };
-    let (local, target_port) = ports(&app.port)?;
+    let (local, target_port) = app.port;
     // Told as the tool's own failures are; a certificate makes its own connection.
     Session::open(globals).await?.refuse_leaf(app.cluster.as_deref())?;
     let clock = Clock::system();
@@ -111,29 +112,7 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
     let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     Output::stdout().line(format_args!("Proxying connections to {} on {place}", app.name))?;
-    app_access::serve_until_told(listener, Door::Tunnel(app.name), Arc::new(ring), clock, signals).await;
+    let (door, keyring, random) = (Door::Tunnel(app.name), Arc::new(ring), Random::system());
+    app_access::serve_until_told(Local { listener, door, keyring, clock, random }, signals).await;
     Ok(())
-}
-
-/// `LOCAL` or `LOCAL:TARGET`.
-fn ports(text: &str) -> anyhow::Result<(u16, u16)> {
-    let port = |text: &str| {
-        text.parse::<u16>().map_err(|_| Error::invalid(format!("--port: {text:?} is no port; write 1234 or 1234:5432")))
-    };
-    match text.split_once(':') {
-        Some((local, target)) => Ok((port(local)?, port(target)?)),
-        None => Ok((port(text)?, 0)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_as_people_write_them() {
-        assert_eq!(ports("1234").unwrap(), (1234, 0));
-        assert_eq!(ports("1234:5432").unwrap(), (1234, 5432));
-        assert!(ports("a").is_err() && ports("1:b").is_err() && ports("70000").is_err());
-    }
 }

@@ -25,7 +25,7 @@ fn a_refusal_names_what_is_to_be_changed() {
         (&["--proxy=127.0.0.1:1", "apps", "ls"], 7, "tsh login is not supported yet"),
         (&["--proxy=127.0.0.1:1", "-i", "/nowhere", "apps", "ls"], 8, "identity file /nowhere cannot be used"),
         (&["--proxy=127.0.0.1:1", "-i", "/nowhere", "apps", "logout"], 8, "/nowhere"),
-        (&["proxy", "app", "a", "--port=x"], 8, "\"x\" is no port"),
+        (&["proxy", "app", "a", "--port=x"], 2, "\"x\" is no port"),
         (&["proxy", "db", "a"], 7, "tsh proxy app"),
         (&["login", "--user=alice"], 7, "tsh login is not supported yet"),
         (&["ssh", "root@host", "ls", "-l"], 7, "tsh ssh is not supported yet"),

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use app_access::Door;
+use app_access::{Door, Keyring};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -48,8 +48,7 @@ async fn a_new_certificate_does_not_end_what_runs() {
     }
     assert!(String::from_utf8_lossy(&head).starts_with("HTTP/1.1 101"));
     world.time.advance(Duration::from_secs(1300));
-    let answer = world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.contains("by bot-2"), "{answer}");
+    world.ask_until("by bot-2").await;
     running.write_all(b"ping").await.unwrap();
     let mut word = [0; 4];
     running.read_exact(&mut word).await.unwrap();
@@ -65,7 +64,15 @@ async fn a_connection_that_breaks_is_seen_only_where_a_repetition_could_do_harm(
     world.front.breaks.store(1, Ordering::SeqCst);
     let answer = world.ask("POST /p HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\na").await;
     assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
-    assert!(answer.contains(&format!("the connection to the proxy for {NAME} broke")), "{answer}");
+    for words in [
+        format!("the connection to the proxy for {NAME} broke"),
+        "between this machine and the proxy".into(),
+        "nosniff".into(),
+    ] {
+        assert!(answer.contains(&words), "{words}: {answer}");
+    }
+    let id = answer.split("x-teleport-request-id: ").nth(1).and_then(|rest| rest.split('\r').next()).unwrap();
+    assert!(id.len() == 16 && answer.ends_with(&format!("(request {id})\n")), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,6 +109,139 @@ async fn a_session_that_has_ended_does_not_end_a_tunnel_to_a_tcp_application() {
     assert_eq!(hello().await, "");
     assert_eq!(hello().await, "hello bot-2\n");
     assert_eq!(hello().await, "hello bot-2\n", "an application that hangs up costs no session");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_resets_its_connection_costs_no_session() {
+    let world = World::new(Door::Tunnel("postgres".into())).await;
+    for _ in 0..3 {
+        let mut probe = TcpStream::connect(&world.local).await.unwrap();
+        assert_eq!(probe.read_u8().await.unwrap(), b'h');
+        probe.set_zero_linger().unwrap();
+        drop(probe);
+        // The reset is read before the next connection is made, and after what is waited between two certificates.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.time.advance(Duration::from_secs(60));
+    }
+    assert_eq!(world.issued.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_refused_again_and_again_is_replaced_less_and_less_often() {
+    let world = World::new(tunnel()).await;
+    world.front.refused.lock().unwrap().extend((1..20).map(|number| format!("bot-{number}")));
+    for _ in 0..60 {
+        let answer = world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+        world.time.advance(Duration::from_secs(15));
+    }
+    let issued = world.issued.load(Ordering::SeqCst);
+    assert!((5..=8).contains(&issued), "{issued} in a quarter of an hour");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_does_not_let_the_holder_in_is_shown_another_certificate() {
+    let world = World::new(tunnel()).await;
+    world.front.denied.lock().unwrap().push("bot-1".into());
+    let answer = world.ask("GET /forged HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "the application's own words: {answer}");
+    assert_eq!(world.issued.load(Ordering::SeqCst), 1);
+    let answer = world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("by bot-2"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auth_service_that_says_nothing_holds_nobody_up_while_the_certificate_is_good() {
+    let world = World::new(tunnel()).await;
+    world.ask_until("by bot-1").await;
+    world.is_silent.store(true, Ordering::SeqCst);
+    world.time.advance(Duration::from_secs(1300));
+    for _ in 0..3 {
+        let answer = world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = tokio::time::timeout(Duration::from_secs(5), answer).await.expect("at once");
+        assert!(answer.contains("by bot-1"), "{answer}");
+    }
+    assert_eq!(world.asked.load(Ordering::SeqCst), 2, "one attempt for all");
+    world.is_silent.store(false, Ordering::SeqCst);
+    world.time.parked(1).await;
+    // The attempt is given up, and the next one waits for its time.
+    world.time.advance(Duration::from_secs(16));
+    while world.ring.keep("grafana").await.is_err() {}
+    world.ask_until("by bot-2").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_does_not_come_is_said_in_time() {
+    let world = World::patient(tunnel()).await;
+    world.is_silent.store(true, Ordering::SeqCst);
+    let (answer, ()) = tokio::join!(world.ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), async {
+        // The attempt, and who waits for it.
+        world.time.parked(2).await;
+        world.time.advance(Duration::from_secs(11));
+    });
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(answer.contains("between this machine and the auth service: no certificate"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_waits_for_the_first_word_is_not_left_waiting() {
+    let world = World::patient(Door::Tunnel("nosuch".into())).await;
+    let mut client = TcpStream::connect(&world.local).await.unwrap();
+    world.time.parked(1).await;
+    world.time.advance(Duration::from_secs(3));
+    assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_certificates_are_made_anew_when_somebody_says_so() {
+    let world = World::new(tunnel()).await;
+    world.ask_until("by bot-1").await;
+    world.ring.renew();
+    world.ask_until("by bot-2").await;
+    let next = world.ring.keep("grafana").await.unwrap();
+    assert_eq!(next, Duration::from_secs(1200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_ahead_of_all_certificates_costs_no_more_of_them() {
+    let world = World::new(tunnel()).await;
+    world.ring.access("grafana").await.unwrap();
+    world.time.set("2026-03-05T12:00:00Z".parse().unwrap());
+    for _ in 0..3 {
+        world.ring.access("grafana").await.unwrap();
+    }
+    assert_eq!(world.issued.load(Ordering::SeqCst), 1);
+    world.time.advance(Duration::from_secs(3601));
+    world.ring.access("grafana").await.unwrap();
+    assert_eq!(world.issued.load(Ordering::SeqCst), 2, "it has ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_that_lead_nowhere_are_asked_for_once_in_some_seconds() {
+    let world = World::new(Door::Proxy).await;
+    let ask = async || {
+        let answer = world.ask("GET http://nosuch/ HTTP/1.1\r\nHost: nosuch\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        world.asked.load(Ordering::SeqCst)
+    };
+    assert_eq!((ask().await, ask().await), (1, 1));
+    world.time.advance(Duration::from_secs(6));
+    assert_eq!(ask().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_get_nothing_through_a_forward_proxy_but_from_their_own_application() {
+    let world = World::new(Door::Proxy).await;
+    for (request, status) in [
+        ("POST http://grafana/ HTTP/1.1\r\nHost: grafana\r\nOrigin: http://evil.example\r\n", "403"),
+        ("POST http://grafana/ HTTP/1.1\r\nHost: grafana\r\nOrigin: http://grafana\r\n", "200"),
+        ("GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: localhost:8080\r\n", "400"),
+    ] {
+        let answer = world.ask(&format!("{request}Content-Length: 0\r\nConnection: close\r\n\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+    }
+    assert_eq!(world.asked.load(Ordering::SeqCst), 1, "none for the listener's own address");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

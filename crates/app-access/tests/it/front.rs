@@ -5,12 +5,12 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use app_access::{Access, Cached, Door, Issue, Lead, Listener, serve};
+use app_access::{Access, Cached, Door, Issue, Issued, Lead, Listener, Local, serve};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ca::x509::AlternativeNames;
@@ -47,6 +47,8 @@ pub(crate) struct Front {
     pub(crate) breaks: AtomicUsize,
     /// Whose certificates are not taken.
     pub(crate) refused: Mutex<Vec<String>>,
+    /// Whom the agent does not let in.
+    pub(crate) denied: Mutex<Vec<String>>,
 }
 
 /// Issues certificates; each for another user, `bot-1`, `bot-2` and so on.
@@ -55,6 +57,8 @@ pub(crate) struct Issuer {
     front: SocketAddr,
     clock: Clock,
     count: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+    is_silent: Arc<AtomicBool>,
 }
 
 struct ClusterKeys {
@@ -93,7 +97,11 @@ impl ClusterKeys {
 
 #[async_trait]
 impl Issue for Issuer {
-    async fn issue(&self, app: &str) -> Result<Access, Error> {
+    async fn issue(&self, app: &str) -> Result<Issued, Error> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if !["grafana", "postgres"].contains(&app) {
             return Err(Error::not_found(format!("application {app:?} not found")));
         }
@@ -110,10 +118,10 @@ impl Issue for Issuer {
                 roots: ca::authority::trusted_certificates(&self.cluster.host).unwrap(),
                 name: PROXY.to_owned(),
             },
-            renew_at: self.clock.now() + Duration::from_secs(1200),
             not_after: certificate.not_after(),
         };
-        Access::new(lead, &self.clock)
+        let (renew_in, good_for) = (Duration::from_secs(1200), Duration::from_secs(3600));
+        Ok(Issued { access: Access::new(lead, &self.clock)?, renew_in, good_for })
     }
 }
 
@@ -123,6 +131,11 @@ pub(crate) struct World {
     pub(crate) local: String,
     pub(crate) time: ManualClock,
     pub(crate) issued: Arc<AtomicUsize>,
+    /// How often a certificate was asked for.
+    pub(crate) asked: Arc<AtomicUsize>,
+    /// Whoever issues says nothing.
+    pub(crate) is_silent: Arc<AtomicBool>,
+    pub(crate) ring: Arc<Cached<Issuer>>,
     pub(crate) stop: Stop,
     pub(crate) serving: JoinHandle<()>,
 }
@@ -134,18 +147,47 @@ impl World {
 
     /// The front's certificate is for this name.
     pub(crate) async fn behind(door: Door, name: &str) -> Self {
+        Self::build(door, name, |_| Clock::system()).await
+    }
+
+    /// What the listener waits for is over when the test says so.
+    pub(crate) async fn patient(door: Door) -> Self {
+        Self::build(door, NAME, ManualClock::clock).await
+    }
+
+    async fn build(door: Door, name: &str, listeners: impl FnOnce(&ManualClock) -> Clock) -> Self {
         let time = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
         let clock = time.clock();
         let cluster = Arc::new(ClusterKeys::new(&clock).await);
         let front = Front::start(&cluster, &clock, name).await;
-        let issued = Arc::new(AtomicUsize::new(0));
-        let issuer = Issuer { cluster, front: front.address, clock: clock.clone(), count: Arc::clone(&issued) };
+        let (issued, asked, is_silent) = (Arc::default(), Arc::default(), Arc::default());
+        let issuer = Issuer {
+            cluster,
+            front: front.address,
+            clock: clock.clone(),
+            count: Arc::clone(&issued),
+            asked: Arc::clone(&asked),
+            is_silent: Arc::clone(&is_silent),
+        };
         let listener = Listener::bind("tcp://127.0.0.1:0").await.unwrap();
-        let local = listener.to_string().replace("tcp://", "");
+        let place = listener.to_string().replace("tcp://", "");
         let stop = Stop::new();
         let ring = Arc::new(Cached::new(issuer, clock));
-        let serving = tokio::spawn(serve(listener, door, ring, Clock::system(), stop.clone()));
-        Self { front, local, time, issued, stop, serving }
+        let (keyring, clock) = (Arc::clone(&ring), listeners(&time));
+        let local = Local { listener, door, keyring, clock, random: Random::system() };
+        let serving = tokio::spawn(serve(local, stop.clone()));
+        Self { front, local: place, time, issued, asked, is_silent, ring, stop, serving }
+    }
+
+    /// Asks until the answer comes by this user: a renewal goes on beside those who ask.
+    pub(crate) async fn ask_until(&self, user: &str) {
+        for _ in 0..200 {
+            if self.ask("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.contains(user) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{user} never asked");
     }
 
     /// The answer to one request on a connection of its own.
@@ -171,6 +213,7 @@ impl Front {
             address: listener.local_addr().unwrap(),
             breaks: AtomicUsize::new(0),
             refused: Mutex::default(),
+            denied: Mutex::default(),
         });
         let (acceptor, this) = (TlsAcceptor::from(config), Arc::clone(&front));
         tokio::spawn(async move {
@@ -224,6 +267,13 @@ impl Front {
             // The application itself cannot say this.
             if request.uri().path() != "/forged" {
                 answer.headers_mut().insert("x-teleport-login", "required".parse().unwrap());
+            }
+            return Ok(answer);
+        }
+        if self.denied.lock().unwrap().iter().any(|name| name == user) {
+            *answer.status_mut() = StatusCode::FORBIDDEN;
+            if request.uri().path() != "/forged" {
+                answer.headers_mut().insert("x-teleport-hop", "agent".parse().unwrap());
             }
             return Ok(answer);
         }

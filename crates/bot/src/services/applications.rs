@@ -2,19 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use app_access::{Access, Cached, Door, Issue, Keyring, Lead, Listener, lookup};
+use app_access::{Access, Cached, Door, Issue, Issued, Keyring, Lead, Listener, Local, lookup};
 use async_trait::async_trait;
 use client::{Backoff, credentials::system_authorities};
 use crypto::tls;
-use domain::Error;
+use domain::{Error, error::Kind};
 use service::{Component, Stop};
+use tokio::sync::{Mutex, watch};
 
 use crate::{
     Config,
-    impersonation::Impersonation,
+    impersonation::{Impersonation, Sight},
     renewal::machine::{FIRST_WAIT, LONGEST_WAIT, left},
     run::Hub,
 };
+
+/// Attempts in a row to renew before the service is reported unhealthy, while the old certificate is still good.
+const ATTEMPTS: u32 = 5;
+
+/// How long one look at the applications serves for all that are asked for: a certificate and a connection each. What a role
+/// shows anew is seen after so long, or when the bot is told to renew.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// A service that listens.
 pub(crate) struct Listening {
@@ -49,14 +57,45 @@ struct AsBot {
     hub: Hub,
     grant: Arc<Impersonation>,
     interval: Duration,
+    look: Mutex<Option<Look>>,
+}
+
+struct Look {
+    sight: Arc<Sight>,
+    /// By the boot clock.
+    until: Duration,
+    reload: watch::Receiver<()>,
+}
+
+impl AsBot {
+    async fn sight(&self) -> Result<Arc<Sight>, Error> {
+        let mut held = self.look.lock().await;
+        let now = self.hub.clock().boot();
+        let is_good = |look: &&Look| now < look.until && !look.reload.has_changed().unwrap_or(true);
+        if let Some(look) = held.as_ref().filter(is_good) {
+            return Ok(Arc::clone(&look.sight));
+        }
+        let reload = self.hub.reload.subscribe();
+        let sight = Arc::new(self.grant.sight(&self.hub).await?);
+        *held = Some(Look { sight: Arc::clone(&sight), until: self.hub.clock().boot() + LOOK, reload });
+        Ok(sight)
+    }
 }
 
 #[async_trait]
 impl Issue for AsBot {
-    async fn issue(&self, app: &str) -> Result<Access, Error> {
+    async fn issue(&self, app: &str) -> Result<Issued, Error> {
+        let sight = self.sight().await?;
         let asked = self.hub.clock().now();
-        let routed = self.grant.routed(&self.hub, app).await?;
-        let web = routed.web.ok_or_else(|| {
+        let routed = match self.grant.routed(&self.hub, &sight, app).await {
+            Err(error) if error.kind != Kind::NotFound => {
+                // Perhaps the look itself is to blame.
+                *self.look.lock().await = None;
+                return Err(error);
+            }
+            outcome => outcome?,
+        };
+        let web = sight.web.clone().ok_or_else(|| {
             Error::unavailable("the cluster names no proxy to reach applications through: set proxy_server")
         })?;
         let identity = &routed.identity;
@@ -65,19 +104,18 @@ impl Issue for AsBot {
         roots.extend(identity.authorities().iter().cloned());
         let (clock, now) = (self.hub.clock(), self.hub.clock().now());
         // A role may have given less time than was asked for.
-        let renew_in = self.interval.min(left(asked, now, identity.not_before(), identity.not_after()) / 2);
+        let good_for = left(asked, now, identity.not_before(), identity.not_after());
         let lead = Lead {
             app: app.to_owned(),
             is_tcp: lookup::is_tcp(&routed.app),
             web,
             chain: chain.map_err(|error| Error::internal(error.to_string()))?,
-            trust: tls::Trust::Front { roots, name: routed.proxy_host },
-            renew_at: now.saturating_add(renew_in).unwrap_or(identity.not_after()),
+            trust: tls::Trust::Front { roots, name: sight.proxy_host.clone() },
             not_after: identity.not_after(),
             public_name: routed.public_name,
         };
         tracing::info!("Generated identity for app {{{app:?}}}, reached as {}: {identity}", lead.public_name);
-        Access::new(lead, clock)
+        Ok(Issued { access: Access::new(lead, clock)?, renew_in: self.interval.min(good_for / 2), good_for })
     }
 }
 
@@ -89,17 +127,16 @@ pub(crate) async fn run(hub: Hub, service: Arc<Listening>, component: Component,
         () = stop.requested() => return,
         () = hub.wait_for_identity() => {}
     }
-    let issue = AsBot { hub: hub.clone(), grant: Arc::clone(&service.grant), interval: service.interval };
-    let keyring: Arc<dyn Keyring> = Arc::new(Cached::new(issue, hub.clock().clone()));
-    let serving =
-        app_access::serve(listener, service.door.clone(), Arc::clone(&keyring), hub.clock().clone(), stop.clone());
-    tokio::pin!(serving);
+    let (grant, interval, look) = (Arc::clone(&service.grant), service.interval, Mutex::default());
+    let mut reload = hub.reload.subscribe();
+    let ring = Arc::new(Cached::new(AsBot { hub: hub.clone(), grant, interval, look }, hub.clock().clone()));
+    let keyring = Arc::clone(&ring) as Arc<dyn Keyring>;
+    let (clock, random) = (hub.clock().clone(), hub.random().clone());
+    let local = Local { listener, door: service.door.clone(), keyring, clock, random };
     tokio::select! {
-        () = &mut serving => return,
-        () = keep(&hub, &service, keyring.as_ref(), &component), if !stop.is_requested() => {}
+        () = app_access::serve(local, stop) => {}
+        () = keep(&hub, &service, &ring, &component, &mut reload) => {}
     }
-    component.ready();
-    serving.await;
 }
 
 /// Takes the address as soon as it is free.
@@ -120,24 +157,42 @@ async fn bind(hub: &Hub, service: &Listening, component: &Component, stop: &Stop
     }
 }
 
-/// Has a certificate ready before somebody needs it; returns at once when nobody knows yet for which application.
-async fn keep(hub: &Hub, service: &Listening, keyring: &dyn Keyring, component: &Component) {
-    let Door::Tunnel(app) = &service.door else { return };
-    let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+/// Has certificates renewed: those that are held when the bot is told to renew, or the cluster's authorities have changed; and
+/// that of a tunnel before somebody needs it.
+async fn keep(
+    hub: &Hub,
+    service: &Listening,
+    ring: &Cached<AsBot>,
+    component: &Component,
+    reload: &mut watch::Receiver<()>,
+) {
+    let (mut failures, mut backoff) = (0, Backoff::new(FIRST_WAIT, LONGEST_WAIT));
     loop {
-        let wait = match keyring.access(app).await {
-            Ok(access) => {
+        let wait = match &service.door {
+            Door::Proxy => {
+                // Nobody knows yet for which application.
                 component.ready();
-                backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-                let left = access.renew_at().duration_since(hub.clock().now());
-                Duration::try_from(left).unwrap_or_default().max(FIRST_WAIT)
+                LONGEST_WAIT
             }
-            Err(error) => {
-                tracing::warn!(service = service.name, %error, "the application is not reached");
-                component.unready(error.message);
-                backoff.wait(hub.random())
-            }
+            Door::Tunnel(app) => match ring.keep(app).await {
+                Ok(wait) => {
+                    component.ready();
+                    (failures, backoff) = (0, Backoff::new(FIRST_WAIT, LONGEST_WAIT));
+                    wait.max(FIRST_WAIT)
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(service = service.name, %error, failures, "there is no new certificate");
+                    if failures >= ATTEMPTS || !ring.is_good(app) {
+                        component.unready(error.message);
+                    }
+                    backoff.wait(hub.random())
+                }
+            },
         };
-        hub.sleep(wait).await;
+        tokio::select! {
+            () = hub.sleep(wait) => {}
+            Ok(()) = reload.changed() => ring.renew(),
+        }
     }
 }
