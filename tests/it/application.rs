@@ -14,8 +14,9 @@ use crypto::{
     tls::{ClientOptions, Trust, client_config},
     x509::Certificate,
 };
+use domain::identity::Identity;
 use rustls::pki_types::ServerName;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Cluster, Options};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -147,6 +148,25 @@ async fn a_certificate_for_an_application_leads_to_it_and_nothing_else_does() {
     if let Ok(certs) = refused {
         let answer = curl(proxy, &alice.authorities, Some(&Person::from_certs(key, &certs))).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+
+    // An agent that stops tells what it has not told yet.
+    let cluster = cluster.restart().await;
+    let page = cluster.server().auth().store().backend().journal_read(None, 10_000).await.unwrap();
+    let events = page.records.iter().map(|record| serde_json::from_slice::<Value>(&record.entry.value).unwrap());
+    let requests: Vec<Value> = events.filter(|event| event["event"] == "app.session.request").collect();
+    let [request] = &requests[..] else { panic!("one request came to the application: {requests:?}") };
+    let session = Identity::from_subject(routed.certificate.subject()).unwrap().route_to_app.session_id;
+    for (field, expect) in [
+        ("sid", json!(crypto::hash::sha256_hex(session.as_bytes())[..32])),
+        ("user", json!("alice")),
+        ("app_name", json!("hello")),
+        ("method", json!("GET")),
+        ("path", json!("/path")),
+        ("status_code", json!(200)),
+        ("count", json!(1)),
+    ] {
+        assert_eq!(request[field], expect, "{field} of {request}");
     }
     cluster.stop().await;
 }

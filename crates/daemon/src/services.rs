@@ -24,6 +24,9 @@ use crate::{
     server::Environment,
 };
 
+/// The tasks that are hosts of the cluster, and clients of its API.
+const HOSTS: [&str; 2] = ["proxy", "app"];
+
 /// What the services of one process share.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a> {

@@ -10,15 +10,16 @@ use std::{
 use anyhow::Context;
 use audit::chain::{Chainer, KeyStoreSigner, Setup};
 use auth::{Auth, Ports};
+use clock::Clock;
 use domain::resources::ClusterName;
 use keystore::{KeyStore, SoftwareKeyStore};
 use net::Listener;
-use service::{Component, Supervisor};
+use service::{Component, Stop, Supervisor};
 use storage::Backend;
 use store::Store;
 use tokio::net::UnixListener;
 
-use super::{Shared, once};
+use super::{HOSTS, Shared, once};
 use crate::{
     backend,
     config::{AuditSink, Config},
@@ -37,6 +38,10 @@ const PORT: &str = "auth";
 
 /// How long the last audit checkpoint may take; what it misses is linked at the next start.
 const CHAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the API goes on for the hosts of this process once all are asked to stop. Less than the second that running calls
+/// have when the server begins anew.
+const LAST_WORDS: Duration = Duration::from_millis(800);
 
 /// A cache older than this is said in `/readyz`: decisions are made from it.
 const STALE_CACHE: Duration = Duration::from_secs(5);
@@ -242,11 +247,38 @@ fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
         let strangers_per_address = config.teleport.connection_limits.max_connections;
         let limits = net::Limits { strangers_per_address, ..net::Limits::default() };
         let options = auth_grpc::Options { metrics: metrics.api.clone(), limits };
-        move |stop| auth_grpc::serve(auth, listener, options, stop.token().clone())
+        let hosts = supervisor.clone();
+        move |stop| async move {
+            let last = Stop::new();
+            let serving = auth_grpc::serve(Arc::clone(&auth), listener, options, last.token().clone());
+            let ending = async {
+                stop.requested().await;
+                hear_out(&hosts, auth.clock()).await;
+                last.soft();
+                std::future::pending().await
+            };
+            tokio::select! {
+                served = serving => served,
+                () = ending => Ok(()),
+            }
+        }
     });
     once(supervisor, "administrator's socket", move |stop| {
         auth_grpc::serve_unix(auth, admin, metrics.api, stop.token().clone())
     });
+}
+
+/// Waits for the hosts of this process that stop as well: an agent takes its word back then, and tells what has been asked
+/// of its applications.
+async fn hear_out(supervisor: &Supervisor, clock: &Clock) {
+    let is_host = |task: &String| HOSTS.contains(&task.as_str());
+    let ended = async {
+        while supervisor.running().iter().any(is_host) {
+            clock.sleep(Duration::from_millis(20)).await;
+        }
+    };
+    // What streams on may do so until the end, and then has lost nothing but the last words.
+    drop(clock.timeout(LAST_WORDS, ended).await);
 }
 
 /// What is looked at each second, and where it is said.
