@@ -107,15 +107,8 @@ async fn everything(client: &Client, wants_apps: bool) -> Result<Vec<AnyResource
             break;
         }
     }
-    while wants_apps {
-        let page = client.repeat::<ListApps>(proto::ListAppsRequest { limit: PAGE, start_key: key }).await?;
-        for app in page.applications {
-            found.push(AnyResource::App(Wire::from_wire(app)?));
-        }
-        key = page.next_key;
-        if key.is_empty() {
-            break;
-        }
+    if wants_apps {
+        found.extend(apps(client).await?);
     }
     let request = GetCertAuthoritiesRequest { r#type: CaType::User.as_str().to_owned(), include_key: false };
     for authority in client.repeat::<GetCertAuthorities>(request).await?.cert_authorities_v2 {
@@ -124,6 +117,21 @@ async fn everything(client: &Client, wants_apps: bool) -> Result<Vec<AnyResource
     let preference = client.repeat::<GetAuthPreference>(Default::default()).await?;
     found.push(AnyResource::AuthPreference(Wire::from_wire(preference)?));
     Ok(found)
+}
+
+async fn apps(client: &Client) -> Result<Vec<AnyResource>, Error> {
+    let mut found = Vec::new();
+    let mut key = String::new();
+    loop {
+        let page = client.repeat::<ListApps>(proto::ListAppsRequest { limit: PAGE, start_key: key }).await?;
+        for app in page.applications {
+            found.push(AnyResource::App(Wire::from_wire(app)?));
+        }
+        key = page.next_key;
+        if key.is_empty() {
+            return Ok(found);
+        }
+    }
 }
 
 #[cfg(test)]
