@@ -17,7 +17,7 @@ use bytes::Bytes;
 use clock::Clock;
 use h2::{Ping, PingPong, client, server};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use net::BoxIo;
@@ -59,6 +59,7 @@ const FRAME: u32 = 64 * 1024;
 const SERVICE: &str = "tessera-service";
 const AGENT: &str = "tessera-agent";
 const SOURCE: &str = "tessera-source";
+const SHARE: &str = "tessera-share";
 const REASON: &str = "tessera-reason";
 
 /// What a stream is for.
@@ -68,6 +69,8 @@ pub struct Open {
     pub service: String,
     /// Between proxies: the host id of the agent that the stream is to be carried on to.
     pub agent: Option<String>,
+    /// Between proxies: stands for the user whose share of the link to the agent it takes.
+    pub share: Option<String>,
     /// Where the client is that caused it, as far as is known.
     pub source: Option<SocketAddr>,
 }
@@ -94,6 +97,9 @@ impl Open {
         if let Some(agent) = &self.agent {
             request.headers_mut().insert(AGENT, value(agent)?);
         }
+        if let Some(share) = &self.share {
+            request.headers_mut().insert(SHARE, value(share)?);
+        }
         if let Some(source) = self.source {
             request.headers_mut().insert(SOURCE, value(&source.to_string())?);
         }
@@ -106,6 +112,7 @@ impl Open {
         Some(Self {
             service: text(SERVICE)?.to_owned(),
             agent: text(AGENT).map(str::to_owned),
+            share: text(SHARE).map(str::to_owned),
             source: text(SOURCE).and_then(|source| source.parse().ok()),
         })
     }
@@ -133,7 +140,17 @@ pub enum OpenError {
 pub struct Opener {
     send: client::SendRequest<Bytes>,
     host: Arc<str>,
-    is_closed: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+/// What is known of a link.
+#[derive(Default)]
+struct State {
+    is_closed: AtomicBool,
+    /// A stream was not opened in time, and no ping has been answered since.
+    is_slow: AtomicBool,
+    /// Whether the other end is there is to be asked at once.
+    doubted: Notify,
 }
 
 impl Opener {
@@ -158,36 +175,40 @@ impl Opener {
             .handshake::<_, Bytes>(io);
         let (send, mut connection) =
             clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
-        let opener = Self { send, host: host.into(), is_closed: Arc::default() };
-        let (is_closed, clock, pings) = (Arc::clone(&opener.is_closed), clock.clone(), connection.ping_pong());
+        let opener = Self { send, host: host.into(), state: Arc::default() };
+        let (state, clock, pings) = (Arc::clone(&opener.state), clock.clone(), connection.ping_pong());
         let driver = async move {
             tokio::select! {
                 ended = turns.run(connection) => if let Err(error) = ended {
                     tracing::debug!(%error, "the tunnel ended");
                 },
-                () = keep_alive(pings, &clock) => tracing::debug!("the other end of the tunnel is silent"),
+                () = keep_alive(pings, &clock, &state) => tracing::debug!("the other end of the tunnel is silent"),
             }
-            is_closed.store(true, Ordering::Release);
+            state.is_closed.store(true, Ordering::Release);
         };
         Ok((opener, driver))
     }
 
     /// Whether the link has ended, or takes no new streams any more.
     pub fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
+        self.state.is_closed.load(Ordering::Acquire)
     }
 
-    /// Opens a stream.
+    /// Opens a stream. After one that took too long none is tried until a ping is answered: whoever has another way is not
+    /// held up by a link that is half open.
     ///
     /// # Errors
     /// See [`OpenError`]; except for `Refused`, nothing was served, and another way may be tried.
     pub async fn open(&self, open: &Open, clock: &Clock) -> Result<Stream, OpenError> {
         let request = open.to_request()?;
+        if self.state.is_slow.load(Ordering::Acquire) {
+            return Err(OpenError::TooSlow(self.host.to_string()));
+        }
         let lost = |error: h2::Error| {
             // Streams that run may keep the link for hours, and whoever tried it again would lose each new one. That the
             // other end broke this one off says nothing of others.
             if !error.is_reset() {
-                self.is_closed.store(true, Ordering::Release);
+                self.state.is_closed.store(true, Ordering::Release);
             }
             OpenError::Lost(self.host.to_string())
         };
@@ -202,7 +223,11 @@ impl Opener {
             Err(OpenError::Refused(reason.unwrap_or("no reason given").to_owned()))
         };
         let answer = clock.timeout(OPEN_WITHIN, Box::pin(attempt)).await;
-        answer.unwrap_or_else(|_| Err(OpenError::TooSlow(self.host.to_string())))
+        answer.unwrap_or_else(|_| {
+            self.state.is_slow.store(true, Ordering::Release);
+            self.state.doubted.notify_one();
+            Err(OpenError::TooSlow(self.host.to_string()))
+        })
     }
 }
 
@@ -235,7 +260,8 @@ pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: Cancel
         .max_frame_size(FRAME)
         .handshake::<_, Bytes>(io);
     let mut connection = clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
-    let silence = keep_alive(connection.ping_pong(), clock);
+    let state = State::default();
+    let silence = keep_alive(connection.ping_pong(), clock, &state);
     turns.run(streams(connection, silence, serve, stop)).await
 }
 
@@ -290,15 +316,18 @@ fn refuse(mut respond: server::SendResponse<Bytes>, reason: &str) {
 }
 
 /// Ends when the other side has not answered a ping in time. A link that is busy answers as well as a quiet one.
-async fn keep_alive(pings: Option<PingPong>, clock: &Clock) {
+async fn keep_alive(pings: Option<PingPong>, clock: &Clock, state: &State) {
     let Some(mut pings) = pings else { return std::future::pending().await };
     loop {
-        clock.sleep(PING_EVERY).await;
+        tokio::select! {
+            () = clock.sleep(PING_EVERY) => {}
+            () = state.doubted.notified() => {}
+        }
         if pings.send_ping(Ping::opaque()).is_err() {
             return;
         }
         match clock.timeout(PONG_WITHIN, poll_fn(|context| pings.poll_pong(context))).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => state.is_slow.store(false, Ordering::Release),
             Ok(Err(_)) | Err(_) => return,
         }
     }

@@ -367,3 +367,37 @@ async fn pass(manual: &ManualClock, span: Duration) {
         }
     }
 }
+
+#[tokio::test]
+async fn a_link_over_which_a_stream_was_too_slow_is_passed_over_until_a_ping_is_answered() {
+    let manual = ManualClock::new(Clock::system().now());
+    let clock = manual.clock();
+    let (ours, mut near) = tokio::io::duplex(64 * 1024);
+    let (mut far, theirs) = tokio::io::duplex(64 * 1024);
+    let (hold, mut held) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
+                held = held.wait_for(|is_held| *is_held) => drop(held.unwrap()),
+            }
+            held.wait_for(|is_held| !is_held).await.unwrap();
+        }
+    });
+    tokio::spawn(async move {
+        link::serve(Box::new(theirs), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
+    });
+    let (opener, driver) = Opener::begin(Box::new(ours), "agent", &clock).await.unwrap();
+    tokio::spawn(driver);
+    let open = async || opener.open(&Open::service("echo"), &clock).await.map(drop);
+    open().await.unwrap();
+    hold.send_replace(true);
+    let (slow, ()) = tokio::join!(open(), pass(&manual, link::OPEN_WITHIN + Duration::from_secs(1)));
+    assert!(matches!(slow, Err(OpenError::TooSlow(_))), "{slow:?}");
+    // At once: no clock moves here.
+    assert!(matches!(open().await, Err(OpenError::TooSlow(_))));
+    hold.send_replace(false);
+    pass(&manual, Duration::from_secs(1)).await;
+    open().await.unwrap();
+    assert!(!opener.is_closed());
+}
