@@ -86,6 +86,8 @@ pub struct Limits {
     pub strangers: usize,
     /// Connections at a time that are carried to the auth service, unread: whose they are it alone learns.
     pub onward: usize,
+    /// How long a connection may wait for a place.
+    pub waiting_deadline: Duration,
     /// How long a handshake may take.
     pub handshake_deadline: Duration,
     /// How long a request's header may take, counted from the end of the request before it, where the client has shown
@@ -106,6 +108,7 @@ impl Default for Limits {
             waiting: 16 * 1024,
             strangers: 12 * 1024,
             onward: 12 * 1024,
+            waiting_deadline: Duration::from_secs(30),
             handshake_deadline: Duration::from_secs(10),
             header_deadline: Duration::from_secs(30),
             idle_deadline: Duration::from_secs(15 * 60),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use net::{
-    BoxIo, Gate,
+    BoxIo, Gate, Pass,
     gate::Crowded,
     hello::{self, First, Hello},
     proxy_protocol::{self, Mode},
@@ -100,7 +100,7 @@ pub(crate) async fn upgraded(
 
 /// Waits for somebody's first bytes, while there is a place for the silent.
 async fn in_time<T>(proxy: &Proxy, counted: IpAddr, look: impl Future<Output = io::Result<T>>) -> Result<T, Ended> {
-    let pass = proxy.door.silent.enter(counted).await?;
+    let pass = proxy.place(&proxy.door.silent, counted).await?;
     let look = proxy.ports.clock.timeout(proxy.config.limits.handshake_deadline, look);
     match pass.leave().run_until_cancelled(look).await {
         None => Err(Crowded.into()),
@@ -179,7 +179,7 @@ async fn handshake(
     config: Arc<ServerConfig>,
     ends: Ends,
 ) -> Result<TlsStream<BoxIo>, Ended> {
-    let pass = proxy.door.handshakes.enter(ends.counted).await?;
+    let pass = proxy.place(&proxy.door.handshakes, ends.counted).await?;
     let start = StartHandshake::from_parts(hello.accepted, transport);
     let shaken = start.into_stream(config);
     let shaken = proxy.ports.clock.timeout(proxy.config.limits.handshake_deadline, Box::pin(shaken));
@@ -237,7 +237,19 @@ fn established(
 }
 
 /// Serves somebody who has shown no certificate of ours. He keeps his place until others need it more.
-async fn among_strangers(proxy: &Proxy, ends: Ends, served: impl Future<Output = io::Result<()>>) -> Result<(), Ended> {
-    let pass = proxy.door.strangers.enter(ends.counted).await?;
+pub(crate) async fn among_strangers(
+    proxy: &Proxy,
+    ends: Ends,
+    served: impl Future<Output = io::Result<()>>,
+) -> Result<(), Ended> {
+    let pass = proxy.place(&proxy.door.strangers, ends.counted).await?;
     Ok(pass.leave().run_until_cancelled(served).await.ok_or(Crowded)??)
+}
+
+impl Proxy {
+    /// A place behind a gate. Who has waited too long for one has gone elsewhere, or should.
+    pub(crate) async fn place(&self, gate: &Gate, counted: IpAddr) -> Result<Pass, Ended> {
+        let turn = self.ports.clock.timeout(self.config.limits.waiting_deadline, gate.enter(counted));
+        Ok(turn.await.map_err(|_| Ended::Late)??)
+    }
 }

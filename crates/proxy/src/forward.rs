@@ -32,7 +32,7 @@ const HALF_OPEN: Duration = Duration::from_secs(5);
 /// Carries a connection, of which `bytes` have been read, to the auth service and back, to its end. Whoever it is keeps his
 /// place until others need it more.
 pub(crate) async fn to_auth(proxy: &Proxy, client: BoxIo, bytes: Vec<u8>, ends: Ends) -> Result<(), Ended> {
-    let pass = proxy.door.onward.enter(ends.counted).await?;
+    let pass = proxy.place(&proxy.door.onward, ends.counted).await?;
     let carried = async {
         let mut auth = dial(proxy, ends).await?;
         auth.write_all(&bytes).await?;

@@ -18,7 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use self::{joining::Joining, member::Member};
-use crate::{Proxy, door::Ended, ends::Ends, router::Route};
+use crate::{
+    Proxy,
+    door::{Ended, among_strangers},
+    ends::Ends,
+    router::Route,
+};
 
 /// Calls at a time on a connection of somebody whom we know.
 const MAX_STREAMS: u32 = 64;
@@ -70,12 +75,10 @@ pub(crate) fn serve(
     let callee = Arc::new(Callee { proxy: Arc::clone(&proxy), ends, speaks });
     let served = Box::pin(http2(callee, Box::new(stream), is_known, stop));
     async move {
-        if is_known {
-            return Ok(served.await?);
+        match is_known {
+            true => Ok(served.await?),
+            false => among_strangers(&proxy, ends, served).await,
         }
-        // A stranger keeps his place until others need it more.
-        let pass = proxy.door.strangers.enter(ends.counted).await?;
-        Ok(pass.leave().run_until_cancelled(served).await.ok_or(net::gate::Crowded)??)
     }
 }
 

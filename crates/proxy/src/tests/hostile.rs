@@ -265,3 +265,30 @@ async fn a_crowd_that_holds_connections_to_the_auth_service_makes_room() {
     let found = timeout(LONG, async { while accept().await.0 != SocketAddr::from(([127, 0, 0, 2], 0)).ip() {} });
     assert!(found.await.is_ok(), "a crowd keeps others out");
 }
+
+#[tokio::test]
+async fn nobody_waits_for_a_place_without_end() {
+    let world = world_with(|config| {
+        config.limits.onward = 1;
+        config.limits.strangers = 1;
+        config.limits.waiting_deadline = SHORT;
+    })
+    .await;
+    // Those who are alike do not make room for each other.
+    let source = [127, 0, 0, 3];
+    let mut strangers = Vec::new();
+    for _ in 0..2 {
+        strangers.push(world.from(source, PROXY, &[b"h2"]).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut rest = Vec::new();
+    assert!(timeout(LONG, strangers[1].read_to_end(&mut rest)).await.is_ok(), "a stranger");
+    let mut onward = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(&hello_to_auth()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        onward.push(stream);
+    }
+    assert!(timeout(LONG, onward[1].read_to_end(&mut rest)).await.is_ok(), "to the auth service");
+}
