@@ -85,8 +85,9 @@ impl Channels {
         Self { open: BTreeMap::new(), next: 0, moved }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// Whether any carries something, or is about to: one that was opened and leads nowhere is of no use.
+    pub(super) fn is_busy(&self) -> bool {
+        self.open.values().any(|channel| matches!(channel.stage, Stage::Dialling(_) | Stage::Carrying))
     }
 
     /// Takes a message; `closed` says why no channel can be opened now. A stream comes back when it is to be carried to

@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{Proxy, door::Ended, ends::Ends, forward};
 
-/// How long a client that has signed in may do nothing: without a channel a connection is of no use.
+/// How long a client that has signed in may do nothing: without a channel that leads somewhere a connection is of no use.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Bytes that are queued for a client before they are sent.
@@ -52,7 +52,7 @@ where
     let setup = Setup { host, clock: proxy.ports.clock.clone(), random: proxy.ports.random.clone(), deadline };
     let (session, client) = {
         // Before anybody has shown a certificate, an address has no more places than its share.
-        let pass = proxy.door.handshakes.enter(ends.counted).await?;
+        let pass = proxy.place(&proxy.door.handshakes, ends.counted).await?;
         let shaken = proxy.ports.clock.timeout(deadline, Box::pin(handshake(proxy, stream, ends, setup)));
         match pass.leave().run_until_cancelled(shaken).await {
             None => return Err(net::gate::Crowded.into()),
@@ -124,7 +124,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<'a, S> {
         let mut idle_since = clock.monotonic();
         loop {
             self.pump().await?;
-            if !self.channels.is_empty() {
+            if self.channels.is_busy() {
                 idle_since = clock.monotonic();
             } else if stop.is_cancelled() {
                 return Ok("the proxy is stopping");
@@ -134,8 +134,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<'a, S> {
                 payload = self.session.receive() => self.take(&payload?, stop.is_cancelled()).await?,
                 () = self.moved.notified() => {}
                 Some(_) = self.carrying.join_next(), if !self.carrying.is_empty() => {}
-                () = stop.cancelled(), if self.channels.is_empty() => {}
-                () = clock.sleep(idle), if self.channels.is_empty() => return Ok("nothing was asked for"),
+                () = stop.cancelled(), if !self.channels.is_busy() => {}
+                () = clock.sleep(idle), if !self.channels.is_busy() => return Ok("nothing was asked for"),
             }
         }
     }

@@ -157,3 +157,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_channel_that_leads_nowhere_keeps_no_connection() {
+    let mut channels = Channels::new(Arc::default());
+    let mut out = Out::new();
+    channels.take(&message(&Step::Open(1000, 1000), 1).unwrap(), None, &mut out).unwrap();
+    assert!(!channels.is_busy(), "nobody has said where it goes");
+    let stream = channels.take(&message(&Step::Dial(0), 1).unwrap(), None, &mut out).unwrap();
+    assert!(channels.is_busy(), "it is dialled");
+    let mut stream = stream.unwrap();
+    stream.answer(Ok(()));
+    channels.pump(1000, &mut out);
+    assert!(channels.is_busy(), "it carries");
+    channels.take(&message(&Step::Close(0), 1).unwrap(), None, &mut out).unwrap();
+    assert!(!channels.is_busy());
+}
