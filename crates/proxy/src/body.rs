@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::applications::{pool::Lease, running::Running};
+use crate::applications::{pool::Way, running::Running};
 
 /// The body of a request to an agent.
 pub(crate) enum RequestBody {
@@ -24,7 +24,7 @@ pub(crate) enum Body {
     /// Ours.
     Own(Option<Bytes>),
     /// An agent's; the connection goes back into the pool at its end.
-    Agent(Incoming, Option<Lease>, Option<Running>),
+    Agent(Incoming, Option<Way>, Option<Running>),
 }
 
 impl Body {
@@ -66,12 +66,12 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Agent(body, lease, _) => {
+            Self::Agent(body, way, _) => {
                 let polled = Pin::new(body).poll_frame(context);
                 if let Poll::Ready(None) = polled
-                    && let Some(lease) = lease.take()
+                    && let Some(way) = way.take()
                 {
-                    lease.give_back();
+                    way.give_back();
                 }
                 polled
             }
@@ -96,11 +96,11 @@ impl http_body::Body for Body {
 impl Drop for Body {
     fn drop(&mut self) {
         // A body that was known to be over is never polled.
-        if let Self::Agent(body, lease, _) = self
+        if let Self::Agent(body, way, _) = self
             && http_body::Body::is_end_stream(body)
-            && let Some(lease) = lease.take()
+            && let Some(way) = way.take()
         {
-            lease.give_back();
+            way.give_back();
         }
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crypto::tls::{ClientOptions, Trust, client_config};
+use crypto::{
+    hash::sha256_hex,
+    tls::{ClientOptions, Trust, client_config},
+};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -31,9 +34,21 @@ impl Peers {
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    /// Opens a stream to an agent by way of a proxy that the agent has said it is attached to.
-    pub(crate) async fn open(&self, proxy: &Proxy, server: &Server, open: Open) -> Result<Stream, OpenError> {
-        let open = Open { agent: Some(server.host_id.to_string()), ..open };
+    /// Gives up the links, each of which ends with the last of its streams: the proxy stops.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Opens a stream to an agent, of this user's, by way of a proxy that the agent has said it is attached to.
+    pub(crate) async fn open(
+        &self,
+        proxy: &Proxy,
+        server: &Server,
+        user: &str,
+        open: Open,
+    ) -> Result<Stream, OpenError> {
+        let share = Some(sha256_hex(user.as_bytes()));
+        let open = Open { agent: Some(server.host_id.to_string()), share, ..open };
         let mut last = OpenError::NotConnected(server.host_id.to_string());
         for id in server.proxies.iter().filter(|id| **id != proxy.config.host_id) {
             let Some(address) = self.address(id) else { continue };
@@ -49,11 +64,11 @@ impl Peers {
                 Err(error) => last = error,
             }
         }
-        Err(match last {
-            // The peer's word that the agent has left it; it may be back in a moment, here or there.
-            OpenError::Refused(_) => OpenError::NotConnected(server.host_id.to_string()),
-            other => other,
-        })
+        if matches!(last, OpenError::Refused(_)) {
+            // Its link to the agent may be full: what only waits there makes room.
+            proxy.pool.give_up_to(&server.host_id);
+        }
+        Err(last)
     }
 
     fn address(&self, id: &str) -> Option<String> {
@@ -69,7 +84,7 @@ impl Peers {
             return Ok(link.clone());
         }
         let options = ClientOptions {
-            trust: Trust::Roots(identity.authorities.clone()),
+            trust: Trust::Roots(proxy.host_authorities()),
             certificate: Some(identity.chain.clone()),
             alpn: vec![PEER.to_vec()],
         };

@@ -193,6 +193,7 @@ impl Proxy {
             until_stop.await;
             while accepting.join_next().await.is_some() {}
             self.pool.clear(None);
+            self.peers.clear();
             self.tasks.finished().await;
         };
         // Streams run for hours after a stop, and locks and sessions that end concern them as before.

@@ -9,6 +9,7 @@ mod ends;
 mod front;
 mod grpc;
 mod hostile;
+mod links;
 mod liveness;
 mod plain;
 mod presence;

@@ -15,7 +15,14 @@ use tunnel::{
     link::{self, Serve},
 };
 
-use crate::{Proxy, applications::places::Places, view::Authorities};
+use crate::{
+    Proxy,
+    applications::{
+        places::{Full, Place, Places},
+        pool::Pool,
+    },
+    view::Authorities,
+};
 
 /// Read at once, each way, of a stream that is carried between proxies.
 const BUFFER: usize = 32 * 1024;
@@ -109,8 +116,8 @@ pub(crate) async fn serve_peer(
         return Err(refused(format!("a host of the role {} is no proxy", host.role.as_str())));
     }
     host.check(proxy).map_err(refused)?;
-    let (switchboard, places) = (proxy.switchboard.clone(), Arc::clone(&proxy.places));
-    let serve = Arc::new(Onward { switchboard, places, peer: host.id.clone() });
+    let (switchboard, places, pool) = (proxy.switchboard.clone(), Arc::clone(&proxy.places), Arc::clone(&proxy.pool));
+    let serve = Arc::new(Onward { switchboard, places, pool, peer: host.id.clone() });
     tokio::select! {
         ended = link::serve(stream, serve, &proxy.ports.clock, stop) => ended,
         over = host.is_over(proxy) => {
@@ -128,15 +135,25 @@ fn refused(words: String) -> io::Error {
 struct Onward {
     switchboard: Switchboard,
     places: Arc<Places>,
-    /// Whose streams these are: counted among the users of this proxy, since nobody says whose they are there.
+    pool: Arc<Pool>,
+    /// Whose streams these are, where it does not say whose they are there.
     peer: String,
+}
+
+impl Onward {
+    /// A place beside those of the users of this proxy.
+    fn place(&self, open: &Open, agent: &str) -> Result<Arc<Place>, Full> {
+        self.pool.place(&self.places, open.share.as_ref().unwrap_or(&self.peer), &agent.into())
+    }
 }
 
 #[async_trait]
 impl Serve for Onward {
     async fn admit(&self, open: &Open) -> Result<(), String> {
         match &open.agent {
-            Some(agent) if self.switchboard.is_connected(agent) => Ok(()),
+            Some(agent) if self.switchboard.is_connected(agent) => {
+                self.place(open, agent).map(drop).map_err(|full| full.to_string())
+            }
             Some(agent) => Err(format!("no tunnel to host {agent}")),
             None => Err("a stream to no agent".to_owned()),
         }
@@ -144,10 +161,11 @@ impl Serve for Onward {
 
     async fn serve(&self, open: Open, mut stream: Stream) {
         let Some(agent) = open.agent.clone() else { return };
-        let Some(_place) = self.places.take(&self.peer, &agent.as_str().into()) else {
-            return tracing::warn!(%agent, peer = self.peer, "another proxy has too many streams to an agent open");
+        let _place = match self.place(&open, &agent) {
+            Ok(place) => place,
+            Err(full) => return tracing::warn!(%agent, peer = self.peer, %full, "a stream of another proxy is dropped"),
         };
-        let opened = self.switchboard.open(&agent, &Open { agent: None, ..open }).await;
+        let opened = self.switchboard.open(&agent, &Open { agent: None, share: None, ..open }).await;
         let carried = match opened {
             Ok(mut onward) => copy_bidirectional_with_sizes(&mut stream, &mut onward, BUFFER, BUFFER).await.map(drop),
             Err(error) => Err(io::Error::other(error)),

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tunnel::{Open, OpenError, Stream};
 
-use super::places::Held;
+use super::places::{Full, Held};
 use crate::{
     Proxy,
     router::{H2, HTTP_1_1, TCP},
@@ -38,11 +38,8 @@ pub(crate) struct AgentTls([Arc<ClientConfig>; 3]);
 
 impl AgentTls {
     fn new(proxy: &Proxy, live: &Live) -> Result<Self, crypto::tls::Error> {
-        let known = proxy.view.authorities();
-        let identity = proxy.identity.load();
-        let hosts = if known.host.is_empty() { &identity.authorities } else { &known.host };
         let options = ClientOptions {
-            trust: Trust::Roots(hosts.clone()),
+            trust: Trust::Roots(proxy.host_authorities()),
             certificate: Some(live.session.certificate.clone()),
             alpn: vec![HTTP_1_1.to_vec()],
         };
@@ -62,9 +59,9 @@ pub(crate) enum NoWay {
     /// Nobody announces the application.
     #[error("no agent serves this application now")]
     NoAgent,
-    /// The user has as many streams to it as one may.
-    #[error("the user has too many connections to this agent open")]
-    TooMany,
+    /// It carries as many streams as it may.
+    #[error(transparent)]
+    Full(Full),
     /// The tunnel.
     #[error("the tunnel from the proxy to the agent failed")]
     Tunnel(#[source] OpenError),
@@ -74,6 +71,9 @@ pub(crate) enum NoWay {
     /// It was there, and is no more.
     #[error("the connection to the agent broke before it had answered")]
     Broken(#[source] hyper::Error),
+    /// Those that waited have ended, and so did each that was made.
+    #[error("no connection to the agent took the request")]
+    Unsent,
     /// It takes too long.
     #[error("the application did not answer in time")]
     Late,
@@ -86,7 +86,9 @@ impl NoWay {
     /// Whether the agent may come back at once, as after its restart.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::NoAgent | Self::TooMany | Self::Tunnel(OpenError::NotConnected(_) | OpenError::Lost(_)) => true,
+            Self::NoAgent | Self::Full(_) | Self::Unsent => true,
+            // Who refuses may be about to stop, or is another proxy that the agent has left or whose link to it is full.
+            Self::Tunnel(error) => !matches!(error, OpenError::TooSlow(_)),
             // What the TLS library has to say of the agent will be the same in a moment.
             Self::Handshake(error) => error.kind() != io::ErrorKind::InvalidData,
             _ => false,
@@ -105,7 +107,8 @@ pub(crate) async fn connect(
     // The link to another proxy carries the streams to all agents there.
     let is_near = proxy.switchboard.is_connected(&server.host_id);
     let link = if is_near { Arc::clone(&server.host_id) } else { PEERS.into() };
-    let place = proxy.places.take(&live.session.user, &link).ok_or(NoWay::TooMany)?;
+    let user = &live.session.user;
+    let place = proxy.pool.place(&proxy.places, user, &link).map_err(NoWay::Full)?;
     let tls = match live.tls.get() {
         Some(tls) => tls,
         None => {
@@ -115,12 +118,17 @@ pub(crate) async fn connect(
     };
     let open = Open { source: Some(source), ..Open::service(tunnel::APPLICATIONS) };
     let stream = match proxy.switchboard.open(&server.host_id, &open).await {
-        Err(OpenError::NotConnected(_)) => proxy.peers.open(proxy, server, open).await,
-        settled => settled,
+        Err(OpenError::Refused(why)) => Err(OpenError::Refused(why)),
+        // The agent may be attached to another proxy, too: by a link that is not half dead.
+        Err(near) => match proxy.peers.open(proxy, server, user, open).await {
+            Err(OpenError::NotConnected(_)) => Err(near),
+            far => far,
+        },
+        opened => opened,
     };
     let name = format!("{}.{}", server.host_id, proxy.config.cluster);
     let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
-    let stream = Held { stream: stream.map_err(NoWay::Tunnel)?, _place: place };
+    let stream = Held { stream: stream.map_err(NoWay::Tunnel)?, place };
     let handshake = TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream);
     match proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await {
         Ok(done) => done.map_err(NoWay::Handshake),

@@ -27,6 +27,7 @@ use tunnel::headers::HOP;
 use self::{
     agents::{NoWay, Purpose},
     credential::Shown,
+    places::Full,
     running::Requests,
     send::{Outgoing, send},
 };
@@ -224,7 +225,8 @@ impl NoWay {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Late | Self::Tunnel(tunnel::OpenError::TooSlow(_)) => StatusCode::GATEWAY_TIMEOUT,
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full(Full::OfUser) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Full(Full::OfAll) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -232,8 +234,8 @@ impl NoWay {
     /// Between whom it failed.
     pub(crate) fn hop(&self) -> &'static str {
         match self {
-            Self::NoAgent | Self::TooMany | Self::Ours(_) => "at the proxy",
-            Self::Tunnel(_) | Self::Handshake(_) | Self::Broken(_) => "between the proxy and the agent",
+            Self::NoAgent | Self::Full(_) | Self::Ours(_) => "at the proxy",
+            Self::Tunnel(_) | Self::Handshake(_) | Self::Broken(_) | Self::Unsent => "between the proxy and the agent",
             Self::Late => "behind the proxy",
         }
     }

@@ -5,7 +5,10 @@ use std::{
     collections::HashMap,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -30,16 +33,28 @@ struct Link {
     by_user: HashMap<Arc<str>, usize>,
 }
 
-/// One of them, given back when dropped.
+/// One of them, given back when dropped, unless it was before.
 pub(crate) struct Place {
     places: Arc<Places>,
-    link: Arc<str>,
-    user: Arc<str>,
+    pub(crate) link: Arc<str>,
+    pub(crate) user: Arc<str>,
+    is_given_back: AtomicBool,
+}
+
+/// There is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Full {
+    /// The user has all that he may.
+    #[error("the user has too many connections to this agent open")]
+    OfUser,
+    /// All users together have all that there are.
+    #[error("the tunnel to the agent carries as many connections as it can")]
+    OfAll,
 }
 
 impl Places {
-    /// A place on the link to this host; none when the user has all that he may.
-    pub(crate) fn take(self: &Arc<Self>, user: &str, link: &Arc<str>) -> Option<Place> {
+    /// A place on the link to this host.
+    pub(crate) fn take(self: &Arc<Self>, user: &str, link: &Arc<str>) -> Result<Arc<Place>, Full> {
         let mut links = self.lock();
         let Link { held, by_user } = links.entry(Arc::clone(link)).or_default();
         let free = STREAMS.saturating_sub(*held);
@@ -47,13 +62,17 @@ impl Places {
             Some((user, count)) => (Arc::clone(user), *count),
             None => (user.into(), 0),
         };
-        if free == 0 || count >= free.saturating_sub(KEPT).max(FEW) {
-            return None;
+        if free == 0 {
+            return Err(Full::OfAll);
+        }
+        if count >= free.saturating_sub(KEPT).max(FEW) {
+            return Err(Full::OfUser);
         }
         *by_user.entry(Arc::clone(&user)).or_default() += 1;
         *held += 1;
         drop(links);
-        Some(Place { places: Arc::clone(self), link: Arc::clone(link), user })
+        let (places, link) = (Arc::clone(self), Arc::clone(link));
+        Ok(Arc::new(Place { places, link, user, is_given_back: AtomicBool::new(false) }))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Link>> {
@@ -61,8 +80,12 @@ impl Places {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
+impl Place {
+    /// Somebody else may have it at once: what it was taken for ends in a moment.
+    pub(crate) fn give_back(&self) {
+        if self.is_given_back.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let mut links = self.places.lock();
         let Some(link) = links.get_mut(&self.link) else { return };
         link.held -= 1;
@@ -78,10 +101,16 @@ impl Drop for Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
 /// A stream, and the place that it takes.
 pub(crate) struct Held<S> {
     pub(crate) stream: S,
-    pub(crate) _place: Place,
+    pub(crate) place: Arc<Place>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
@@ -120,8 +149,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 mod tests {
     use super::*;
 
-    fn take_all(places: &Arc<Places>, user: &str, link: &Arc<str>) -> Vec<Place> {
-        std::iter::from_fn(|| places.take(user, link)).collect()
+    fn take_all(places: &Arc<Places>, user: &str, link: &Arc<str>) -> Vec<Arc<Place>> {
+        std::iter::from_fn(|| places.take(user, link).ok()).collect()
     }
 
     #[test]
@@ -130,8 +159,9 @@ mod tests {
         let (near, far): (Arc<str>, Arc<str>) = ("near".into(), "far".into());
         let mut held = take_all(&places, "alice", &near);
         assert_eq!(held.len(), STREAMS / 4 + 1);
-        assert!(places.take("alice", &far).is_some() && places.take("bob", &near).is_some());
-        held.pop();
+        assert!(places.take("alice", &far).is_ok() && places.take("bob", &near).is_ok());
+        assert_eq!(places.take("alice", &near).err(), Some(Full::OfUser));
+        held[0].give_back();
         held.push(places.take("alice", &near).unwrap());
         drop(held);
         assert!(places.lock().is_empty());
@@ -151,6 +181,10 @@ mod tests {
         let many = held.swap_remove(0).len();
         let again = take_all(&places, "somebody else", &link);
         assert!((FEW..=many / 2 + 1).contains(&again.len()), "{} of {many}", again.len());
-        assert!(places.take("the next", &link).is_some());
+        assert!(places.take("the next", &link).is_ok());
+        for user in 0..STREAMS {
+            held.push(take_all(&places, &format!("somebody {user}"), &link));
+        }
+        assert_eq!(places.take("one more", &link).err(), Some(Full::OfAll));
     }
 }

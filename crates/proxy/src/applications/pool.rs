@@ -13,6 +13,7 @@ use std::{
 use clock::Clock;
 use hyper::client::conn::{http1, http2};
 
+use super::places::{Full, Place, Places};
 use crate::{body::RequestBody, sessions::SessionKey};
 
 /// How long a connection waits. Shorter than agents keep one, so that it rarely dies in our hands.
@@ -27,6 +28,10 @@ pub(crate) const SETTLES: Duration = Duration::from_millis(100);
 
 /// How many wait for one session and agent. More are closed after use.
 const MOST_IDLE: usize = 128;
+
+/// Requests that one connection carries side by side. Fewer than agents take: more would wait there, without a word, and an
+/// upload may go on after its answer.
+const MOST_REQUESTS: usize = 200;
 
 /// Whose requests a connection carries, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,16 +60,65 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Waiting {
     /// The last one is used first, so that what is too many grows old.
-    http1: Vec<(Duration, http1::SendRequest<RequestBody>)>,
-    /// One carries many requests.
-    http2: Option<(Duration, http2::SendRequest<RequestBody>)>,
+    http1: Vec<Idle<http1::SendRequest<RequestBody>>>,
+    /// The first one with room is used first.
+    http2: Vec<Idle<Shared>>,
+}
+
+struct Idle<S> {
+    since: Duration,
+    sender: S,
+    place: Arc<Place>,
+}
+
+/// A connection that can take a request. Held until the answer has been read.
+pub(crate) enum Way {
+    /// It carries this request, and no other beside it.
+    Http1(Lease),
+    /// It carries others too.
+    Http2(Shared),
 }
 
 /// A connection that carries one request now.
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     key: Key,
+    place: Arc<Place>,
     pub(crate) sender: http1::SendRequest<RequestBody>,
+    /// It has carried none before.
+    pub(crate) is_new: bool,
+}
+
+/// A connection that carries many, of which this is one.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) sender: http2::SendRequest<RequestBody>,
+    /// There are as many of these as requests, and one in the pool.
+    requests: Arc<()>,
+}
+
+impl Shared {
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.requests) == 1
+    }
+
+    fn has_room(&self) -> bool {
+        !self.sender.is_closed() && Arc::strong_count(&self.requests) <= MOST_REQUESTS
+    }
+}
+
+impl Waiting {
+    /// Those that carry nothing, and since when.
+    fn idle(&self) -> impl Iterator<Item = (Duration, &Arc<Place>)> {
+        let http1 = self.http1.iter().map(|waiting| (waiting.since, &waiting.place));
+        let http2 = self.http2.iter().filter(|waiting| waiting.sender.is_idle());
+        http1.chain(http2.map(|waiting| (waiting.since, &waiting.place)))
+    }
+
+    fn remove(&mut self, place: &Arc<Place>) {
+        self.http1.retain(|waiting| !Arc::ptr_eq(&waiting.place, place));
+        self.http2.retain(|waiting| !Arc::ptr_eq(&waiting.place, place));
+    }
 }
 
 impl Pool {
@@ -77,28 +131,74 @@ impl Pool {
         let now = self.clock.monotonic();
         let mut pool = self.lock();
         let waiting = &mut pool.get_mut(key)?.http1;
-        let can_carry = |(since, sender): &(Duration, http1::SendRequest<RequestBody>)| {
-            sender.is_ready() || !sender.is_closed() && now.saturating_sub(*since) < SETTLES
+        let can_carry = |waiting: &Idle<http1::SendRequest<RequestBody>>| {
+            waiting.sender.is_ready() || !waiting.sender.is_closed() && now.saturating_sub(waiting.since) < SETTLES
         };
-        let (_, sender) = waiting.remove(waiting.iter().rposition(can_carry)?);
-        Some(Lease { pool: Arc::clone(self), key: key.clone(), sender })
+        let Idle { sender, place, .. } = waiting.remove(waiting.iter().rposition(can_carry)?);
+        Some(Lease { pool: Arc::clone(self), key: key.clone(), place, sender, is_new: false })
     }
 
     /// A new connection, for its first request.
-    pub(crate) fn lease(self: &Arc<Self>, key: Key, sender: http1::SendRequest<RequestBody>) -> Lease {
-        Lease { pool: Arc::clone(self), key, sender }
+    pub(crate) fn lease(
+        self: &Arc<Self>,
+        key: Key,
+        sender: http1::SendRequest<RequestBody>,
+        place: Arc<Place>,
+    ) -> Lease {
+        Lease { pool: Arc::clone(self), key, place, sender, is_new: true }
     }
 
-    /// The connection that carries many requests; none when there is none.
-    pub(crate) fn take_http2(&self, key: &Key) -> Option<http2::SendRequest<RequestBody>> {
+    /// One that carries many requests, and may carry another; none when there is none.
+    pub(crate) fn take_http2(&self, key: &Key) -> Option<Shared> {
         let mut pool = self.lock();
-        let (since, sender) = pool.get_mut(key)?.http2.as_mut()?;
-        *since = self.clock.monotonic();
-        (!sender.is_closed()).then(|| sender.clone())
+        let waiting = pool.get_mut(key)?.http2.iter_mut().find(|waiting| waiting.sender.has_room())?;
+        waiting.since = self.clock.monotonic();
+        Some(waiting.sender.clone())
     }
 
-    pub(crate) fn put_http2(&self, key: Key, sender: http2::SendRequest<RequestBody>) {
-        self.lock().entry(key).or_default().http2 = Some((self.clock.monotonic(), sender));
+    /// A new one, for its first request; kept for more, unless another one has room for them by now.
+    pub(crate) fn put_http2(&self, key: Key, sender: http2::SendRequest<RequestBody>, place: Arc<Place>) -> Shared {
+        let (since, shared) = (self.clock.monotonic(), Shared { sender, requests: Arc::default() });
+        let mut pool = self.lock();
+        let waiting = &mut pool.entry(key).or_default().http2;
+        if !waiting.iter().any(|waiting| waiting.sender.has_room()) {
+            waiting.push(Idle { since, sender: shared.clone(), place });
+        }
+        shared
+    }
+
+    /// A place on a link, if there is none that of the connection which has waited longest: one of the same user, or else
+    /// of anybody. What only waits keeps nobody out.
+    pub(crate) fn place(&self, places: &Arc<Places>, user: &str, link: &Arc<str>) -> Result<Arc<Place>, Full> {
+        loop {
+            let full = match places.take(user, link) {
+                Ok(place) => return Ok(place),
+                Err(full) => full,
+            };
+            let is_own = |place: &Place| place.link == *link && *place.user == *user;
+            if !self.give_up(|_, place| is_own(place)) && !self.give_up(|_, place| place.link == *link) {
+                return Err(full);
+            }
+        }
+    }
+
+    /// Gives up a connection to an agent that waits, whatever link it takes.
+    pub(crate) fn give_up_to(&self, agent: &str) {
+        self.give_up(|key, _| *key.agent == *agent);
+    }
+
+    /// Gives up the connection that has waited longest, of those that fit; whether there was one.
+    fn give_up(&self, fits: impl Fn(&Key, &Place) -> bool) -> bool {
+        let mut pool = self.lock();
+        let idle = pool.iter().flat_map(|(key, waiting)| waiting.idle().map(move |(since, place)| (since, key, place)));
+        let longest = idle.filter(|(_, key, place)| fits(key, place)).min_by_key(|(since, ..)| *since);
+        let Some((key, place)) = longest.map(|(_, key, place)| (key.clone(), Arc::clone(place))) else { return false };
+        if let Some(waiting) = pool.get_mut(&key) {
+            waiting.remove(&place);
+        }
+        drop(pool);
+        place.give_back();
+        true
     }
 
     /// Drops what has waited too long, until dropped itself.
@@ -106,10 +206,12 @@ impl Pool {
         loop {
             self.clock.sleep(SWEEP_EVERY).await;
             let now = self.clock.monotonic();
+            let is_young = |since: Duration| now.saturating_sub(since) < IDLE;
             self.lock().retain(|_, waiting| {
-                waiting.http1.retain(|(since, sender)| now.saturating_sub(*since) < IDLE && !sender.is_closed());
-                waiting.http2.take_if(|(since, sender)| now.saturating_sub(*since) >= IDLE || sender.is_closed());
-                !waiting.http1.is_empty() || waiting.http2.is_some()
+                waiting.http1.retain(|idle| is_young(idle.since) && !idle.sender.is_closed());
+                let is_used = |idle: &Idle<Shared>| is_young(idle.since) || !idle.sender.is_idle();
+                waiting.http2.retain(|idle| is_used(idle) && !idle.sender.sender.is_closed());
+                !waiting.http1.is_empty() || !waiting.http2.is_empty()
             });
         }
     }
@@ -124,17 +226,19 @@ impl Pool {
     }
 }
 
-impl Lease {
+impl Way {
     /// The answer has been read to its end: the connection may carry another request.
     pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
-            return;
-        }
-        let now = self.pool.clock.monotonic();
-        let mut pool = self.pool.lock();
-        let waiting = &mut pool.entry(self.key).or_default().http1;
-        if waiting.len() < MOST_IDLE {
-            waiting.push((now, self.sender));
+        match self {
+            Self::Http1(Lease { pool, key, place, sender, .. }) if !sender.is_closed() => {
+                let since = pool.clock.monotonic();
+                let mut by_key = pool.lock();
+                let waiting = &mut by_key.entry(key).or_default().http1;
+                if waiting.len() < MOST_IDLE {
+                    waiting.push(Idle { since, sender, place });
+                }
+            }
+            Self::Http1(_) | Self::Http2(_) => {}
         }
     }
 }
@@ -150,5 +254,52 @@ mod tests {
         assert_eq!(key("192.0.2.1:1000"), key("[::ffff:192.0.2.1]:2000"));
         assert_ne!(key("192.0.2.1:1000"), key("192.0.2.1:0"));
         assert_ne!(key("192.0.2.1:1000"), key("192.0.2.2:1000"));
+    }
+
+    /// A pool, and a link on which all places are taken by connections that wait: one of each user, the first for longest.
+    async fn full() -> (Arc<Pool>, Arc<Places>, Arc<str>, Vec<impl Sized>) {
+        let clock = clock::ManualClock::new(clock::Timestamp::UNIX_EPOCH);
+        let (pool, places, link) = (Pool::new(clock.clock()), Arc::<Places>::default(), Arc::<str>::from("agent"));
+        let mut connections = Vec::new();
+        for number in 0.. {
+            let Ok(place) = places.take(&format!("user-{number}"), &link) else { break };
+            let (near, far) = tokio::io::duplex(64);
+            let (sender, connection) = http1::handshake(hyper_util::rt::TokioIo::new(near)).await.unwrap();
+            connections.push((far, connection));
+            Way::Http1(pool.lease(key(number), sender, place)).give_back();
+            clock.advance(Duration::from_millis(1));
+        }
+        (pool, places, link, connections)
+    }
+
+    fn key(number: usize) -> Key {
+        Key::new(crypto::hash::sha256(&number.to_be_bytes()), &"agent".into(), ([127, 0, 0, 1], 1).into())
+    }
+
+    fn waits(pool: &Pool, number: usize) -> bool {
+        pool.lock().get(&key(number)).is_some_and(|waiting| !waiting.http1.is_empty())
+    }
+
+    #[tokio::test]
+    async fn what_only_waits_keeps_nobody_out() {
+        let (pool, places, link, connections) = full().await;
+        let mut held = vec![pool.place(&places, "user-7", &link).unwrap()];
+        assert!(!waits(&pool, 7) && waits(&pool, 0), "his own first");
+        held.push(pool.place(&places, "newcomer", &link).unwrap());
+        assert!(!waits(&pool, 0) && waits(&pool, 1), "what has waited longest");
+        for number in 0..connections.len() - 2 {
+            held.push(pool.place(&places, &format!("busy-{number}"), &link).unwrap());
+        }
+        assert_eq!(pool.place(&places, "one more", &link).err(), Some(Full::OfAll), "those are carrying something");
+        drop(held);
+        assert!(pool.place(&places, "one more", &link).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_a_user_needs_now_is_taken_from_what_waits() {
+        let (pool, places, link, _connections) = full().await;
+        let held: Vec<_> = std::iter::from_fn(|| pool.place(&places, "busy", &link).ok()).collect();
+        assert_eq!(pool.place(&places, "busy", &link).err(), Some(Full::OfUser));
+        assert!(held.len() > 500, "{} for one while nobody else carries anything", held.len());
     }
 }

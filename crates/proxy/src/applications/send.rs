@@ -14,7 +14,7 @@ use net::BoxIo;
 
 use super::{
     agents::{NoWay, Purpose, candidates, connect},
-    pool::{Key, Lease, SETTLES},
+    pool::{Key, SETTLES, Way},
 };
 use crate::{
     Proxy,
@@ -96,7 +96,10 @@ pub(crate) async fn send(
                 };
                 match way.send(proxy, request, is_upgrade).await {
                     Tried::Answered(answer) => return Ok(answer),
-                    Tried::Unsent(unsent) => request = unsent,
+                    Tried::Unsent(unsent) => {
+                        request = unsent;
+                        last = NoWay::Unsent;
+                    }
                     // Not for one that was late: it would be waited for as long once more.
                     Tried::Failed(error) => match replay.take_if(|_| matches!(error, NoWay::Broken(_))) {
                         Some(again) => request = again.request(),
@@ -112,12 +115,6 @@ pub(crate) async fn send(
     }
 }
 
-/// A connection that can take a request.
-enum Way {
-    Http1(Lease),
-    Http2(http2::SendRequest<RequestBody>),
-}
-
 async fn way(
     proxy: &Arc<Proxy>,
     live: &Live,
@@ -127,9 +124,9 @@ async fn way(
 ) -> Result<Way, NoWay> {
     let key = Key::new(live.key, &server.host_id, source);
     if purpose == Purpose::Http2
-        && let Some(sender) = proxy.pool.take_http2(&key)
+        && let Some(shared) = proxy.pool.take_http2(&key)
     {
-        return Ok(Way::Http2(sender));
+        return Ok(Way::Http2(shared));
     }
     if purpose == Purpose::Http
         && let Some(lease) = proxy.pool.take(&key)
@@ -137,7 +134,8 @@ async fn way(
         return Ok(Way::Http1(lease));
     }
     let stream = Box::pin(connect(proxy, live, server, purpose, source)).await?;
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+    let (held, tls) = stream.get_ref();
+    let (place, is_http2) = (Arc::clone(&held.place), tls.alpn_protocol() == Some(H2));
     let stream: BoxIo = Box::new(stream);
     if is_http2 {
         let handshake = http2::Builder::new(TokioExecutor::new())
@@ -147,34 +145,34 @@ async fn way(
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
         proxy.tasks.spawn(async move { drop(connection.await) });
-        proxy.pool.put_http2(key, sender.clone());
-        return Ok(Way::Http2(sender));
+        return Ok(Way::Http2(proxy.pool.put_http2(key, sender, place)));
     }
     let handshake = http1::Builder::new().max_buf_size(BUFFER * 4).handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
     proxy.tasks.spawn(async move { drop(connection.with_upgrades().await) });
-    Ok(Way::Http1(proxy.pool.lease(key, sender)))
+    Ok(Way::Http1(proxy.pool.lease(key, sender, place)))
 }
 
 impl Way {
-    async fn send(self, proxy: &Proxy, request: Request<RequestBody>, is_upgrade: bool) -> Tried {
+    async fn send(mut self, proxy: &Proxy, request: Request<RequestBody>, is_upgrade: bool) -> Tried {
         // An upload takes as long as it takes; the agent answers for the application after it.
         let limit = request.body().is_end_stream().then_some(proxy.config.limits.answer_deadline);
-        match self {
-            Self::Http1(mut lease) => {
-                if !matches!(within(proxy, Some(SETTLES), lease.sender.ready()).await, Some(Ok(()))) {
+        let sent = match &mut self {
+            Self::Http1(lease) => {
+                let settles = if lease.is_new { limit } else { Some(SETTLES) };
+                if !matches!(within(proxy, settles, lease.sender.ready()).await, Some(Ok(()))) {
                     return Tried::Unsent(request);
                 }
-                let sent = lease.sender.try_send_request(request);
-                Tried::of(within(proxy, limit, sent).await, (!is_upgrade).then_some(lease))
+                within(proxy, limit, lease.sender.try_send_request(request)).await
             }
-            Self::Http2(mut sender) => {
-                if sender.ready().await.is_err() {
+            Self::Http2(shared) => {
+                if shared.sender.ready().await.is_err() {
                     return Tried::Unsent(request);
                 }
-                Tried::of(within(proxy, limit, sender.try_send_request(request)).await, None)
+                within(proxy, limit, shared.sender.try_send_request(request)).await
             }
-        }
+        };
+        Tried::of(sent, (!is_upgrade).then_some(self))
     }
 }
 
@@ -188,10 +186,10 @@ async fn within<T>(proxy: &Proxy, limit: Option<Duration>, work: impl Future<Out
 type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
 
 impl Tried {
-    fn of(sent: Option<Sent>, lease: Option<Lease>) -> Self {
+    fn of(sent: Option<Sent>, way: Option<Way>) -> Self {
         match sent {
             None => Self::Failed(NoWay::Late),
-            Some(Ok(answer)) => Self::Answered(answer.map(|body| Body::Agent(body, lease, None))),
+            Some(Ok(answer)) => Self::Answered(answer.map(|body| Body::Agent(body, way, None))),
             Some(Err(mut error)) => match error.take_message() {
                 Some(request) => Self::Unsent(request),
                 None => Self::Failed(NoWay::Broken(error.into_error())),

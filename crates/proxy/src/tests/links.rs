@@ -1,0 +1,161 @@
+//! The links to agents and to other proxies: who has places on them, and what is done where one is full, lost or half open.
+
+use std::{convert::Infallible, sync::atomic::Ordering, time::Duration};
+
+use crypto::tls::CertificateChain;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::http2::{self, SendRequest},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::time::timeout;
+use tunnel::{Open, OpenError, link::Opener};
+
+use super::world::{AGENT, APP, SESSION, World, get, text, world};
+use crate::router::{H2, PEER, TUNNEL};
+
+/// Far beyond what anything here takes, also where other tests run beside this one.
+const LONG: Duration = Duration::from_secs(8);
+
+impl World {
+    /// The certificate of a host, as it shows it to us.
+    async fn chain(&self, id: &str, role: &str) -> CertificateChain {
+        let (certificate, key) = self.hosts.host(id, role, &[]).await;
+        CertificateChain::new(&[certificate], &key).unwrap()
+    }
+
+    /// A client's connection for gRPC.
+    async fn grpc(&self, certificate: &CertificateChain) -> SendRequest<Full<Bytes>> {
+        let stream = self.connect(APP, Some(certificate.clone()), &[H2]).await.unwrap();
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+}
+
+fn call(path: &str) -> Request<Full<Bytes>> {
+    let request = Request::post(format!("https://{APP}{path}")).header("te", "trailers");
+    request.body(Full::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_that_has_carried_something_to_another_one_comes_to_its_end() {
+    let mut world = world().await;
+    let _agent = world.agent().await;
+    world.meet_another_proxy().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    drop(text(sender.send_request(get(APP, "/")).await.unwrap()).await);
+    drop(sender);
+    world.stop.soft();
+    assert!(timeout(LONG, world.proxy.tasks.finished()).await.is_ok(), "{} left", world.proxy.tasks.running());
+}
+
+#[tokio::test]
+async fn each_user_of_another_proxy_has_a_share_of_a_link_and_a_full_one_is_said_before_it_is_opened() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let stream = world.connect("f00d.c.example", Some(world.chain("beef", "Proxy").await), &[PEER]).await.unwrap();
+    let clock = clock::Clock::system();
+    let (opener, link) = Opener::begin(Box::new(stream), "f00d", &clock).await.unwrap();
+    tokio::spawn(link);
+    let open = async |user: &str| {
+        let (agent, share) = (Some(AGENT.to_owned()), Some(user.to_owned()));
+        let source = Some("192.0.2.1:1".parse().unwrap());
+        opener.open(&Open { agent, share, source, ..Open::service("app") }, &clock).await
+    };
+    let mut streams = Vec::new();
+    let refused = loop {
+        match open("alice").await {
+            Ok(stream) => streams.push(stream),
+            Err(error) => break error,
+        }
+        // What was admitted takes its place a moment later.
+        tokio::task::yield_now().await;
+    };
+    assert!(matches!(&refused, OpenError::Refused(why) if why.contains("the user has too many")), "{refused}");
+    assert!(streams.len() > 500, "{} of one user", streams.len());
+    streams.push(open("bob").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_link_that_loses_each_stream_does_not_hide_another_way() {
+    let mut world = world().await;
+    let _agent = world.agent().await;
+    world.meet_another_proxy().await;
+    let chain = world.chain(AGENT, "App").await;
+    let stream = world.connect("proxy.teleport.cluster.local", Some(chain), &[TUNNEL]).await.unwrap();
+    // Listens to the news, and resets all else.
+    let service = service_fn(async |request: Request<Incoming>| match is_control(request.headers()) {
+        true => {
+            drop(tokio::spawn(async move { http_body_util::BodyExt::collect(request.into_body()).await.map(drop) }));
+            Ok(Response::new(Forever))
+        }
+        false => Err("no"),
+    });
+    let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    tokio::spawn(async move { server.serve_connection(TokioIo::new(stream), service).await });
+    while !world.proxy.switchboard.is_connected(AGENT) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    let response = timeout(LONG, sender.send_request(get(APP, "/around"))).await.unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(text(response).await.contains("GET /around"));
+}
+
+fn is_control(headers: &HeaderMap) -> bool {
+    headers["tessera-service"] == "control"
+}
+
+/// A body that does not end.
+struct Forever;
+
+impl hyper::body::Body for Forever {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        std::task::Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut senders = Vec::new();
+    for _ in 0..3 {
+        let mut sender = world.grpc(&certificate).await;
+        drop(text(sender.send_request(call("/first")).await.unwrap()).await);
+        for _ in 0..100 {
+            tokio::spawn(sender.send_request(call("/never")));
+        }
+        senders.push(sender);
+    }
+    // All of them are on their way by now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let answer = timeout(LONG, senders[0].send_request(call("/one/more"))).await.expect("no answer").unwrap();
+    assert!(text(answer).await.contains("POST /one/more"));
+}
+
+#[tokio::test]
+async fn an_agent_that_takes_nothing_is_not_said_to_be_none() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    world.sessions.hangs_up.store(true, Ordering::Relaxed);
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    let response = sender.send_request(get(APP, "/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    let page = text(response).await;
+    assert!(page.contains("between the proxy and the agent") && !page.contains("no agent serves"), "{page}");
+}
