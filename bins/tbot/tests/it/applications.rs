@@ -142,6 +142,72 @@ async fn a_bot_joins_and_renews_through_a_proxy() {
     assert!(outcome.err.contains(&format!("the proxy at {proxy} is not trusted")), "{}", outcome.err);
 }
 
+/// A port that nobody listens at now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_renews_what_a_tunnel_shows() {
+    let world = World::new().await;
+    world.open_applications().await;
+    world.announce("grafana").await;
+    let token = world.token("t1").await;
+    let proxy = front(world.cluster.address()).await;
+    let (pin, ports) = (world.pin(), [free_port(), free_port()]);
+    let config = world.path("listen.yaml");
+    let text = format!(
+        "version: v2\nproxy_server: {proxy}\nonboarding: {{join_method: token, token: {token}, ca_pins: ['{pin}']}}\n\
+         storage: {{type: memory}}\nservices:\n\
+         - {{type: application-tunnel, app_name: grafana, listen: 'tcp://127.0.0.1:{}'}}\n\
+         - {{type: application-proxy, listen: 'tcp://127.0.0.1:{}'}}\n",
+        ports[0], ports[1]
+    );
+    std::fs::write(&config, text).unwrap();
+    let running = Running::start(&world, &config);
+    let issued = || running.log().matches("Generated identity for app {\"grafana\"}").count();
+    wait_until("a certificate before anybody asks", || issued() == 1).await;
+    running.signal("HUP");
+    wait_until("another one", || issued() == 2).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", ports[1])).await.unwrap();
+    stream.write_all(b"GET http://nosuch/ HTTP/1.1\r\nHost: nosuch\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    let id = answer.split("(request ").nth(1).unwrap().split(')').next().unwrap();
+    assert!(running.log().contains(id), "the answer's id is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_local_proxy_that_is_told_to_stop_does_not_wait_for_ever() {
+    let world = World::new().await;
+    world.open_applications().await;
+    world.announce("grafana").await;
+    let outcome = world.once(&world.config(&world.token("t1").await, &world.output("app", "")));
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (there, port) = (silent.local_addr().unwrap().to_string(), free_port());
+    let (directory, here) = (world.path("app").display().to_string(), format!("--port={port}"));
+    let line = ["proxy", "--destination-dir", &directory, "--proxy-server", &there, "app", &here, "grafana"];
+    let mut local = Running::of(&world, &line);
+    let mut stream = None;
+    wait_until("a listener", || {
+        stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok();
+        stream.is_some()
+    })
+    .await;
+    std::io::Write::write_all(stream.as_mut().unwrap(), b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    // The request is on its way.
+    silent.accept().unwrap();
+    let began = Clock::system().monotonic();
+    local.signal("TERM");
+    wait_until("its end", || local.child.try_wait().unwrap().is_some()).await;
+    let took = (Clock::system().monotonic() - began).as_secs();
+    assert!((4..15).contains(&took), "{took} s");
+    assert!(local.log().contains("connections that are open have 5 s"), "{}", local.log());
+}
+
 /// Carries connections to the auth service unread, and answers `/webapi/find` itself.
 async fn front(auth: std::net::SocketAddr) -> String {
     let (clock, random) = (Clock::system(), Random::system());
