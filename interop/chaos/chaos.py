@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from relay import Relay
 
@@ -35,9 +35,13 @@ PATIENCE = 15
 IN_A_ROW = 12
 
 
+# Our own loopback address: what is free there stays free, since connections are made from another one.
+HOST = "127.{}.{}.{}".format(77 + os.getpid() // 65536 % 128, os.getpid() // 256 % 256, 1 + os.getpid() % 254)
+
+
 def free_port():
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind((HOST, 0))
         return s.getsockname()[1]
 
 
@@ -114,19 +118,23 @@ class Process:
 
     def wait_ready(self, seconds=30):
         host, port = self.diag.split(":")
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.running.poll() is not None:
-                break
+        end, said = time.monotonic() + seconds, None
+        while time.monotonic() < end and self.running.poll() is None:
             try:
                 connection = http.client.HTTPConnection(host, int(port), timeout=2)
                 connection.request("GET", "/readyz")
-                if connection.getresponse().status == 200:
+                response = connection.getresponse()
+                if response.status == 200:
                     return
-            except OSError:
-                pass
+                said = response.read()
+            except OSError as error:
+                said = error
             time.sleep(0.05)
-        raise SystemExit(f"{self.name} is not ready")
+        raise SystemExit(f"{self.name} is not ready; exit code {self.running.poll()}, /readyz: {said}")
+
+    def log(self):
+        with open(f"{DIR}/{self.name}.log", errors="replace") as log:
+            return log.read()
 
 
 def tctl(*arguments, stdin=None):
@@ -142,13 +150,13 @@ def tctl(*arguments, stdin=None):
 
 # --- the bots' programs ----------------------------------------------------------------------------------------------
 class Load:
-    """Asks an application as a bot, again and again, and looks at each answer."""
+    """Asks an application as a bot, again and again, and looks at each answer: with the bot's files, or by its listener."""
 
-    def __init__(self, bot, app, port):
-        self.bot, self.app, self.port = bot, app, port
+    def __init__(self, bot, app, port, listener=None):
+        self.bot, self.app, self.port, self.listener = bot, app, port, listener
         self.lock = threading.Lock()
         self.answers, self.failures, self.in_a_row, self.last = 0, 0, 0, ""
-        self.wrong = []
+        self.unanswered, self.wrong = 0, []
         self.number = 0
         for _ in range(WORKERS):
             threading.Thread(target=self._work, daemon=True).start()
@@ -162,7 +170,7 @@ class Load:
             try:
                 if connection is None:
                     connection, used = self._connect(), 0
-                connection.request("GET", path, headers={"Host": f"{self.app}.{PROXY}"})
+                connection.request("GET", path, headers={"Host": "localhost" if self.listener else f"{self.app}.{PROXY}"})
                 response = connection.getresponse()
                 body = response.read()
                 used += 1
@@ -171,11 +179,15 @@ class Load:
                 if response.status != 200 or used >= 20:
                     connection = connection.close()
             except (OSError, http.client.HTTPException, ValueError) as error:
+                # What breaks in the middle of an answer cannot be asked for again by somebody in between.
+                self.unanswered += not isinstance(error, http.client.IncompleteRead)
                 self._failed(f"{type(error).__name__}: {error}")
                 connection = None
             time.sleep(0.01 if connection else 0.05)
 
     def _connect(self):
+        if self.listener:
+            return http.client.HTTPConnection(HOST, self.listener, timeout=PATIENCE)
         out = f"{DIR}/{self.bot}-out"
         context = ssl.create_default_context(cafile=f"{out}/teleport-host-ca.crt")
         context.load_cert_chain(f"{out}/tlscert", f"{out}/key")
@@ -186,6 +198,7 @@ class Load:
 
     def _judge(self, path, status, body):
         if status != 200:
+            self.unanswered += 1
             return self._failed(f"{status}: {body[:200]!r}")
         answer, user = json.loads(body), f"bot-{self.bot}"
         expect = {"app": self.app, "user": user, "sub": user, "path": path}
@@ -223,14 +236,15 @@ def wait_back(what, loads, within):
 
 
 # --- the cluster -----------------------------------------------------------------------------------------------------
-def begin():
-    """Everything started: processes by name, relays by name, loads."""
-    auth_port, proxy_port = free_port(), free_port()
-    diag = {name: f"127.0.0.1:{free_port()}" for name in ("auth", "proxy", "agent")}
+def begin(processes):
+    """Everything started: `processes` by name; relays by name, loads."""
+    auth_port, proxy_port, listener = free_port(), free_port(), free_port()
+    diag = {name: f"{HOST}:{free_port()}" for name in ("auth", "proxy", "agent")}
     relays = {
-        "proxy and auth": Relay(("127.0.0.1", auth_port)),
-        "agent and proxy": Relay(("127.0.0.1", proxy_port)),
-        "bots and proxy": Relay(("127.0.0.1", proxy_port)),
+        "proxy and auth": Relay((HOST, auth_port)),
+        "agent and proxy": Relay((HOST, proxy_port)),
+        "bots and proxy": Relay((HOST, proxy_port)),
+        "bot and auth": Relay((HOST, auth_port)),
         "agent and one": application("one"),
         "agent and two": application("two"),
     }
@@ -239,11 +253,11 @@ def begin():
     write(
         "auth.yaml",
         head.format("auth", DIR, diag["auth"])
-        + f"auth_service: {{enabled: yes, cluster_name: {CLUSTER}, listen_addr: '127.0.0.1:{auth_port}'}}\n"
+        + f"auth_service: {{enabled: yes, cluster_name: {CLUSTER}, listen_addr: '{HOST}:{auth_port}'}}\n"
         + "proxy_service: {enabled: no}\nssh_service: {enabled: no}\n",
     )
     start = lambda name: (f"{BIN}/tessera", "start", "-c", f"{DIR}/{name}.yaml")
-    processes = {name: Process(name, *start(name), diag=diag[name]) for name in diag}
+    processes.update({name: Process(name, *start(name), diag=diag[name]) for name in diag})
     processes["auth"].start()
     processes["auth"].wait_ready()
     pin = re.search(r"sha256:[0-9a-f]{64}", tctl("status"))[0]
@@ -253,7 +267,7 @@ def begin():
         "proxy.yaml",
         head.format("proxy", DIR, diag["proxy"])
         + f"  auth_server: 127.0.0.1:{relays['proxy and auth'].port}\n{joins}"
-        + f"proxy_service: {{web_listen_addr: '127.0.0.1:{proxy_port}', public_addr: '{PROXY}:{proxy_port}'}}\n",
+        + f"proxy_service: {{web_listen_addr: '{HOST}:{proxy_port}', public_addr: '{PROXY}:{proxy_port}'}}\n",
     )
     uri = lambda app: f"http://127.0.0.1:{relays[f'agent and {app}'].port}"
     write(
@@ -265,33 +279,37 @@ def begin():
     for name in ("proxy", "agent"):
         processes[name].start()
     tctl("create", "-f", "-", stdin=ROLES)
-    # The third one asks the auth service itself, for long: also while the clock there is wrong it gets certificates.
+    # The third one asks the auth service itself, for long: also while the clock there is wrong it gets certificates. The last
+    # one makes the same requests for its programs.
     for bot, place, ttl, service in (
         ("a", f"proxy_server: 127.0.0.1:{relays['bots and proxy'].port}", "60s", "type: application, app_name: one"),
         ("b", f"proxy_server: 127.0.0.1:{relays['bots and proxy'].port}", "60s", "type: application, app_name: two"),
-        ("c", f"auth_server: 127.0.0.1:{auth_port}", "3h", "type: identity"),
+        ("c", f"auth_server: 127.0.0.1:{relays['bot and auth'].port}", "3h", "type: identity"),
+        ("d", f"proxy_server: 127.0.0.1:{relays['bots and proxy'].port}", "60s", "type: application, app_name: one"),
     ):
+        tunnel = f"- {{type: application-tunnel, app_name: one, listen: 'tcp://{HOST}:{listener}'}}\n"
         made = json.loads(tctl("bots", "add", bot, "--roles=all-apps", "--format=json"))
         os.makedirs(f"{DIR}/{bot}-out", mode=0o700)
         config = write(
             f"{bot}.yaml",
-            f"version: v2\n{place}\ncredential_ttl: {ttl}\nrenewal_interval: 3s\n"
+            f"version: v2\n{place}\ncredential_ttl: {ttl}\nrenewal_interval: 2s\n"
             f"onboarding: {{join_method: token, token: {made['token_id']}, ca_pins: ['{pin}']}}\n"
             f"storage: {{type: directory, path: {DIR}/{bot}-store}}\n"
-            f"services:\n- {{{service}, destination: {{type: directory, path: {DIR}/{bot}-out}}}}\n",
+            f"services:\n- {{{service}, destination: {{type: directory, path: {DIR}/{bot}-out}}}}\n"
+            + tunnel * (bot == "d"),
         )
         processes[bot] = Process(bot, f"{BIN}/tbot", "start", "-c", config)
     for name in ("proxy", "agent"):
         processes[name].wait_ready()
-    for bot in "abc":
+    for bot in "abcd":
         processes[bot].start()
     port = relays["bots and proxy"].port
     end = time.monotonic() + 20
-    while not all(os.path.exists(f"{DIR}/{bot}-out/tlscert") for bot in "abc"):
+    while not all(os.path.exists(f"{DIR}/{bot}-out/tlscert") for bot in "abcd"):
         if time.monotonic() > end:
             raise SystemExit("the bots have no certificates")
         time.sleep(0.05)
-    return processes, relays, [Load("a", "one", port), Load("b", "two", port)]
+    return relays, [Load("a", "one", port), Load("b", "two", port)], Load("d", "one", port, listener)
 
 
 def serial(path):
@@ -322,6 +340,15 @@ def wait_renewed(what, directories, within):
             if time.monotonic() - since > within:
                 raise SystemExit(f"{what}: no new certificate within {within} s: {late}")
             time.sleep(0.05)
+
+
+def has_clock(process, offset, since):
+    """Whether its clock is wrong by so much, by its own word since then."""
+    if process.name == "auth":
+        return f"your clock is 60 minutes {'behind' if offset == '+1h' else 'ahead'}" in tctl("status")
+    found = re.findall(r"^\d\S+Z", process.log(), re.M)
+    offset, now = timedelta(hours=int(offset[:-1])), datetime.now(timezone.utc)
+    return any(since <= datetime.fromisoformat(at) - offset <= now for at in found)
 
 
 def sessions_ended():
@@ -358,38 +385,55 @@ def main():
         passed += 1
         print(f"ok: {text}", file=sys.stderr, flush=True)
 
-    begun = time.monotonic()
-    processes, relays, loads = begin()
+    begun, processes = time.monotonic(), {}
     try:
-        ok(f"both bots are served by their applications after {wait_back('the start', loads, 20):.1f} s")
+        relays, loads, listener = begin(processes)
+        ok(f"both bots are served by their applications after {wait_back('the start', [*loads, listener], 20):.1f} s")
 
-        def episode(what, hurt, heal, hold, within):
+        def episode(what, hurt, heal, hold, within, met=(), fails=False, check=lambda: True, is_short=False):
+            """`met`: relays in which somebody must have met the fault; `fails`: requests must have; `check`: it is there;
+            `is_short`: who asks by a bot's listener does not notice, since that repeats what has no answer."""
+            unanswered = listener.unanswered
             failures, answers = (sum(getattr(load, name) for load in loads) for name in ("failures", "answers"))
+            before = [relay.hurt for relay in met]
             hurt()
             time.sleep(hold)
+            if not check() or any(relay.hurt == count for relay, count in zip(met, before)):
+                raise SystemExit(f"{what}: nobody has met it")
             heal()
             took = wait_back(what, loads, within)
             failed = sum(load.failures for load in loads) - failures
+            if fails and not failed:
+                raise SystemExit(f"{what}: no request has met it")
+            if is_short:
+                wait_back(f"{what}: by the bot's listener", [listener], within)
+                if listener.unanswered != unanswered:
+                    raise SystemExit(f"{what}: a request that may be repeated failed at the bot's listener: {listener.last}")
             answered = sum(load.answers for load in loads) - answers
             ok(f"{what}: back after {took:.1f} s of at most {within}; {answered} answers, {failed} failures")
 
         for name, hold, within in (("agent", 0.3, 10), ("proxy", 0.3, 12), ("auth", 1.5, 10)):
             process = processes[name]
-            episode(f"{name} killed", process.kill, process.start, hold, within)
-        for name, within in (
-            ("bots and proxy", 3),
-            ("agent and one", 3),
-            ("agent and proxy", 8),
-            ("proxy and auth", 8),
+            episode(f"{name} killed", process.kill, process.start, hold, within, fails=name == "proxy", is_short=name != "agent")
+        for name, within, fails in (
+            ("bots and proxy", 3, True),
+            ("agent and one", 3, True),
+            ("agent and two", 3, True),
+            ("agent and proxy", 8, False),
+            ("proxy and auth", 8, False),
         ):
             relay = relays[name]
-            episode(f"the network between {name} cut", relay.cut, relay.heal, 1.2, within)
-        for name, within in (("agent and proxy", 8), ("proxy and auth", 8), ("bots and proxy", 5)):
+            is_short = name == "bots and proxy"
+            episode(f"the network between {name} cut", relay.cut, relay.heal, 1.2, within, [relay], fails, is_short=is_short)
+        for name, within in (("agent and proxy", 8), ("proxy and auth", 8), ("bots and proxy", 5), ("agent and one", 5)):
             relay = relays[name]
-            episode(f"silence between {name}", relay.silence, relay.heal, 1.5, within)
+            episode(f"silence between {name}", relay.silence, relay.heal, 1.5, within, [relay])
+        relay = relays["bot and auth"]
+        episode("the network between bot and auth cut", relay.cut, relay.heal, 2.5, 3, [relay])
+        wait_renewed("after the network between bot and auth was cut", ["c-store"], 10)
         slow = [relays[name] for name in ("agent and proxy", "proxy and auth", "bots and proxy")]
         all_of = lambda act: lambda: [act(relay) for relay in slow]
-        episode("everything slow", all_of(lambda relay: relay.slow(0.15)), all_of(Relay.heal), 1.5, 8)
+        episode("everything slow", all_of(lambda relay: relay.slow(0.15)), all_of(Relay.heal), 1.5, 8, slow)
 
         def fall_silent():
             """Those who have a session are served on, each answer by what was known last."""
@@ -413,6 +457,7 @@ def main():
             ("auth", "-1h", False, 12),
             ("auth", "+1h", True, 20),
             ("auth", "-1h", True, 20),
+            ("c", "+1h", True, 5),
         ):
 
             def set_clock(offset, process=processes[name], is_running=is_running):
@@ -424,15 +469,17 @@ def main():
 
             when = "while it runs" if is_running else "when it starts"
             what = f"the clock of {name} at {offset}, {when}"
-            episode(what, lambda: set_clock(offset), lambda: set_clock("+0"), 3 if name == "auth" else 2, within)
+            hold = 1.5 if name in ("agent", "proxy") else 2.5
+            check = lambda since=datetime.now(timezone.utc): has_clock(processes[name], offset, since)
+            episode(what, lambda: set_clock(offset), lambda: set_clock("+0"), hold, within, check=check)
             if is_running:
                 wait_renewed(f"{what}: and the bot at the auth service renews", ["c-store"], 25)
         everybody = [processes[name] for name in ("auth", "proxy", "agent")]
         together = lambda act: lambda: [act(process) for process in everybody]
         episode("all three killed", together(Process.kill), together(Process.start), 0.2, 20)
 
-        wait_renewed("at last", [f"{bot}-{what}" for bot in "abc" for what in ("store", "out")], 20)
-        for bot in "abc":
+        wait_renewed("at last", [f"{bot}-{what}" for bot in "abcd" for what in ("store", "out")], 20)
+        for bot in "abcd":
             processes[bot].kill(signal.SIGTERM)
         ok("all bots still renew")
         if json.loads(tctl("get", "locks", "--format=json")):
@@ -447,17 +494,20 @@ def main():
         ok(f"{len(recorded)} certificates on record, {len(held)} held and all of them on record; the audit chain is whole")
         answers, failures = (sum(getattr(load, name) for load in loads) for name in ("answers", "failures"))
         ok(f"{sessions_ended()} sessions ended by themselves, each on record once and not before its time")
+        if listener.wrong:
+            raise SystemExit(f"by the bot's listener: {listener.wrong[0]}")
         ok(f"{answers} answers, each its own application's and for its own bot; {failures} requests without one")
         print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr)
         print(f"{passed} passed, 0 failed")
     except BaseException:
-        for name in processes:
-            with open(f"{DIR}/{name}.log", errors="replace") as log:
-                print(f"---- {name} ----", *log.readlines()[-25:], sep="\n", file=sys.stderr)
+        for process in processes.values():
+            if process.running:
+                print(f"---- {process.name} ----", *process.log().splitlines()[-25:], sep="\n", file=sys.stderr)
         raise
     finally:
         for process in processes.values():
-            process.kill()
+            if process.running:
+                process.kill()
 
 
 main()

@@ -18,6 +18,8 @@ class Relay:
         self.delay = 0.0
         self.is_silent = False
         self.is_cut = False
+        # What was cut, held up or delayed: a fault that met nothing was none.
+        self.hurt = 0
         self.pairs = set()
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -41,6 +43,7 @@ class Relay:
         """Resets every connection."""
         with self.lock:
             pairs, self.pairs = self.pairs, set()
+        self.hurt += len(pairs)
         for pair in pairs:
             for end in pair:
                 reset(end)
@@ -49,6 +52,7 @@ class Relay:
         while True:
             near, _ = self.listener.accept()
             if self.is_cut:
+                self.hurt += 1
                 reset(near)
                 continue
             threading.Thread(target=self._connect, args=(near,), daemon=True).start()
@@ -77,16 +81,18 @@ class Relay:
     def _carry(self, source, sink):
         try:
             while True:
+                readable, _, _ = select.select([source], [], [], 0.1)
                 if self.is_silent:
+                    self.hurt += bool(readable)
                     time.sleep(0.02)
                     continue
-                readable, _, _ = select.select([source], [], [], 0.1)
-                if not readable or self.is_silent:
+                if not readable:
                     continue
                 data = source.recv(65536)
                 if not data:
                     return sink.shutdown(socket.SHUT_WR)
                 if self.delay:
+                    self.hurt += 1
                     time.sleep(self.delay)
                 sink.sendall(data)
         except (OSError, ValueError):
