@@ -1,6 +1,6 @@
 use http::StatusCode;
 
-use super::world::{APP, PROXY, get, text, world};
+use super::world::{APP, PROXY, SESSION, get, text, world};
 
 #[tokio::test]
 async fn a_protocol_that_is_not_built_is_refused_in_its_own_words() {
@@ -36,6 +36,20 @@ async fn every_answer_of_ours_asks_for_tls_and_is_guarded() {
         for name in ["strict-transport-security", "x-content-type-options", "cache-control"] {
             assert!(response.headers().contains_key(name), "{host}{path}: no {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_applications_answer_asks_for_tls_unless_it_says_otherwise_itself() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    for (path, expect) in [("/", "max-age=31536000"), ("/knows-better", "max-age=0")] {
+        let response = sender.send_request(get(APP, path)).await.unwrap();
+        let said: Vec<_> = response.headers().get_all("strict-transport-security").iter().cloned().collect();
+        assert_eq!(said, [expect], "{path}");
+        drop(text(response).await);
     }
 }
 

@@ -548,6 +548,10 @@ async fn application(mut request: Request<Incoming>, user: String) -> Result<Ans
             let answer = answer.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "websocket");
             answer.body(text(String::new())).unwrap()
         }
+        "/knows-better" => {
+            let answer = Response::builder().header(header::STRICT_TRANSPORT_SECURITY, "max-age=0");
+            answer.body(text(String::new())).unwrap()
+        }
         "/not-for-you" => {
             let answer = Response::builder().status(StatusCode::FORBIDDEN).header("x-teleport-hop", "agent");
             answer.body(text("access denied".into())).unwrap()

@@ -166,7 +166,7 @@ fn a_channel_that_leads_nowhere_keeps_no_connection() {
     assert!(!channels.is_busy(), "nobody has said where it goes");
     let stream = channels.take(&message(&Step::Dial(0), 1).unwrap(), None, &mut out).unwrap();
     assert!(channels.is_busy(), "it is dialled");
-    let mut stream = stream.unwrap();
+    let stream = stream.unwrap();
     stream.answer(Ok(()));
     channels.pump(1000, &mut out);
     assert!(channels.is_busy(), "it carries");
