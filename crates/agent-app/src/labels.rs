@@ -115,9 +115,11 @@ mod tests {
         let run = |text: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()];
         assert_eq!(ask(&run("printf ' one \\n two'"), &clock).await, Ok("one".to_owned()));
         assert_eq!(ask(&run("yes x | tr -d '\\n' | head -c 5000"), &clock).await.unwrap().len(), LONGEST);
-        for bad in [vec![], run("exit 3"), vec!["/nonexistent".to_owned()], run("yes")] {
+        for bad in [vec![], run("exit 3"), vec!["/nonexistent".to_owned()]] {
             assert!(ask(&bad, &clock).await.is_err(), "{bad:?}");
         }
+        let endless = ask(&run("yes"), &clock).await.unwrap_err();
+        assert!(endless.contains("prints more"), "{endless}");
     }
 
     #[tokio::test]
