@@ -19,6 +19,7 @@ mod full_disk;
 mod hostile;
 mod hostile_requests;
 mod hostile_streams;
+mod hosts;
 mod instances;
 mod kill_points;
 mod live;
