@@ -16,7 +16,7 @@ use crypto::{
 };
 use domain::{ca::CaType, identity::Identity, resources::AppServer, suite::Suite};
 use keystore::{SealingKey, SoftwareKeyStore};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
@@ -41,6 +41,13 @@ impl World {
                     "spec": {"uri": "http://127.0.0.1:1", "public_addr": format!("{name}.proxy.example")}}}}));
         let request = proto::UpsertApplicationServerRequest { server: Some(server.to_wire()) };
         self.cluster.admin().await.call::<UpsertApplicationServer>(request).await.unwrap();
+    }
+
+    /// How many were made so far.
+    async fn certificates(&self) -> usize {
+        let page = self.cluster.server().auth().store().backend().journal_read(None, 1000).await.unwrap();
+        let events = page.records.iter().map(|record| serde_json::from_slice::<Value>(&record.entry.value).unwrap());
+        events.filter(|event| event["event"] == "cert.create").count()
     }
 
     fn output(&self, directory: &str, more: &str) -> String {
@@ -148,7 +155,7 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reload_renews_what_a_tunnel_shows() {
+async fn a_reload_renews_what_a_tunnel_shows_and_one_certificate_looks_for_all_names() {
     let world = World::new().await;
     world.open_applications().await;
     world.announce("grafana").await;
@@ -169,13 +176,18 @@ async fn a_reload_renews_what_a_tunnel_shows() {
     wait_until("a certificate before anybody asks", || issued() == 1).await;
     running.signal("HUP");
     wait_until("another one", || issued() == 2).await;
-    let mut stream = TcpStream::connect(("127.0.0.1", ports[1])).await.unwrap();
-    stream.write_all(b"GET http://nosuch/ HTTP/1.1\r\nHost: nosuch\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
-    let id = answer.split("(request ").nth(1).unwrap().split(')').next().unwrap();
-    assert!(running.log().contains(id), "the answer's id is in the log");
+    let before = world.certificates().await;
+    for name in ["nosuch", "nosuch", "other"] {
+        let request = format!("GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(("127.0.0.1", ports[1])).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        let id = answer.split("(request ").nth(1).unwrap().split(')').next().unwrap();
+        assert!(running.log().contains(id), "the answer's id is in the log");
+    }
+    assert_eq!(world.certificates().await, before + 1, "one looks for all names");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
