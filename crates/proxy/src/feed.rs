@@ -243,7 +243,9 @@ pub(crate) async fn presence(proxy: &Proxy) {
 }
 
 async fn say_present(proxy: &Proxy) -> Result<(), Error> {
-    let config = &proxy.config;
+    let (config, clock) = (&proxy.config, &proxy.ports.clock);
+    let notices = [proxy.ports.web.notice(clock.now()), proxy.peers.notice(clock.monotonic())];
+    let notices: Vec<String> = notices.into_iter().filter(|notice| !notice.is_empty()).collect();
     let addresses = |list: &[Address]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     let public_addrs = addresses(&config.public_addresses);
     let server = ProxyServer {
@@ -254,8 +256,8 @@ async fn say_present(proxy: &Proxy) -> Result<(), Error> {
         peer_addr: config.peer_address.as_ref().or(public_addrs.first()).cloned().unwrap_or_default(),
         public_addrs,
         tunnel_addrs: addresses(&config.tunnel_public_addresses),
-        expires: Some(convert::timestamp(proxy.ports.clock.now() + PRESENT_FOR)),
-        notice: proxy.ports.web.notice(proxy.ports.clock.now()),
+        expires: Some(convert::timestamp(clock.now() + PRESENT_FOR)),
+        notice: notices.join("; "),
     };
     proxy.client.load_full().call::<UpsertProxy>(UpsertProxyRequest { proxy: Some(server) }).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! The other proxies: a request for an agent that is attached to one of them is carried there.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,18 +20,38 @@ use crate::{Identity, Proxy, router::PEER, view::Server};
 /// How long a dial to another proxy may take.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long it is told that one could not be reached: requests that need it come again.
+const TOLD_FOR: Duration = Duration::from_secs(300);
+
 /// The links that we hold to other proxies, made when they are needed.
 #[derive(Default)]
 pub(crate) struct Peers {
     /// Where each is dialled.
     addresses: Mutex<HashMap<String, String>>,
     links: Mutex<HashMap<String, (Opener, Arc<Identity>)>>,
+    /// Those that could not be reached, and when.
+    unreached: Mutex<BTreeMap<String, Duration>>,
 }
 
 impl Peers {
     /// Where the others are from now on.
     pub(crate) fn set(&self, addresses: HashMap<String, String>) {
+        self.unreached().retain(|id, _| addresses.contains_key(id));
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// What an administrator should know; empty when those were reached that a request needed lately.
+    pub(crate) fn notice(&self, now: Duration) -> String {
+        let unreached = self.unreached();
+        let lately = unreached.iter().filter(|(_, at)| now.saturating_sub(**at) < TOLD_FOR);
+        let told = lately.filter_map(|(id, _)| {
+            let address = self.address(id)?;
+            Some(format!(
+                "the proxy {id} cannot be reached at {address}, so that requests for agents that only it has a tunnel to fail \
+                 here; set proxy_service.peer_public_addr there"
+            ))
+        });
+        told.collect::<Vec<_>>().join("; ")
     }
 
     /// Gives up the links, each of which ends with the last of its streams: the proxy stops.
@@ -53,8 +73,12 @@ impl Peers {
         for id in server.proxies.iter().filter(|id| **id != proxy.config.host_id) {
             let Some(address) = self.address(id) else { continue };
             let opened = match self.link(proxy, id, &address).await {
-                Ok(link) => link.open(&open, &proxy.ports.clock).await,
+                Ok(link) => {
+                    self.unreached().remove(id);
+                    link.open(&open, &proxy.ports.clock).await
+                }
                 Err(error) => {
+                    self.unreached().insert(id.clone(), proxy.ports.clock.monotonic());
                     tracing::debug!(peer = id, %address, %error, "the other proxy cannot be reached");
                     Err(OpenError::Lost(id.clone()))
                 }
@@ -102,6 +126,10 @@ impl Peers {
         proxy.tasks.spawn(link);
         self.lock().insert(id.to_owned(), (opener.clone(), identity));
         Ok(opener)
+    }
+
+    fn unreached(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
+        self.unreached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (Opener, Arc<Identity>)>> {

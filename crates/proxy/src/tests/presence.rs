@@ -32,7 +32,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::{io::AsyncReadExt as _, net::UnixListener, sync::mpsc};
-use tunnel::Peer;
+use tunnel::{Open, Peer};
 
 use super::world::{Authority, world};
 use crate::{Identity, feed, router::TUNNEL};
@@ -190,4 +190,22 @@ async fn an_authority_that_is_gone_does_not_come_back_with_our_next_certificate(
         "what we joined with is older than what we were told"
     );
     assert!(attach(next.host("a2", "App", &[]).await).await);
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_is_told_of_until_it_is() {
+    let mut world = world().await;
+    let first = world.address.to_string();
+    world.meet_another_proxy().await;
+    let (proxy, clock) = (&world.proxy, Clock::system());
+    let server = proxy.view.servers_of("grafana", clock.now()).remove(0);
+    let notice_with = async |address: &str| {
+        proxy.peers.set([("f00d".to_owned(), address.to_owned())].into());
+        drop(proxy.peers.open(proxy, &server, "alice", Open::service(tunnel::APPLICATIONS)).await);
+        proxy.peers.notice(clock.monotonic())
+    };
+    let told = notice_with("127.0.0.1:1").await;
+    assert!(told.contains("f00d cannot be reached at 127.0.0.1:1") && told.contains("peer_public_addr"), "{told}");
+    assert_eq!(proxy.peers.notice(clock.monotonic() + Duration::from_secs(301)), "", "nobody needs it any more");
+    assert_eq!(notice_with(&first).await, "");
 }
