@@ -1,6 +1,6 @@
 //! The links to agents and to other proxies: who has places on them, and what is done where one is full, lost or half open.
 
-use std::{convert::Infallible, sync::atomic::Ordering, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use crypto::tls::CertificateChain;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -145,17 +145,4 @@ async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let answer = timeout(LONG, senders[0].send_request(call("/one/more"))).await.expect("no answer").unwrap();
     assert!(text(answer).await.contains("POST /one/more"));
-}
-
-#[tokio::test]
-async fn an_agent_that_takes_nothing_is_not_said_to_be_none() {
-    let world = world().await;
-    let _agent = world.agent().await;
-    world.sessions.hangs_up.store(true, Ordering::Relaxed);
-    let certificate = world.session("alice", "grafana", SESSION).await;
-    let mut sender = world.http(APP, Some(certificate)).await;
-    let response = sender.send_request(get(APP, "/")).await.unwrap();
-    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
-    let page = text(response).await;
-    assert!(page.contains("between the proxy and the agent") && !page.contains("no agent serves"), "{page}");
 }

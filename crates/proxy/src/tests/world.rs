@@ -186,8 +186,6 @@ pub(super) struct FakeSessions {
     pub(super) is_silent: AtomicBool,
     /// Answers are under way for a while.
     pub(super) is_slow: AtomicBool,
-    /// The agent ends each connection once hands are shaken.
-    pub(super) hangs_up: Arc<AtomicBool>,
     /// What questions are answered with, instead.
     pub(super) failure: Mutex<Option<Error>>,
 }
@@ -457,7 +455,7 @@ impl World {
         let agent = Agent {
             entry,
             dial: Arc::new(Tls(TlsConnector::from(dial))),
-            serve: Arc::new(Behind(TlsAcceptor::from(tls), Arc::clone(&self.sessions.hangs_up))),
+            serve: Arc::new(Behind(TlsAcceptor::from(tls))),
             connected,
             clock: Clock::system(),
             random: Random::system(),
@@ -480,7 +478,7 @@ impl Dial for Tls {
 }
 
 /// What an agent does: TLS with the session's certificate, then the application.
-struct Behind(TlsAcceptor, Arc<AtomicBool>);
+struct Behind(TlsAcceptor);
 
 #[async_trait]
 impl Serve for Behind {
@@ -490,9 +488,6 @@ impl Serve for Behind {
 
     async fn serve(&self, open: Open, stream: Stream) {
         let Ok(mut stream) = self.0.accept(stream).await else { return };
-        if self.1.load(Ordering::Relaxed) {
-            return drop(stream.shutdown().await);
-        }
         let leaf = stream.get_ref().1.peer_certificates().expect("the session's certificate")[0].clone();
         let leaf = Certificate::from_der(&leaf).unwrap();
         let user = Subject::from_subject(leaf.subject()).unwrap().username;
