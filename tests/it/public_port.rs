@@ -254,3 +254,21 @@ async fn new_public_certificates_are_for_new_connections_and_broken_ones_for_nob
     assert!(ask(&mut old, get).await.starts_with("HTTP/1.1 200"));
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_of_its_own_for_ssh_is_open_and_told() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let cluster = cluster(&format!("  listen_addr: {port}\n")).await;
+    let mut ssh = TcpStream::connect(port).await.unwrap();
+    ssh.write_all(b"SSH-2.0-test\r\n").await.unwrap();
+    let mut banner = [0; 8];
+    ssh.read_exact(&mut banner).await.unwrap();
+    assert_eq!(&banner, b"SSH-2.0-");
+    let trust = Trust::Roots(cluster.server().auth().host_certificates().unwrap());
+    let mut web = connect(cluster.server().proxy_addr().unwrap(), "proxy.localhost", trust).await;
+    let answer = ask(&mut web, "GET /webapi/ping HTTP/1.1\r\nHost: proxy.localhost\r\n\r\n").await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let found: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(found["proxy"]["ssh"]["listen_addr"], port.to_string());
+    cluster.stop().await;
+}
