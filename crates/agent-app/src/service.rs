@@ -179,7 +179,7 @@ impl AppService {
 
     /// Carries changes of the view to what depends on them.
     async fn react(&self) {
-        let (mut view, mut users) = (self.shared.view.changed(), self.shared.view.users());
+        let (mut view, mut doubts) = (self.shared.view.changed(), self.shared.view.doubts());
         loop {
             view.borrow_and_update();
             let state = self.shared.view.state();
@@ -188,7 +188,7 @@ impl AppService {
             tokio::select! {
                 Ok(()) = view.changed() => {}
                 () = self.shared.clock.sleep_until(next_end.unwrap_or(Timestamp::MAX)), if next_end.is_some() => {}
-                Ok(()) = users.changed() => {
+                Ok(()) = doubts.changed() => {
                     self.shared.liveness.doubt();
                     self.shared.view.touch();
                 }

@@ -24,7 +24,7 @@ pub struct View {
     state: RwLock<Arc<State>>,
     trusted: Arc<TrustedClients>,
     changed: watch::Sender<u64>,
-    users: watch::Sender<u64>,
+    doubts: watch::Sender<u64>,
 }
 
 /// What is known at one moment.
@@ -50,7 +50,7 @@ impl View {
             state: RwLock::default(),
             trusted,
             changed: watch::Sender::new(0),
-            users: watch::Sender::new(0),
+            doubts: watch::Sender::new(0),
         })
     }
 
@@ -63,19 +63,23 @@ impl View {
             }
         });
         // What happened to users in between is not known.
-        self.users.send_modify(|count| *count += 1);
+        self.doubt();
     }
 
     /// One change.
     pub fn apply(&self, event: Event) {
         match event {
             Event::Put(resource) => {
-                if resource.kind() == Kind::User {
-                    return self.users.send_modify(|count| *count += 1);
+                let kind = resource.kind();
+                if kind != Kind::User {
+                    self.change(|state| state.put(*resource, &self.cluster));
                 }
-                self.change(|state| state.put(*resource, &self.cluster));
+                // A lock may hit a role of whoever took on somebody's name: only auth knows which those are.
+                if matches!(kind, Kind::User | Kind::Lock) {
+                    self.doubt();
+                }
             }
-            Event::Delete { kind: Kind::User, .. } => self.users.send_modify(|count| *count += 1),
+            Event::Delete { kind: Kind::User, .. } => self.doubt(),
             Event::Delete { kind, sub_kind, name } => {
                 self.change(|state| state.delete(kind, &sub_kind, &name, &self.cluster))
             }
@@ -108,9 +112,13 @@ impl View {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// Told when something happened to any user: sessions may have ended.
-    pub(crate) fn users(&self) -> watch::Receiver<u64> {
-        self.users.subscribe()
+    /// Told when something happened by which sessions may have ended that auth alone knows of.
+    pub(crate) fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
+    }
+
+    fn doubt(&self) {
+        self.doubts.send_modify(|count| *count += 1);
     }
 
     /// Whose certificates the handshake accepts.

@@ -30,7 +30,7 @@ async fn is_cut(kit: &Kit, shown: &super::kit::Shown, change: impl FnOnce(&Kit))
 
 #[tokio::test]
 async fn changes_end_running_connections_within_a_second() {
-    let changes: [fn(&Kit); 5] = [
+    let changes: [fn(&Kit); 6] = [
         |kit| kit.put(lock("alice")),
         |kit| kit.put(role("reach", "env", "prod")),
         |kit| kit.view.apply(Event::Delete { kind: Kind::Role, sub_kind: String::new(), name: "reach".into() }),
@@ -42,6 +42,11 @@ async fn changes_end_running_connections_within_a_second() {
             // The user was deleted, and auth ended the sessions with it.
             kit.auth.ended.lock().unwrap().push("session-1".to_owned());
             kit.view.apply(Event::Delete { kind: Kind::User, sub_kind: String::new(), name: "alice".into() });
+        },
+        |kit| {
+            // It hits a role of whoever took on the user's name; the agent does not know that user's roles.
+            kit.auth.ended.lock().unwrap().push("session-1".to_owned());
+            kit.put(lock("role of somebody"));
         },
     ];
     for change in changes {
