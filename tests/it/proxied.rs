@@ -192,12 +192,13 @@ async fn strangers_behind_one_proxy_are_counted_by_their_own_addresses() {
     let cluster = Cluster::start_with(Options { teleport, ..Options::default() }).await;
     let admin = cluster.admin().await;
     let proxy = host(&cluster, &admin, "Proxy").await;
-    let behind = async |address: &str| {
-        let begin = block(&proxy, address, address, "test.example", Clock::system().now());
-        let stranger = reach(&cluster, &begin, None).await.unwrap();
-        assert!(stranger.call(Ping::PATH, b"").await.is(code::OK), "{address}");
+    let served = async |begin: &[u8]| {
+        let stranger = reach(&cluster, begin, None).await.unwrap();
+        assert!(stranger.call(Ping::PATH, b"").await.is(code::OK));
         stranger
     };
+    let behind =
+        async |address: &str| served(&block(&proxy, address, address, "test.example", Clock::system().now())).await;
     let mut here: Vec<Raw> = Vec::new();
     for address in ["198.51.100.7:4000", "198.51.100.8:4000", "198.51.100.9:4000"] {
         here.push(behind(address).await);
@@ -207,5 +208,17 @@ async fn strangers_behind_one_proxy_are_counted_by_their_own_addresses() {
     assert!(second.is_err(), "one address has one place, on whatever way it comes");
     here.clear();
     behind("198.51.100.7:4002").await;
+
+    // What somebody has claimed makes him no other.
+    let claimed = async |address: &str| {
+        let (source, destination) = (address.parse().unwrap(), "192.0.2.80:3080".parse().unwrap());
+        let counted = "203.0.113.5".parse().unwrap();
+        let statement = Statement { source, destination, counted, cluster: "test.example" };
+        let begin = statement.sign(Clock::system().now(), &proxy.certificate, &proxy.key).unwrap();
+        served(&begin.to_v2().unwrap()).await
+    };
+    here.push(claimed("198.51.100.7:0").await);
+    assert!(tokio::time::timeout(soon, claimed("198.51.100.8:0")).await.is_err(), "a claim for each place");
+    here.push(behind("198.51.100.8:4003").await);
     cluster.stop().await;
 }
