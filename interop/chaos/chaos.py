@@ -424,10 +424,10 @@ def main():
         ):
             relay = relays[name]
             is_short = name == "bots and proxy"
-            episode(f"the network between {name} cut", relay.cut, relay.heal, 1.2, within, [relay], fails, is_short=is_short)
+            episode(f"the network between {name} cut", relay.cut, relay.heal, 1.0, within, [relay], fails, is_short=is_short)
         for name, within in (("agent and proxy", 8), ("proxy and auth", 8), ("bots and proxy", 5), ("agent and one", 5)):
             relay = relays[name]
-            episode(f"silence between {name}", relay.silence, relay.heal, 1.5, within, [relay])
+            episode(f"silence between {name}", relay.silence, relay.heal, 1.2, within, [relay])
         relay = relays["bot and auth"]
         episode("the network between bot and auth cut", relay.cut, relay.heal, 2.5, 3, [relay])
         wait_renewed("after the network between bot and auth was cut", ["c-store"], 10)
