@@ -14,6 +14,10 @@ use crate::Host;
 /// How often an agent without any link asks where the proxies are by now. One with a link learns it from its proxies.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
+/// The waits while the auth service does not answer, or knows no proxy: an agent must be back soon after an outage.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// Keeps `entry` at what is to be dialled, with which certificate, until `stop`.
 pub(crate) async fn run(
     host: Host,
@@ -27,7 +31,7 @@ pub(crate) async fn run(
             return std::future::pending().await;
         }
         let (clock, random) = (&host.config().clock, &host.config().random);
-        let mut backoff = Backoff::new(Duration::from_secs(1), ASK_AGAIN);
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut is_again = false;
         loop {
             // The sender lives as long as the agent does.
@@ -40,7 +44,7 @@ pub(crate) async fn run(
                     }
                     is_again = true;
                     entry.send_if_modified(|entry| std::mem::replace(&mut entry.addresses, found.clone()) != found);
-                    backoff = Backoff::new(Duration::from_secs(1), ASK_AGAIN);
+                    backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
                     ASK_AGAIN
                 }
                 Ok(_) => {
