@@ -16,6 +16,9 @@ const EVERY: Duration = Duration::from_secs(60);
 /// label that is another one each second writes no more than twice a minute.
 const REST: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
+/// How long is waited when links to proxies come or go: others will follow.
+const SETTLES: Duration = Duration::from_secs(1);
+
 /// How long is waited after one that failed.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
@@ -39,7 +42,14 @@ pub(crate) async fn run(host: Host, service: Arc<dyn Service>, mut proxies: watc
                     continue;
                 }
                 backoff = BACKOFF;
-                clock.sleep(rest.wait(random)).await;
+                tokio::select! {
+                    () = clock.sleep(rest.wait(random)) => {}
+                    // Whoever asks at a proxy that is new to us finds nothing until it is said.
+                    Ok(()) = proxies.changed() => {
+                        clock.sleep(SETTLES).await;
+                        continue;
+                    }
+                }
             }
             tokio::select! {
                 Ok(()) = proxies.changed() => {}

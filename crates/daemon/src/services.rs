@@ -24,8 +24,8 @@ use crate::{
     server::Environment,
 };
 
-/// The tasks that are hosts of the cluster, and clients of its API.
-const HOSTS: [&str; 2] = ["proxy", "app"];
+/// The task that is the agent of applications, a client of the API that has something to say at its end.
+const AGENT: &str = "app";
 
 /// What the services of one process share.
 #[derive(Clone, Copy)]

@@ -14,8 +14,12 @@ use crate::control::{Hello, Peer};
 /// The first wait after a dial that failed, or that met a proxy which we had already.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 
-/// The longest wait between two dials of one address. An agent must be back soon after an outage of any length.
+/// The longest wait after a dial that failed. An agent must be back soon after an outage of any length.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// The longest wait after a dial that met a proxy which we had already. A balancer may always lead to the same one, and
+/// the handshakes of ten thousand agents that look for the other are the proxy's work.
+const LONGEST_WAIT_BESIDE: Duration = Duration::from_secs(60);
 
 /// Agents that lost the same proxy at the same instant come back spread over this span: ten thousand handshakes at once
 /// would keep a proxy from answering any.
@@ -160,7 +164,7 @@ impl Machine {
             // The balancer sent us to a proxy that we have.
             Some((_, true)) => {
                 self.links.remove(&id);
-                self.postpone(now, &address, jitter);
+                self.postpone(now, &address, jitter, LONGEST_WAIT_BESIDE);
                 effects.push(Effect::Close(id));
                 return self.know(now, hello.proxy, hello.peers, jitter);
             }
@@ -215,7 +219,7 @@ impl Machine {
         let Some(link) = self.links.remove(&id) else { return };
         match link.state {
             State::Up { since, .. } if now.saturating_sub(since) >= PROVEN => self.lost(now, &link.address, jitter),
-            State::Up { .. } | State::Dialling => self.postpone(now, &link.address, jitter),
+            State::Up { .. } | State::Dialling => self.postpone(now, &link.address, jitter, LONGEST_WAIT),
             State::Leaving => {}
         }
     }
@@ -257,9 +261,9 @@ impl Machine {
     }
 
     /// Between half of and the whole of a step that doubles with each failure.
-    fn postpone(&mut self, now: Duration, address: &str, jitter: f64) {
+    fn postpone(&mut self, now: Duration, address: &str, jitter: f64, longest: Duration) {
         let wait = self.waits.entry(address.to_owned()).or_default();
-        let step = FIRST_WAIT.saturating_mul(1 << wait.failures.min(16)).min(LONGEST_WAIT);
+        let step = FIRST_WAIT.saturating_mul(1 << wait.failures.min(16)).min(longest);
         wait.failures = wait.failures.saturating_add(1);
         wait.until = now + step.mul_f64(0.5 + jitter / 2.0);
     }

@@ -8,7 +8,7 @@ use domain::{Error, role::SystemRole};
 use service::{Component, Stop};
 
 use super::{
-    AuthService, ProxyService, Shared,
+    AGENT, AuthService, ProxyService, Shared,
     identity::{Source, dialled},
     once,
 };
@@ -35,7 +35,7 @@ impl AppService {
         };
         let source = Source::new(shared, auth, SystemRole::App, Vec::new(), entry)?;
         let settings = settings(&shared.config.app_service, common.nodename.clone(), shared.metrics.app.clone())?;
-        once(shared.supervisor, "app", move |stop| run(source, settings, component, stop));
+        once(shared.supervisor, AGENT, move |stop| run(source, settings, component, stop));
         Ok(Self)
     }
 }

@@ -19,7 +19,7 @@ use storage::Backend;
 use store::Store;
 use tokio::net::UnixListener;
 
-use super::{HOSTS, Shared, once};
+use super::{AGENT, Shared, once};
 use crate::{
     backend,
     config::{AuditSink, Config},
@@ -39,7 +39,7 @@ const PORT: &str = "auth";
 /// How long the last audit checkpoint may take; what it misses is linked at the next start.
 const CHAIN_GRACE: Duration = Duration::from_secs(5);
 
-/// How long the API goes on for the hosts of this process once all are asked to stop. Less than the second that running calls
+/// How long the API goes on for the agent of this process once all are asked to stop. Less than the second that running calls
 /// have when the server begins anew.
 const LAST_WORDS: Duration = Duration::from_millis(800);
 
@@ -247,13 +247,13 @@ fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
         let strangers_per_address = config.teleport.connection_limits.max_connections;
         let limits = net::Limits { strangers_per_address, ..net::Limits::default() };
         let options = auth_grpc::Options { metrics: metrics.api.clone(), limits };
-        let hosts = supervisor.clone();
+        let others = supervisor.clone();
         move |stop| async move {
             let last = Stop::new();
             let serving = auth_grpc::serve(Arc::clone(&auth), listener, options, last.token().clone());
             let ending = async {
                 stop.requested().await;
-                hear_out(&hosts, auth.clock()).await;
+                hear_out(&others, auth.clock()).await;
                 last.soft();
                 std::future::pending().await
             };
@@ -268,17 +268,16 @@ fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
     });
 }
 
-/// Waits for the hosts of this process that stop as well: an agent takes its word back then, and tells what has been asked
-/// of its applications.
+/// Waits for the agent of this process, which stops as well: it takes its word back then, and tells what has been asked of
+/// its applications.
 async fn hear_out(supervisor: &Supervisor, clock: &Clock) {
-    let is_host = |task: &String| HOSTS.contains(&task.as_str());
     let ended = async {
-        while supervisor.running().iter().any(is_host) {
+        while supervisor.running().iter().any(|task| task == AGENT) {
             clock.sleep(Duration::from_millis(20)).await;
         }
     };
     if clock.timeout(LAST_WORDS, ended).await.is_err() {
-        tracing::info!("the API stops before the proxy or the agent of this process, where something is still running");
+        tracing::info!("the API stops before the agent of this process, where something is still running");
     }
 }
 
