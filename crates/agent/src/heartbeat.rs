@@ -19,8 +19,8 @@ const REST: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(3
 /// How long is waited when links to proxies come or go: others will follow.
 const SETTLES: Duration = Duration::from_secs(1);
 
-/// How long is waited after one that failed.
-const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// How long is waited after one that failed. What was announced may have ended in an outage, and is missed.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 /// How long taking it back may take: the host is stopping and others wait.
 const WITHDRAW_WITHIN: Duration = Duration::from_secs(5);
