@@ -188,7 +188,9 @@ impl SessionCache {
     fn usable(&self, known: &Known, now: Duration) -> Result<Arc<Live>, Error> {
         if now.saturating_sub(known.as_of) >= BELIEVED {
             if self.is_strict.load(Ordering::Relaxed) {
-                return Err(Error::unavailable("the session cannot be checked, and the cluster's locking mode is strict"));
+                return Err(Error::unavailable(
+                    "the session cannot be checked, and the cluster's locking mode is strict",
+                ));
             }
             self.metrics.stale_decisions.inc();
         }

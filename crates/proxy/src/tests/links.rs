@@ -135,7 +135,8 @@ async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
     let mut senders = Vec::new();
     for _ in 0..3 {
         let mut sender = world.grpc(&certificate).await;
-        drop(text(sender.send_request(call("/first")).await.unwrap()).await);
+        let answer = timeout(LONG, sender.send_request(call("/first"))).await.expect("no answer").unwrap();
+        drop(text(answer).await);
         for _ in 0..100 {
             tokio::spawn(sender.send_request(call("/never")));
         }
