@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -38,6 +41,8 @@ struct Shared {
     incarnation: String,
     peers: watch::Receiver<Vec<Peer>>,
     clock: Clock,
+    /// What the next link is called.
+    next: AtomicU64,
     /// Newest last: an agent that came back has left the older ones, whether we know it yet or not.
     links: Mutex<HashMap<String, Vec<Link>>>,
 }
@@ -53,7 +58,7 @@ impl Switchboard {
     /// An empty switchboard of the proxy with this host id. `incarnation` is random for each start; `peers` are the
     /// proxies of the cluster.
     pub fn new(proxy: String, incarnation: String, peers: watch::Receiver<Vec<Peer>>, clock: Clock) -> Self {
-        Self(Arc::new(Shared { proxy, incarnation, peers, clock, links: Mutex::default() }))
+        Self(Arc::new(Shared { proxy, incarnation, peers, clock, next: AtomicU64::new(0), links: Mutex::default() }))
     }
 
     /// Takes an agent's connection, and holds the link until it ends. At `stop` the agent is told to look for another
@@ -167,9 +172,9 @@ struct Listed {
 
 impl Listed {
     fn new(board: &Switchboard, host: &str, opener: Opener, stop: CancellationToken) -> Self {
+        let id = board.0.next.fetch_add(1, Ordering::Relaxed);
         let mut links = board.links();
         let of_host = links.entry(host.to_owned()).or_default();
-        let id = of_host.last().map_or(0, |link| link.id + 1);
         of_host.push(Link { id, opener, stop });
         if of_host.len() > LINKS {
             of_host.remove(0).stop.cancel();
