@@ -3,7 +3,10 @@
 
 mod withdrawn;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use api::{
     convert::{self, watch::Event},
@@ -24,7 +27,7 @@ use client::{Backoff, Client, Watch, WatchKind};
 use domain::{
     AnyResource, Error, Kind,
     ca::CaType,
-    resources::{AppServer, AuthPreference, CertAuthority},
+    resources::{AppServer, AuthPreference, CertAuthority, Lock},
 };
 use tunnel::Peer;
 
@@ -56,35 +59,45 @@ const PAGE: i32 = 1000;
 /// Asks, follows, and asks again; never ends.
 pub(crate) async fn changes(proxy: &Proxy) {
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-    let mut watch = None;
+    let (mut watch, mut pause) = (None, Duration::ZERO);
     loop {
-        match round(proxy, &mut watch).await {
-            Ok(()) => backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10)),
+        match round(proxy, &mut watch, pause).await {
+            Ok(()) => {
+                backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
+                pause = Duration::ZERO;
+            }
             Err(error) => {
                 tracing::warn!(%error, "the cluster's state cannot be followed; what was last known is used");
-                proxy.ports.clock.sleep(backoff.wait(&proxy.ports.random)).await;
+                pause = backoff.wait(&proxy.ports.random);
             }
         }
     }
 }
 
-/// Reads all, and follows what changes until it is time to read anew. Until all is read, the watch of the round before is
-/// followed: a lock must not wait for that.
-pub(crate) async fn round(proxy: &Proxy, watch: &mut Option<Watch>) -> Result<(), Error> {
-    let client = proxy.client.load_full();
+/// What a watch has said of locks since all of them were asked for: the answer may be older.
+type Said = Mutex<Vec<(String, Option<Lock>)>>;
+
+/// Reads all after a pause, and follows what changes until it is time to read anew. Until all is read, the watch of the
+/// round before is followed: a lock must not wait for that.
+pub(crate) async fn round(proxy: &Proxy, watch: &mut Option<Watch>, pause: Duration) -> Result<(), Error> {
+    let (client, said) = (proxy.client.load_full(), Said::default());
     let until_it_breaks = async {
         if let Some(before) = watch.as_mut() {
-            drop(follow(proxy, &client, before).await);
+            drop(follow(proxy, &client, before, &said).await);
         }
         std::future::pending().await
     };
+    let read = async {
+        proxy.ports.clock.sleep(pause).await;
+        read_anew(proxy, &client, &said).await
+    };
     let next = tokio::select! {
-        read = read_anew(proxy, &client) => read?,
+        read = read => read?,
         next = until_it_breaks => next,
     };
     match next {
         Ok(next) => {
-            let over = proxy.ports.clock.timeout(READ_ANEW, follow(proxy, &client, watch.insert(next))).await;
+            let over = proxy.ports.clock.timeout(READ_ANEW, follow(proxy, &client, watch.insert(next), &said)).await;
             over.unwrap_or(Ok(()))
         }
         Err(error) => {
@@ -96,7 +109,7 @@ pub(crate) async fn round(proxy: &Proxy, watch: &mut Option<Watch>) -> Result<()
 }
 
 /// Reads all, beside each other. The watch that is given back begins before that, so that nothing is missed.
-async fn read_anew(proxy: &Proxy, client: &Client) -> Result<Result<Watch, Error>, Error> {
+async fn read_anew(proxy: &Proxy, client: &Client, said: &Said) -> Result<Result<Watch, Error>, Error> {
     let kinds = [Kind::CertAuthority, Kind::AppServer, Kind::AuthPreference, Kind::Lock];
     let kinds = kinds.map(|kind| WatchKind::all(kind.as_str()));
     let watch = client.watch(kinds.into()).await;
@@ -110,12 +123,12 @@ async fn read_anew(proxy: &Proxy, client: &Client) -> Result<Result<Watch, Error
         Ok(())
     };
     let of_trust = Box::pin(authorities(proxy, client));
-    tokio::try_join!(Box::pin(locks(proxy, client)), Box::pin(preference), of_trust, Box::pin(of_apps))?;
+    tokio::try_join!(Box::pin(locks(proxy, client, said)), Box::pin(preference), of_trust, Box::pin(of_apps))?;
     Ok(watch)
 }
 
 /// Takes over what changes, until that cannot be heard any more.
-async fn follow(proxy: &Proxy, client: &Client, watch: &mut Watch) -> Result<(), Error> {
+async fn follow(proxy: &Proxy, client: &Client, watch: &mut Watch, said: &Said) -> Result<(), Error> {
     let mut withdrawn = Withdrawn::new(&proxy.view, || async {
         proxy.ports.clock.sleep(TOGETHER).await;
         servers(client).await
@@ -134,8 +147,7 @@ async fn follow(proxy: &Proxy, client: &Client, watch: &mut Watch) -> Result<(),
                 AnyResource::CertAuthority(_) => authorities(proxy, client).await?,
                 AnyResource::Lock(lock) => {
                     let name = lock.metadata.name.clone();
-                    proxy.view.change_lock(&name, Some(lock));
-                    proxy.sessions.doubt();
+                    change_lock(proxy, said, name, Some(lock));
                 }
                 AnyResource::AuthPreference(preference) => set_preference(proxy, preference),
                 _ => {}
@@ -143,13 +155,18 @@ async fn follow(proxy: &Proxy, client: &Client, watch: &mut Watch) -> Result<(),
             Ok(Event::Delete { kind: Kind::AppServer, .. }) => withdrawn.one(),
             Ok(Event::Delete { kind: Kind::CertAuthority, .. }) => authorities(proxy, client).await?,
             Ok(Event::Delete { kind: Kind::Lock, name, .. }) => {
-                proxy.view.change_lock(&name, None);
-                proxy.sessions.doubt();
+                change_lock(proxy, said, name, None);
             }
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "an event that is not understood"),
         }
     }
+}
+
+fn change_lock(proxy: &Proxy, said: &Said, name: String, lock: Option<Lock>) {
+    proxy.view.change_lock(&name, lock.clone());
+    proxy.sessions.doubt();
+    said.lock().unwrap_or_else(PoisonError::into_inner).push((name, lock));
 }
 
 fn set_preference(proxy: &Proxy, preference: AuthPreference) {
@@ -181,7 +198,8 @@ async fn authority(client: &Client, ca_type: CaType) -> Result<Vec<CertAuthority
     }
 }
 
-async fn locks(proxy: &Proxy, client: &Client) -> Result<(), Error> {
+async fn locks(proxy: &Proxy, client: &Client, said: &Said) -> Result<(), Error> {
+    said.lock().unwrap_or_else(PoisonError::into_inner).clear();
     let (mut found, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListLocksRequest { page_size: PAGE, page_token, filter: None };
@@ -193,6 +211,10 @@ async fn locks(proxy: &Proxy, client: &Client) -> Result<(), Error> {
         if page_token.is_empty() {
             break;
         }
+    }
+    for (name, lock) in said.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        found.retain(|known: &Lock| known.metadata.name != name);
+        found.extend(lock);
     }
     proxy.view.set_locks(found);
     Ok(())

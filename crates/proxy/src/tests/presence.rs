@@ -1,6 +1,7 @@
 //! What proxies say of themselves and learn of each other, and what they follow, at an auth service that does nothing else.
 
 use std::{
+    convert::Infallible,
     io,
     path::Path,
     sync::{Arc, Mutex},
@@ -9,7 +10,10 @@ use std::{
 
 use api::{
     convert::watch,
-    r#gen::tessera::v1::{ListProxiesResponse, ProxyServer, UpsertProxyRequest, UpsertProxyResponse},
+    r#gen::{
+        proto::ListLocksResponse,
+        tessera::v1::{ListProxiesResponse, ProxyServer, UpsertProxyRequest, UpsertProxyResponse},
+    },
 };
 use bytes::Bytes;
 use client::{Client, Credentials};
@@ -31,7 +35,11 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
-use tokio::{io::AsyncReadExt as _, net::UnixListener, sync::mpsc};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixListener,
+    sync::{Notify, mpsc},
+};
 use tunnel::{Open, Peer};
 
 use super::world::{Authority, world};
@@ -58,21 +66,41 @@ fn framed(message: &[u8]) -> Bytes {
     Bytes::from([&[0], &length[..], message].concat())
 }
 
-/// A client of an auth service that begins one watch, and otherwise says nothing at all; and what that watch is told.
-async fn silent_but_for_a_watch(path: &Path) -> (Client, mpsc::UnboundedSender<Bytes>) {
+fn status(code: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static(code))])
+}
+
+/// A client of an auth service that is asked for locks and answers when it is told to, that there are none; it begins
+/// watches and answers nothing else. And what the first watch is told.
+async fn slow_but_for_a_watch(path: &Path, answer_now: Arc<Notify>) -> (Client, mpsc::UnboundedSender<Bytes>) {
     let listener = UnixListener::bind(path).unwrap();
     let (tell, told) = mpsc::unbounded_channel::<Bytes>();
     let told = Arc::new(Mutex::new(Some(told)));
     tokio::spawn(async move {
-        let answer = service_fn(move |_: Request<Incoming>| {
-            let told = told.lock().unwrap().take();
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let (told, answer_now) = (Arc::clone(&told), Arc::clone(&answer_now));
             async move {
-                let Some(told) = told else { return std::future::pending().await };
-                let frames = futures_util::stream::unfold(told, async |mut told| {
-                    let frame = told.recv().await?;
-                    Some((Ok::<_, io::Error>(Frame::data(frame)), told))
-                });
-                let body = StreamBody::new(Box::pin(frames));
+                let body = match request.uri().path().rsplit('/').next().unwrap() {
+                    "WatchEvents" => {
+                        let first = framed(&watch::init(Vec::new()).encode_to_vec());
+                        let told = told.lock().unwrap().take();
+                        let frames = futures_util::stream::unfold((Some(first), told), async |(first, mut told)| {
+                            let frame = match (first, &mut told) {
+                                (Some(first), _) => first,
+                                (None, Some(told)) => told.recv().await?,
+                                (None, None) => std::future::pending().await,
+                            };
+                            Some((Ok::<_, Infallible>(Frame::data(frame)), (None, told)))
+                        });
+                        StreamBody::new(frames).boxed_unsync()
+                    }
+                    "ListLocks" => {
+                        answer_now.notified().await;
+                        let none = framed(&ListLocksResponse::default().encode_to_vec());
+                        Full::new(none).with_trailers(async { Some(Ok(status("0"))) }).boxed_unsync()
+                    }
+                    _ => std::future::pending().await,
+                };
                 Ok::<_, io::Error>(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
             }
         });
@@ -113,9 +141,7 @@ async fn auth(path: &Path, heard: Arc<Mutex<Heard>>) -> Client {
                     _ => (Vec::new(), "14"),
                 };
                 let frame = framed(&answer);
-                let trailers =
-                    HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static(status))]);
-                let body = Full::new(frame).with_trailers(async { Some(Ok(trailers)) });
+                let body = Full::new(frame).with_trailers(async { Some(Ok(self::status(status))) });
                 Ok::<_, io::Error>(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
             }
         });
@@ -128,23 +154,33 @@ async fn auth(path: &Path, heard: Arc<Mutex<Heard>>) -> Client {
 }
 
 #[tokio::test]
-async fn a_lock_is_obeyed_also_while_all_is_read_anew() {
-    let (world, directory) = (world().await, tempfile::tempdir().unwrap());
-    let (client, tell) = silent_but_for_a_watch(&directory.path().join("auth")).await;
-    tell.send(framed(&watch::init(Vec::new()).encode_to_vec())).unwrap();
+async fn a_lock_is_obeyed_also_while_all_is_read_anew_and_is_newer_than_what_is_read() {
+    let (world, directory, answer_now) = (world().await, tempfile::tempdir().unwrap(), Arc::new(Notify::new()));
+    let (client, tell) = slow_but_for_a_watch(&directory.path().join("auth"), Arc::clone(&answer_now)).await;
     let mut followed = Some(client.watch(Vec::new()).await.unwrap());
+    // What the proxy itself reads would stand in the way.
+    world.stop.soft();
+    while Arc::strong_count(&world.proxy) > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     world.proxy.client.store(Arc::new(client));
     let mut changed = world.proxy.view.changed();
-    let lock = Lock::new(
-        "a-lock",
-        LockSpec { target: LockTarget { user: "mallory".into(), ..LockTarget::default() }, ..LockSpec::default() },
-    );
+    let target = LockTarget { user: "mallory".into(), ..LockTarget::default() };
+    let lock = Lock::new("a-lock", LockSpec { target, ..LockSpec::default() });
     let event = watch::put(&AnyResource::Lock(lock)).expect("watchers are told of locks");
-    tell.send(framed(&event.encode_to_vec())).unwrap();
-    let obeyed = tokio::time::timeout(Duration::from_secs(5), changed.changed());
+    let story = async {
+        // All locks have been asked for by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        tell.send(framed(&event.encode_to_vec())).unwrap();
+        let obeyed = tokio::time::timeout(Duration::from_secs(5), changed.changed()).await;
+        obeyed.expect("the lock waits until all is read").unwrap();
+        answer_now.notify_one();
+        let lifted = tokio::time::timeout(Duration::from_millis(500), changed.changed()).await;
+        assert!(lifted.is_err(), "an older answer lifts the lock");
+    };
     tokio::select! {
-        obeyed = obeyed => obeyed.expect("the lock waits until all is read").unwrap(),
-        _ = feed::round(&world.proxy, &mut followed) => panic!("nothing was read"),
+        () = story => {}
+        _ = feed::round(&world.proxy, &mut followed, Duration::ZERO) => panic!("nothing else was read"),
     }
 }
 
