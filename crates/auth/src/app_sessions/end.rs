@@ -15,13 +15,13 @@ const PAGE: usize = 200;
 /// Ends a session whose id the caller has. Its user may; a proxy may, to which the user said so; and who may delete any.
 ///
 /// # Errors
-/// Denied for somebody else's, and for what is not there to whoever might not end it; not found.
+/// Denied for somebody else's. Not found, also for one that has ended already: nobody finds an id by trying.
 pub async fn end(auth: &Auth, caller: &Caller, id: &SessionId) -> Result<(), Error> {
     if caller.is_anonymous() {
         return Err(Error::denied("access denied"));
     }
     let found = record::read(auth, &id.hash()).await?;
-    let is_own = found.as_ref().is_some_and(|found| caller.is_user() && found.user == caller.name());
+    let is_own = caller.is_user() && found.as_ref().is_none_or(|found| found.user == caller.name());
     if !is_own && caller.system_role() != Some(SystemRole::Proxy) {
         permit(auth, caller, &id.shown())?;
     }

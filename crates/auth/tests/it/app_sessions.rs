@@ -201,13 +201,14 @@ async fn the_id_of_a_session_is_nowhere_but_in_its_certificate() {
     let cookie = create(auth, &alice, "", route("grafana")).await.unwrap();
     let bob = cluster.again("bob").await;
     assert_eq!(end(auth, &bob, &id).await.unwrap_err().kind(), Kind::Denied, "another user's");
-    assert_eq!(end(auth, &bob, &SessionId::new("none")).await.unwrap_err().kind(), Kind::Denied, "nobody's");
+    assert_eq!(end(auth, &bob, &SessionId::new("none")).await.unwrap_err().kind(), Kind::NotFound, "nobody's");
     let (shown, _) = list(auth, &cluster.admin(), None, 0, "").await.unwrap();
     let (own, _) = list(auth, &alice, Some("alice"), 0, "").await.unwrap();
     assert_eq!((shown.len(), own.len()), (2, 2));
     assert_eq!(list(auth, &bob, Some("alice"), 0, "").await.unwrap_err().kind(), Kind::Denied);
     assertion(auth, &agent, &id, "grafana").await.unwrap();
     end(auth, &alice, &id).await.unwrap();
+    assert_eq!(end(auth, &alice, &id).await.unwrap_err().kind(), Kind::NotFound, "ended already");
     // Denials are recorded merged, off the commit path.
     cluster.clock.advance(Duration::from_secs(120));
     cluster.settle().await;
