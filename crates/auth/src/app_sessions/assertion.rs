@@ -53,7 +53,8 @@ pub async fn assertion_for_user(auth: &Auth, caller: &Caller, user: &str, uri: &
     }
     let app_of = |name: &str| served.iter().find(|app| app.metadata.name == name);
     for hash in record::with(auth, user, |name| app_of(name).is_some()).await? {
-        let record = match record::read(auth, &hash).await {
+        let found = record::read(auth, &hash).await;
+        let alive = match found.and_then(|found| found.map_or(Ok(None), |record| checked(auth, record))) {
             // One that is damaged does not stand in the way of the others.
             Err(error) if error.kind() == ErrorKind::Internal => {
                 tracing::warn!(user, %error, "a session with an application is passed over");
@@ -61,8 +62,7 @@ pub async fn assertion_for_user(auth: &Auth, caller: &Caller, user: &str, uri: &
             }
             other => other?,
         };
-        let Some(record) = record else { continue };
-        if let Some(alive) = checked(auth, record)?
+        if let Some(alive) = alive
             && let Some(app) = app_of(&alive.record.app)
         {
             return sign(auth, &alive, app).await;

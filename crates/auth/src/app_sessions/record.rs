@@ -203,15 +203,17 @@ struct Way {
     created: Timestamp,
 }
 
-/// The hashes of a user's sessions with these applications, newest first.
+/// The hashes of a user's sessions with these applications, newest first. Last come those of which only the session itself says
+/// what it is with: versions before wrote nothing else.
 pub(super) async fn with(auth: &Auth, user: &str, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
     let prefix = Prefix::sub(OF_USER, user.to_owned());
     let page = auth.store.backend().range(&prefix, None, MOST_WITH).await.map_err(storage_error)?;
     let found = page.items.iter().filter_map(|item| {
-        let way: Way = serde_json::from_slice(&item.value).ok()?;
-        is_wanted(&way.app).then(|| (way.created, item.key.name().to_owned()))
+        let way: Option<Way> = serde_json::from_slice(&item.value).ok();
+        let is_wanted = way.as_ref().is_none_or(|way| is_wanted(&way.app));
+        is_wanted.then(|| (way.map(|way| way.created), item.key.name().to_owned()))
     });
-    let mut found: Vec<(Timestamp, String)> = found.collect();
+    let mut found: Vec<(Option<Timestamp>, String)> = found.collect();
     found.sort_by(|(a, _), (b, _)| b.cmp(a));
     Ok(found.into_iter().map(|(_, hash)| hash).collect())
 }

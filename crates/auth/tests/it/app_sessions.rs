@@ -406,7 +406,16 @@ async fn an_assertion_says_what_the_session_says_to_the_one_application() {
     let hash = crypto::hash::sha256_hex(newer.expose().as_bytes());
     let stored = Key::new("tessera_app_session", hash);
     let end = signed.expires + Duration::from_secs(60);
-    cluster.backend.batch(Batch::new().put(stored, b"{".to_vec(), Some(end))).await.unwrap();
+    let item = cluster.backend.get(&stored).await.unwrap().unwrap();
+    let mut unsigned: serde_json::Value = serde_json::from_slice(&item.value).unwrap();
+    unsigned["certificate"] = "none".into();
+    for damaged in [serde_json::to_vec(&unsigned).unwrap(), b"{".to_vec()] {
+        cluster.backend.batch(Batch::new().put(stored.clone(), damaged, Some(end))).await.unwrap();
+        assert_eq!(by_user().await.expires, signed.expires);
+    }
+    // What leads to a session said nothing in versions before.
+    let way = Key::with_sub("tessera_app_session_of", "alice", crypto::hash::sha256_hex(id.expose().as_bytes()));
+    cluster.backend.batch(Batch::new().put(way, Vec::new(), Some(end))).await.unwrap();
     assert_eq!(by_user().await.expires, signed.expires);
     let other = host(&cluster, SystemRole::App, OTHER).await;
     assert_eq!(assertion(auth, &other, &id, "grafana").await.unwrap_err().kind(), Kind::Denied, "not its application");
