@@ -99,7 +99,7 @@ pub async fn renew(auth: &Auth, caller: &Caller, request: HostRenewal) -> Result
         return Err(Error::denied("access denied: a host gets certificates for itself only, as what it is")
             .because(Reason::AccessDenied));
     }
-    let vouched = if is_itself { Vouched::Before } else { Vouched::Now };
+    let vouched = if is_itself { Vouched::Before } else { Vouched::Only };
     issue(auth, caller, request.role, &names, (&request.tls_key, &request.ssh_key), vouched).await
 }
 
@@ -116,7 +116,7 @@ pub async fn own_service(
 ) -> Result<Issued, Error> {
     let own = Caller::own_process(&auth.config.host_id, auth.cluster());
     let names = HostNames { host_id: auth.config.host_id.clone(), ..names };
-    issue(auth, &own, role, &names, (tls_key, ssh_key), Vouched::Now).await
+    issue(auth, &own, role, &names, (tls_key, ssh_key), Vouched::Only).await
 }
 
 async fn issue(
@@ -138,7 +138,7 @@ async fn issue(
         // A host that joined before names were remembered has those that it asks for first.
         let is_new = !known.as_ref().is_some_and(|known| known.has(role));
         let mut known = known.unwrap_or_else(|| Known::new(auth.clock.now()));
-        known.name(role, &mut names, if is_new { Vouched::Now } else { vouched })?;
+        known.name(role, &mut names, if is_new { Vouched::Only } else { vouched })?;
         known.add_keys(role, known::fingerprint(tls_key, ssh_key));
         let prepared = Prepared::new(auth, role, &names, tls_key, ssh_key)?;
         auth.refuse_locked(prepared.identity())?;

@@ -57,8 +57,10 @@ struct Part {
 /// Whether somebody says now that a host may have the names that it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vouched {
-    /// A join token, an administrator, or the configuration of this process.
-    Now,
+    /// An administrator, or the configuration of this process: it has these and no others.
+    Only,
+    /// A join token, which may be stolen: it has these, too.
+    Also,
     /// Nobody: it gets those that somebody vouched for earlier.
     Before,
 }
@@ -104,7 +106,7 @@ pub(crate) async fn refuse_taken(
         None => !is_announced(auth, host_id).await?,
     };
     if shows_its_own || is_free {
-        return Ok(Vouched::Now);
+        return Ok(Vouched::Also);
     }
     if known.is_some_and(|known| known.has_keys(role, keys)) {
         return Ok(Vouched::Before);
@@ -166,8 +168,8 @@ impl Known {
     /// # Errors
     /// More names than are remembered.
     pub(crate) fn name(&mut self, role: SystemRole, names: &mut HostNames, vouched: Vouched) -> Result<(), Error> {
-        if vouched == Vouched::Now {
-            return self.add_names(role, names);
+        if vouched != Vouched::Before {
+            return self.set_names(role, names, vouched);
         }
         let dropped = self.restrict(role, names);
         if !dropped.is_empty() {
@@ -176,13 +178,23 @@ impl Known {
         Ok(())
     }
 
-    /// What was vouched for before stays, also when there is room for no more: whoever has stolen a join token must not
-    /// take the names of a host away.
-    fn add_names(&mut self, role: SystemRole, names: &HostNames) -> Result<(), Error> {
+    /// With a join token, what was vouched for before stays, also when there is room for no more: whoever has stolen one must
+    /// not take the names of a host away.
+    fn set_names(&mut self, role: SystemRole, names: &HostNames, vouched: Vouched) -> Result<(), Error> {
         let part = self.roles.entry(role.as_str().to_owned()).or_default();
         if !has_names(role) {
             return Ok(());
         }
+        let advice = match vouched {
+            Vouched::Only => {
+                part.names.clear();
+                "ask for fewer"
+            }
+            _ => {
+                "to give it others, stop it, remove host_uuid and hosts/ from its data_dir, and start it again: it joins as a \
+                 new host"
+            }
+        };
         for name in names.all() {
             if !part.names.contains(name) {
                 part.names.push(name.clone());
@@ -190,8 +202,7 @@ impl Known {
         }
         if part.names.len() > MOST_NAMES {
             return Err(Error::limit(format!(
-                "DNSNames: this host would have had more than {MOST_NAMES} names; to give it others, stop it, remove \
-                 host_uuid and hosts/ from its data_dir, and start it again: it joins as a new host"
+                "DNSNames: this host would have had more than {MOST_NAMES} names; {advice}"
             )));
         }
         Ok(())

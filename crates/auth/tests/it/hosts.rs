@@ -289,13 +289,22 @@ async fn a_service_of_this_process_is_a_host_like_any_other() {
     let cluster = Cluster::start().await;
     let machine = Machine::new();
     let keys = (machine.tls.public(), machine.ssh.public());
-    let named = HostNames { dns_names: vec!["proxy.example.com".into()], ..HostNames::default() };
+    let called = |dns_names: Vec<String>| HostNames { dns_names, ..HostNames::default() };
+    let named = called(vec!["proxy.example.com".into()]);
     let issued = own_service(&cluster.auth, SystemRole::Proxy, named, keys.0, keys.1).await.unwrap();
     let certificate = Arc::new(issued.tls.unwrap());
     assert!(!certificate.dns_names().iter().any(|name| name == "teleport.cluster.local"));
     let caller = cluster.auth.authenticate(&Presented::Certificate(certificate), FROM).unwrap();
     assert_eq!((caller.system_role(), caller.name()), (Some(SystemRole::Proxy), cluster.auth.host_name().as_str()));
     assert_eq!(cluster.records("cert.create").await.len(), 1);
+    // In a container the machine may be called something else at each start.
+    for start in 0..3 {
+        let now = (0..200).map(|number| format!("n{number}-{start}.example.com")).collect();
+        own_service(&cluster.auth, SystemRole::Proxy, called(now), keys.0, keys.1).await.unwrap();
+    }
+    let too_many = (0..300).map(|number| format!("n{number}.example.com")).collect();
+    let refused = own_service(&cluster.auth, SystemRole::Proxy, called(too_many), keys.0, keys.1).await.unwrap_err();
+    assert!(refused.kind() == Kind::Limit && !refused.message.contains("host_uuid"), "{refused}");
 }
 
 #[tokio::test]
@@ -393,14 +402,18 @@ async fn a_proxy_that_renews_gets_no_names_that_nobody_vouched_for() {
     let renamed = HostNames { node_name: "db1".into(), ..names(HOST) };
     let issued = renew(auth, &caller, renewal(SystemRole::Proxy, renamed)).await.unwrap();
     assert!(!issued.ssh.unwrap().principals().iter().any(|name| name.starts_with("db1")));
-    // An administrator may say so, and so does a join token.
-    renew(auth, &cluster.admin(), renewal(SystemRole::Proxy, called(&["new.example.com"]))).await.unwrap();
+    // An administrator may say which they are, and a join token adds some.
+    let said = called(&["proxy.example.com", "new.example.com"]);
+    renew(auth, &cluster.admin(), renewal(SystemRole::Proxy, said)).await.unwrap();
     join_with(auth, &caller, "proxies", SystemRole::Proxy, called(&["newer.example.com"]), &Machine::new())
         .await
         .unwrap();
     let all = ["proxy.example.com", "new.example.com", "newer.example.com"];
     let issued = renew(auth, &caller, renewal(SystemRole::Proxy, called(&all))).await.unwrap();
     assert_eq!(issued.tls.unwrap().dns_names(), [&plain[..], &all[..]].concat());
+    renew(auth, &cluster.admin(), renewal(SystemRole::Proxy, called(&all[..1]))).await.unwrap();
+    let issued = renew(auth, &caller, renewal(SystemRole::Proxy, called(&all))).await.unwrap();
+    assert_eq!(issued.tls.unwrap().dns_names(), [&plain[..], &all[..1]].concat());
 }
 
 #[tokio::test]
