@@ -346,7 +346,7 @@ fn inherited(handle: &OwnedFd, name: &str) -> io::Result<Option<AccessList>> {
 ///
 /// Believed of a file of ours that has no other name, in a directory that only we and root write to: elsewhere somebody could
 /// have put it there who reads another file of ours by its group. Beside an access list the mode's group bits are the list's
-/// mask and say nothing of the group. What everybody may read does not stay so: it may be a private key.
+/// mask and say nothing of the group. A file that everybody has rights to comes from a umask or a copy: nobody meant its group.
 fn reading_group(handle: &OwnedFd, name: &str) -> Option<Gid> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let old = fs::openat(handle, name, flags, Mode::empty()).ok()?;
@@ -354,7 +354,7 @@ fn reading_group(handle: &OwnedFd, name: &str) -> Option<Gid> {
     let is_own_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
         && (found.st_uid, found.st_nlink) == (ourselves, 1);
     let is_closed = [0, ourselves].contains(&directory.st_uid) && directory.st_mode & 0o022 == 0;
-    let is_read = found.st_mode & 0o040 != 0 && acl::get(&old, acl::ACCESS).is_ok_and(|list| list.is_none());
+    let is_read = found.st_mode & 0o047 == 0o040 && acl::get(&old, acl::ACCESS).is_ok_and(|list| list.is_none());
     (is_own_file && is_closed && is_read).then(|| Gid::from_raw(found.st_gid))
 }
 
