@@ -14,6 +14,9 @@ use rustix::fs::{FlockOperation, flock};
 /// directory in here by default.
 const MODE: u32 = 0o711;
 
+/// Where the bot of this machine keeps its own by default. Whom it lets in is its own business, also as the same user.
+const OF_THE_BOT: &str = "bot";
+
 /// What others may do with something of ours in the directory: whoever reads all of it reads CA keys.
 const OF_OTHERS: u32 = 0o077;
 
@@ -75,8 +78,8 @@ impl DataDir {
     pub fn open(path: &Path, random: &Random) -> Result<Self, Error> {
         create(path)?;
         check_owner(path)?;
-        close_to_others(path)?;
         let lock = lock(path)?;
+        close_to_others(path)?;
         let host_uuid = host_uuid(path, random)?;
         Ok(Self { path: path.to_owned(), host_uuid, _lock: lock })
     }
@@ -127,13 +130,24 @@ fn close_to_others(path: &Path) -> Result<(), Error> {
     let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(path).map_err(access(path, "list it"))? {
         let entry = entry.map_err(access(path, "list it"))?;
-        let found = entry.metadata().map_err(access(&entry.path(), "look at it"))?;
-        if found.uid() == user && !found.is_symlink() && found.mode() & OF_OTHERS != 0 {
-            let permissions = fs::Permissions::from_mode(found.mode() & 0o777 & !OF_OTHERS);
-            fs::set_permissions(entry.path(), permissions).map_err(access(&entry.path(), "close it to others"))?;
+        if entry.file_name() == OF_THE_BOT {
+            continue;
+        }
+        match close(&entry.path(), user) {
+            // Somebody who shares the directory has removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done.map_err(access(&entry.path(), "close it to others"))?,
         }
     }
     Ok(())
+}
+
+fn close(path: &Path, user: u32) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if found.uid() != user || found.is_symlink() || found.mode() & OF_OTHERS == 0 {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(found.mode() & 0o777 & !OF_OTHERS))
 }
 
 /// Takes the lock of the directory; the kernel releases it with the process, however that ends.
@@ -209,16 +223,41 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         let (backend, key) = (directory.path().join("backend"), directory.path().join("sealing.key"));
+        let bot = directory.path().join("bot");
         fs::create_dir(&backend).unwrap();
+        fs::create_dir(&bot).unwrap();
         fs::write(&key, "secret").unwrap();
         std::os::unix::fs::symlink("/", directory.path().join("link")).unwrap();
-        for (path, mode) in [(directory.path(), 0o755), (&backend, 0o755), (&key, 0o644)] {
+        for (path, mode) in [(directory.path(), 0o755), (&backend, 0o755), (&bot, 0o750), (&key, 0o644)] {
             set(path, mode);
         }
-        DataDir::open(directory.path(), &Random::system()).unwrap();
-        for (path, mode) in [(directory.path(), 0o711), (&backend, 0o700), (&key, 0o600)] {
-            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, mode, "{}", path.display());
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        let _held = DataDir::open(directory.path(), &Random::system()).unwrap();
+        for (path, expected) in [(directory.path(), 0o711), (&backend, 0o700), (&bot, 0o750), (&key, 0o600)] {
+            assert_eq!(mode(path), expected, "{}", path.display());
         }
+        set(&key, 0o644);
+        DataDir::open(directory.path(), &Random::system()).unwrap_err();
+        assert_eq!(mode(&key), 0o644, "who does not get the directory changes nothing in it");
+    }
+
+    #[test]
+    fn a_file_that_is_removed_meanwhile_keeps_nothing_from_starting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let files: Vec<_> = (0..50).map(|number| path.join(format!("{number}.tmp"))).collect();
+                    files.iter().for_each(|file| fs::write(file, "").unwrap());
+                    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+                }
+            });
+            let opened = (0..100).try_for_each(|_| DataDir::open(path, &Random::system()).map(drop));
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            opened.unwrap();
+        });
     }
 
     #[test]
