@@ -41,7 +41,7 @@ pub(crate) async fn accept(proxy: Arc<Proxy>, listener: Listener, stop: Cancella
                 Ok((stream, peer)) => {
                     let (proxy, gate) = (Arc::clone(&proxy), gate.clone());
                     connections.spawn(async move {
-                        let Ok(place) = gate.enter(peer.ip()).await else { return };
+                        let Ok(place) = proxy.place(&gate, peer.ip()).await else { return };
                         let clock = proxy.ports.clock.clone();
                         let served = clock.timeout(STAYS, Box::pin(connection(proxy, stream)));
                         let _ = place.leave().run_until_cancelled(served).await;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::world::world;
+use super::world::{world, world_with};
 use crate::acme::http;
 
 #[tokio::test]
@@ -30,4 +30,18 @@ async fn connections_of_one_address_that_say_nothing_keep_no_other_address_away(
     let answered = tokio::time::timeout(Duration::from_secs(8), authority.read_exact(&mut answer)).await;
     answered.expect("all places are taken").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 308");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_place_without_end() {
+    let world = world_with(|config| config.limits.waiting_deadline = Duration::from_millis(300)).await;
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(http::accept(Arc::clone(&world.proxy), listener, CancellationToken::new()));
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let ended = tokio::time::timeout(Duration::from_secs(8), silent[299].read(&mut [0])).await;
+    assert_eq!(ended.expect("it waits for its turn to say nothing").unwrap(), 0);
 }
