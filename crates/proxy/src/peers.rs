@@ -6,19 +6,27 @@ use std::{
     time::Duration,
 };
 
-use crypto::{
-    hash::sha256_hex,
-    tls::{ClientOptions, Trust, client_config},
-};
+use crypto::tls::{ClientOptions, Trust, client_config};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tunnel::{Open, OpenError, Stream, link::Opener};
 
-use crate::{Identity, Proxy, router::PEER, view::Server};
+use crate::{
+    Identity, Proxy,
+    applications::places::{Full, Holder},
+    router::PEER,
+    view::Server,
+};
 
-/// How long a dial to another proxy may take.
-const DIAL_WITHIN: Duration = Duration::from_secs(5);
+/// How long a dial to another proxy may take: less than a request waits for its agent.
+const DIAL_WITHIN: Duration = Duration::from_secs(3);
+
+/// One that could not be reached is let be for so many times as long as it took to find that out.
+const REST: u32 = 3;
+
+/// And at least for so long.
+const LEAST_REST: Duration = Duration::from_millis(500);
 
 /// How long it is told that one could not be reached: requests that need it come again.
 const TOLD_FOR: Duration = Duration::from_secs(300);
@@ -28,24 +36,35 @@ const TOLD_FOR: Duration = Duration::from_secs(300);
 pub(crate) struct Peers {
     /// Where each is dialled.
     addresses: Mutex<HashMap<String, String>>,
-    links: Mutex<HashMap<String, (Opener, Arc<Identity>)>>,
-    /// Those that could not be reached, and when.
-    unreached: Mutex<BTreeMap<String, Duration>>,
+    /// Locked for as long as one is dialled: whoever needs it too waits for how that ends.
+    links: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Link>>>>>,
+    unreached: Mutex<BTreeMap<String, Unreached>>,
+}
+
+/// A link, and what it was made with.
+type Link = (Opener, Arc<Identity>);
+
+/// One that could not be reached: when, and until when it is not tried again.
+struct Unreached {
+    at: Duration,
+    until: Duration,
 }
 
 impl Peers {
     /// Where the others are from now on.
     pub(crate) fn set(&self, addresses: HashMap<String, String>) {
-        self.unreached().retain(|id, _| addresses.contains_key(id));
-        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+        let mut known = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        self.unreached().retain(|id, _| addresses.get(id).is_some_and(|address| known.get(id) == Some(address)));
+        *known = addresses;
     }
 
     /// What an administrator should know; empty when those were reached that a request needed lately.
     pub(crate) fn notice(&self, now: Duration) -> String {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let unreached = self.unreached();
-        let lately = unreached.iter().filter(|(_, at)| now.saturating_sub(**at) < TOLD_FOR);
+        let lately = unreached.iter().filter(|(_, unreached)| now.saturating_sub(unreached.at) < TOLD_FOR);
         let told = lately.filter_map(|(id, _)| {
-            let address = self.address(id)?;
+            let address = addresses.get(id)?;
             Some(format!(
                 "the proxy {id} cannot be reached at {address}, so that requests for agents that only it has a tunnel to fail \
                  here; set proxy_service.peer_public_addr there"
@@ -59,38 +78,29 @@ impl Peers {
         self.lock().clear();
     }
 
-    /// Opens a stream to an agent, of this user's, by way of a proxy that the agent has said it is attached to.
+    /// Opens a stream to an agent, of this holder's, by way of a proxy that the agent has said it is attached to.
     pub(crate) async fn open(
         &self,
         proxy: &Proxy,
         server: &Server,
-        user: &str,
+        holder: &Holder,
         open: Open,
     ) -> Result<Stream, OpenError> {
-        let share = Some(sha256_hex(user.as_bytes()));
+        let share = Some(holder.share.to_string());
         let open = Open { agent: Some(server.host_id.to_string()), share, ..open };
         let mut last = OpenError::NotConnected(server.host_id.to_string());
         for id in server.proxies.iter().filter(|id| **id != proxy.config.host_id) {
             let Some(address) = self.address(id) else { continue };
-            let opened = match self.link(proxy, id, &address).await {
-                Ok(link) => {
-                    self.unreached().remove(id);
-                    link.open(&open, &proxy.ports.clock).await
-                }
-                Err(error) => {
-                    self.unreached().insert(id.clone(), proxy.ports.clock.monotonic());
-                    tracing::debug!(peer = id, %address, %error, "the other proxy cannot be reached");
-                    Err(OpenError::Lost(id.clone()))
-                }
-            };
-            match opened {
+            let Some(link) = self.link(proxy, id, &address).await else { continue };
+            match link.open(&open, &proxy.ports.clock).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
         }
-        if matches!(last, OpenError::Refused(_)) {
-            // Its link to the agent may be full: what only waits there makes room.
-            proxy.pool.give_up_to(&server.host_id);
+        if let OpenError::Refused(why) = &last
+            && let Some(full) = Full::heard(why)
+        {
+            proxy.pool.give_up_to(&server.host_id, holder, full);
         }
         Err(last)
     }
@@ -99,40 +109,64 @@ impl Peers {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    async fn link(&self, proxy: &Proxy, id: &str, address: &str) -> std::io::Result<Opener> {
+    /// The link to another proxy; none when it cannot be reached, or could not a moment ago.
+    async fn link(&self, proxy: &Proxy, id: &str, address: &str) -> Option<Opener> {
+        let link = Arc::clone(self.lock().entry(id.to_owned()).or_default());
+        let mut link = link.lock().await;
         let identity = proxy.identity.load_full();
         // A link that was made with an older certificate ends with the last of its streams; the other side would end it
         // with that certificate.
-        let is_good = |(link, made): &&(Opener, Arc<Identity>)| !link.is_closed() && Arc::ptr_eq(made, &identity);
-        if let Some((link, _)) = self.lock().get(id).filter(is_good) {
-            return Ok(link.clone());
+        let is_good = |(link, made): &&Link| !link.is_closed() && Arc::ptr_eq(made, &identity);
+        if let Some((link, _)) = link.as_ref().filter(is_good) {
+            return Some(link.clone());
         }
-        let options = ClientOptions {
-            trust: Trust::Roots(proxy.host_authorities()),
-            certificate: Some(identity.chain.clone()),
-            alpn: vec![PEER.to_vec()],
-        };
-        let tls = client_config(options, &proxy.ports.clock).map_err(std::io::Error::other)?;
-        let name = format!("{id}.{}", proxy.config.cluster);
-        let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
-        let dial = async {
-            let tcp = TcpStream::connect(address).await?;
-            tcp.set_nodelay(true)?;
-            TlsConnector::from(tls).connect(name, tcp).await
-        };
-        let stream = proxy.ports.clock.timeout(DIAL_WITHIN, Box::pin(dial)).await;
-        let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
-        let (opener, link) = Opener::begin(Box::new(stream), id, &proxy.ports.clock).await?;
-        proxy.tasks.spawn(link);
-        self.lock().insert(id.to_owned(), (opener.clone(), identity));
-        Ok(opener)
+        let clock = &proxy.ports.clock;
+        let began = clock.monotonic();
+        if self.unreached().get(id).is_some_and(|unreached| began < unreached.until) {
+            return None;
+        }
+        match dial(proxy, id, address, &identity).await {
+            Ok(opener) => {
+                self.unreached().remove(id);
+                *link = Some((opener.clone(), identity));
+                Some(opener)
+            }
+            Err(error) => {
+                tracing::debug!(peer = id, %address, %error, "the other proxy cannot be reached");
+                let at = clock.monotonic();
+                let until = at + (at.saturating_sub(began) * REST).max(LEAST_REST);
+                self.unreached().insert(id.to_owned(), Unreached { at, until });
+                None
+            }
+        }
     }
 
-    fn unreached(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
+    fn unreached(&self) -> MutexGuard<'_, BTreeMap<String, Unreached>> {
         self.unreached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Opener, Arc<Identity>)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<tokio::sync::Mutex<Option<Link>>>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn dial(proxy: &Proxy, id: &str, address: &str, identity: &Identity) -> std::io::Result<Opener> {
+    let options = ClientOptions {
+        trust: Trust::Roots(proxy.host_authorities()),
+        certificate: Some(identity.chain.clone()),
+        alpn: vec![PEER.to_vec()],
+    };
+    let tls = client_config(options, &proxy.ports.clock).map_err(std::io::Error::other)?;
+    let name = format!("{id}.{}", proxy.config.cluster);
+    let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
+    let dial = async {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        TlsConnector::from(tls).connect(name, tcp).await
+    };
+    let stream = proxy.ports.clock.timeout(DIAL_WITHIN, Box::pin(dial)).await;
+    let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+    let (opener, link) = Opener::begin(Box::new(stream), id, &proxy.ports.clock).await?;
+    proxy.tasks.spawn(link);
+    Ok(opener)
 }

@@ -11,6 +11,7 @@ mod grpc;
 mod hostile;
 mod links;
 mod liveness;
+mod lost;
 mod plain;
 mod presence;
 mod refusals;

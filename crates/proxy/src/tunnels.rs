@@ -18,7 +18,7 @@ use tunnel::{
 use crate::{
     Proxy,
     applications::{
-        places::{Full, Place, Places},
+        places::{Full, Holder, Place, Places},
         pool::Pool,
     },
     view::Authorities,
@@ -143,7 +143,9 @@ struct Onward {
 impl Onward {
     /// A place beside those of the users of this proxy.
     fn place(&self, open: &Open, agent: &str) -> Result<Arc<Place>, Full> {
-        self.pool.place(&self.places, open.share.as_ref().unwrap_or(&self.peer), &agent.into())
+        let share = open.share.as_ref().unwrap_or(&self.peer).as_str().into();
+        let holder = Holder { share, peer: Some(self.peer.as_str().into()) };
+        self.pool.place(&self.places, &holder, &agent.into())
     }
 }
 

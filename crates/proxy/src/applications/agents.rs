@@ -8,7 +8,10 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tunnel::{Open, OpenError, Stream};
 
-use super::places::{Full, Held};
+use super::{
+    places::{Full, Held, Holder},
+    send::LOOK_AGAIN,
+};
 use crate::{
     Proxy,
     router::{H2, HTTP_1_1, TCP},
@@ -104,11 +107,6 @@ pub(crate) async fn connect(
     purpose: Purpose,
     source: SocketAddr,
 ) -> Result<TlsStream<Held<Stream>>, NoWay> {
-    // The link to another proxy carries the streams to all agents there.
-    let is_near = proxy.switchboard.is_connected(&server.host_id);
-    let link = if is_near { Arc::clone(&server.host_id) } else { PEERS.into() };
-    let user = &live.session.user;
-    let place = proxy.pool.place(&proxy.places, user, &link).map_err(NoWay::Full)?;
     let tls = match live.tls.get() {
         Some(tls) => tls,
         None => {
@@ -116,23 +114,56 @@ pub(crate) async fn connect(
             live.tls.get_or_init(|| tls)
         }
     };
-    let open = Open { source: Some(source), ..Open::service(tunnel::APPLICATIONS) };
-    let stream = match proxy.switchboard.open(&server.host_id, &open).await {
-        Err(OpenError::Refused(why)) => Err(OpenError::Refused(why)),
-        // The agent may be attached to another proxy, too: by a link that is not half dead.
-        Err(near) => match proxy.peers.open(proxy, server, user, open).await {
-            Err(OpenError::NotConnected(_)) => Err(near),
-            far => far,
-        },
-        opened => opened,
-    };
     let name = format!("{}.{}", server.host_id, proxy.config.cluster);
     let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
-    let stream = Held { stream: stream.map_err(NoWay::Tunnel)?, place };
+    let stream = open(proxy, server, &Holder::user(&live.session.user), source).await?;
     let handshake = TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream);
     match proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await {
         Ok(done) => done.map_err(NoWay::Handshake),
         Err(_) => Err(NoWay::Handshake(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Opens a stream to an agent, and takes a place for it on the link that carries it.
+pub(crate) async fn open(
+    proxy: &Proxy,
+    server: &Server,
+    holder: &Holder,
+    source: SocketAddr,
+) -> Result<Held<Stream>, NoWay> {
+    let open = Open { source: Some(source), ..Open::service(tunnel::APPLICATIONS) };
+    let place = |link: &Arc<str>| proxy.pool.place(&proxy.places, holder, link).map_err(NoWay::Full);
+    let mut near = OpenError::NotConnected(server.host_id.to_string());
+    if proxy.switchboard.is_connected(&server.host_id) {
+        let place = place(&server.host_id)?;
+        match proxy.switchboard.open(&server.host_id, &open).await {
+            Ok(stream) => return Ok(Held { stream, place }),
+            Err(refused @ OpenError::Refused(_)) => return Err(NoWay::Tunnel(refused)),
+            Err(error) => near = error,
+        }
+    }
+    // The agent may be attached to another proxy, too: by a link that is not half dead. That carries the streams to all
+    // agents there.
+    let place = place(&PEERS.into())?;
+    let far = tokio::select! {
+        far = proxy.peers.open(proxy, server, holder, open) => far,
+        () = returned(proxy, &server.host_id) => return Err(NoWay::Tunnel(near)),
+    };
+    match far {
+        Ok(stream) => Ok(Held { stream, place }),
+        Err(OpenError::NotConnected(_)) => Err(NoWay::Tunnel(near)),
+        Err(error) => Err(NoWay::Tunnel(error)),
+    }
+}
+
+/// Waits until an agent that has no link to us has one again.
+async fn returned(proxy: &Proxy, agent: &str) {
+    let is_connected = || proxy.switchboard.is_connected(agent);
+    if is_connected() {
+        std::future::pending::<()>().await;
+    }
+    while !is_connected() {
+        proxy.ports.clock.sleep(LOOK_AGAIN).await;
     }
 }
 

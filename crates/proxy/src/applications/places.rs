@@ -1,5 +1,6 @@
 //! How many streams of a link a user holds. A link carries a bounded number, and nobody's sessions may take the place of
 //! somebody else's: half of them is kept for those who hold few, of the other half each may hold as many as are left free.
+//! Another proxy says for whom it opens a stream; all that it opens is at most the half that is not kept.
 
 use std::{
     collections::HashMap,
@@ -12,6 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use crypto::hash::sha256_hex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Streams of one link, less the one over which the agent is told the news.
@@ -23,21 +25,38 @@ const KEPT: usize = STREAMS / 2;
 /// How many are few: at least so many users find these on a link that others would fill: `KEPT / FEW`.
 const FEW: usize = 16;
 
-/// What users hold.
+/// What users hold, by link.
 #[derive(Default)]
 pub(crate) struct Places(Mutex<HashMap<Arc<str>, Link>>);
 
 #[derive(Default)]
 struct Link {
     held: usize,
-    by_user: HashMap<Arc<str>, usize>,
+    by_share: HashMap<Arc<str>, usize>,
+    by_peer: HashMap<Arc<str>, usize>,
+}
+
+/// Whose a stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// Stands for the user, here and at other proxies.
+    pub(crate) share: Arc<str>,
+    /// The other proxy whose word that is.
+    pub(crate) peer: Option<Arc<str>>,
+}
+
+impl Holder {
+    /// Somebody whose session we have seen ourselves.
+    pub(crate) fn user(name: &str) -> Self {
+        Self { share: sha256_hex(name.as_bytes()).into(), peer: None }
+    }
 }
 
 /// One of them, given back when dropped, unless it was before.
 pub(crate) struct Place {
     places: Arc<Places>,
     pub(crate) link: Arc<str>,
-    pub(crate) user: Arc<str>,
+    pub(crate) holder: Holder,
     is_given_back: AtomicBool,
 }
 
@@ -52,27 +71,45 @@ pub(crate) enum Full {
     OfAll,
 }
 
-impl Places {
-    /// A place on the link to this host.
-    pub(crate) fn take(self: &Arc<Self>, user: &str, link: &Arc<str>) -> Result<Arc<Place>, Full> {
-        let mut links = self.lock();
-        let Link { held, by_user } = links.entry(Arc::clone(link)).or_default();
-        let free = STREAMS.saturating_sub(*held);
-        let (user, count) = match by_user.get_key_value(user) {
-            Some((user, count)) => (Arc::clone(user), *count),
-            None => (user.into(), 0),
-        };
-        if free == 0 {
+impl Full {
+    /// What another proxy means by its words.
+    pub(crate) fn heard(words: &str) -> Option<Self> {
+        [Self::OfUser, Self::OfAll].into_iter().find(|full| full.to_string() == words)
+    }
+}
+
+impl Link {
+    /// Whether there is a place for this holder, once `own` of his and `idle` in all have been given back.
+    fn check(&self, holder: &Holder, own: usize, idle: usize) -> Result<(), Full> {
+        let count = |counts: &HashMap<Arc<str>, usize>, key| counts.get(key).copied().unwrap_or_default();
+        let free = STREAMS.saturating_sub(self.held.saturating_sub(idle));
+        if free == 0 || holder.peer.as_ref().is_some_and(|peer| count(&self.by_peer, peer) >= STREAMS - KEPT) {
             return Err(Full::OfAll);
         }
-        if count >= free.saturating_sub(KEPT).max(FEW) {
-            return Err(Full::OfUser);
+        let of_user = count(&self.by_share, &holder.share).saturating_sub(own);
+        if of_user >= free.saturating_sub(KEPT).max(FEW) { Err(Full::OfUser) } else { Ok(()) }
+    }
+}
+
+impl Places {
+    /// A place on a link.
+    pub(crate) fn take(self: &Arc<Self>, holder: &Holder, link: &Arc<str>) -> Result<Arc<Place>, Full> {
+        let mut links = self.lock();
+        let on_link = links.entry(Arc::clone(link)).or_default();
+        on_link.check(holder, 0, 0)?;
+        on_link.held += 1;
+        *on_link.by_share.entry(Arc::clone(&holder.share)).or_default() += 1;
+        if let Some(peer) = &holder.peer {
+            *on_link.by_peer.entry(Arc::clone(peer)).or_default() += 1;
         }
-        *by_user.entry(Arc::clone(&user)).or_default() += 1;
-        *held += 1;
         drop(links);
-        let (places, link) = (Arc::clone(self), Arc::clone(link));
-        Ok(Arc::new(Place { places, link, user, is_given_back: AtomicBool::new(false) }))
+        let (places, link, holder) = (Arc::clone(self), Arc::clone(link), holder.clone());
+        Ok(Arc::new(Place { places, link, holder, is_given_back: AtomicBool::new(false) }))
+    }
+
+    /// Whether there is a place once `own` of this holder's and `idle` in all have been given back.
+    pub(crate) fn would_take(&self, holder: &Holder, link: &str, own: usize, idle: usize) -> bool {
+        self.lock().get(link).is_none_or(|link| link.check(holder, own, idle).is_ok())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Link>> {
@@ -89,11 +126,17 @@ impl Place {
         let mut links = self.places.lock();
         let Some(link) = links.get_mut(&self.link) else { return };
         link.held -= 1;
-        if let Some(count) = link.by_user.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                link.by_user.remove(&self.user);
+        let release = |counts: &mut HashMap<Arc<str>, usize>, key| {
+            if let Some(count) = counts.get_mut(key) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(key);
+                }
             }
+        };
+        release(&mut link.by_share, &self.holder.share);
+        if let Some(peer) = &self.holder.peer {
+            release(&mut link.by_peer, peer);
         }
         if link.held == 0 {
             links.remove(&self.link);
@@ -150,7 +193,8 @@ mod tests {
     use super::*;
 
     fn take_all(places: &Arc<Places>, user: &str, link: &Arc<str>) -> Vec<Arc<Place>> {
-        std::iter::from_fn(|| places.take(user, link).ok()).collect()
+        let holder = Holder::user(user);
+        std::iter::from_fn(|| places.take(&holder, link).ok()).collect()
     }
 
     #[test]
@@ -159,10 +203,10 @@ mod tests {
         let (near, far): (Arc<str>, Arc<str>) = ("near".into(), "far".into());
         let mut held = take_all(&places, "alice", &near);
         assert_eq!(held.len(), STREAMS / 4 + 1);
-        assert!(places.take("alice", &far).is_ok() && places.take("bob", &near).is_ok());
-        assert_eq!(places.take("alice", &near).err(), Some(Full::OfUser));
+        assert!(places.take(&Holder::user("alice"), &far).is_ok() && places.take(&Holder::user("bob"), &near).is_ok());
+        assert_eq!(places.take(&Holder::user("alice"), &near).err(), Some(Full::OfUser));
         held[0].give_back();
-        held.push(places.take("alice", &near).unwrap());
+        held.push(places.take(&Holder::user("alice"), &near).unwrap());
         drop(held);
         assert!(places.lock().is_empty());
     }
@@ -181,10 +225,24 @@ mod tests {
         let many = held.swap_remove(0).len();
         let again = take_all(&places, "somebody else", &link);
         assert!((FEW..=many / 2 + 1).contains(&again.len()), "{} of {many}", again.len());
-        assert!(places.take("the next", &link).is_ok());
+        assert!(places.take(&Holder::user("the next"), &link).is_ok());
         for user in 0..STREAMS {
             held.push(take_all(&places, &format!("somebody {user}"), &link));
         }
-        assert_eq!(places.take("one more", &link).err(), Some(Full::OfAll));
+        assert_eq!(places.take(&Holder::user("one more"), &link).err(), Some(Full::OfAll));
+    }
+
+    #[test]
+    fn what_another_proxy_says_of_its_users_takes_no_more_than_half_of_a_link() {
+        let places = Arc::new(Places::default());
+        let link: Arc<str> = "agent".into();
+        let holder = |number| Holder { share: format!("made up {number}").into(), peer: Some("beef".into()) };
+        let mut held: Vec<_> = (0..STREAMS).map_while(|number| places.take(&holder(number), &link).ok()).collect();
+        assert_eq!(held.len(), STREAMS - KEPT);
+        let other = Holder { peer: Some("another".into()), ..holder(0) };
+        held.push(places.take(&other, &link).unwrap());
+        held.push(places.take(&Holder::user("alice"), &link).unwrap());
+        drop(held);
+        assert!(places.lock().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use clock::Clock;
 use hyper::client::conn::{http1, http2};
 
-use super::places::{Full, Place, Places};
+use super::places::{Full, Holder, Place, Places};
 use crate::{body::RequestBody, sessions::SessionKey};
 
 /// How long a connection waits. Shorter than agents keep one, so that it rarely dies in our hands.
@@ -109,16 +109,29 @@ impl Shared {
 
 impl Waiting {
     /// Those that carry nothing, and since when.
-    fn idle(&self) -> impl Iterator<Item = (Duration, &Arc<Place>)> {
+    fn idle(&self) -> impl Iterator<Item = (Duration, &Arc<Place>)> + Clone {
         let http1 = self.http1.iter().map(|waiting| (waiting.since, &waiting.place));
         let http2 = self.http2.iter().filter(|waiting| waiting.sender.is_idle());
         http1.chain(http2.map(|waiting| (waiting.since, &waiting.place)))
     }
 
-    fn remove(&mut self, place: &Arc<Place>) {
-        self.http1.retain(|waiting| !Arc::ptr_eq(&waiting.place, place));
-        self.http2.retain(|waiting| !Arc::ptr_eq(&waiting.place, place));
+    fn remove(&mut self, place: &Place) {
+        self.http1.retain(|waiting| !std::ptr::eq(&*waiting.place, place));
+        self.http2.retain(|waiting| !std::ptr::eq(&*waiting.place, place));
     }
+}
+
+/// All connections that carry nothing, and since when.
+fn idle(pool: &HashMap<Key, Waiting>) -> impl Iterator<Item = (Duration, &Key, &Arc<Place>)> + Clone {
+    pool.iter().flat_map(|(key, waiting)| waiting.idle().map(move |(since, place)| (since, key, place)))
+}
+
+/// Somebody else may have its place at once.
+fn give_up(pool: &mut HashMap<Key, Waiting>, key: &Key, place: &Place) {
+    if let Some(waiting) = pool.get_mut(key) {
+        waiting.remove(place);
+    }
+    place.give_back();
 }
 
 impl Pool {
@@ -167,38 +180,42 @@ impl Pool {
         shared
     }
 
-    /// A place on a link, if there is none that of the connection which has waited longest: one of the same user, or else
-    /// of anybody. What only waits keeps nobody out.
-    pub(crate) fn place(&self, places: &Arc<Places>, user: &str, link: &Arc<str>) -> Result<Arc<Place>, Full> {
-        loop {
-            let full = match places.take(user, link) {
-                Ok(place) => return Ok(place),
-                Err(full) => full,
-            };
-            let is_own = |place: &Place| place.link == *link && *place.user == *user;
-            if !self.give_up(|_, place| is_own(place)) && !self.give_up(|_, place| place.link == *link) {
-                return Err(full);
+    /// A place on a link, if there is none those of connections which have waited longest: first of the same user, then of
+    /// anybody. What only waits keeps nobody out, and is not given up in vain.
+    pub(crate) fn place(&self, places: &Arc<Places>, holder: &Holder, link: &Arc<str>) -> Result<Arc<Place>, Full> {
+        let full = match places.take(holder, link) {
+            Ok(place) => return Ok(place),
+            Err(full) => full,
+        };
+        let is_own = |place: &Place| place.holder.share == holder.share;
+        let mut pool = self.lock();
+        let idle = idle(&pool).filter(|(.., place)| place.link == *link);
+        let (mut own, mut all) = (0, 0);
+        idle.clone().for_each(|(.., place)| (own, all) = (own + usize::from(is_own(place)), all + 1));
+        if !places.would_take(holder, link, own, all) {
+            return Err(full);
+        }
+        let mut idle: Vec<_> = idle.map(|(since, key, place)| (since, key.clone(), Arc::clone(place))).collect();
+        idle.sort_by_key(|(since, _, place)| (!is_own(place), *since));
+        for (_, key, place) in idle {
+            give_up(&mut pool, &key, &place);
+            if let Ok(place) = places.take(holder, link) {
+                return Ok(place);
             }
         }
+        Err(full)
     }
 
-    /// Gives up a connection to an agent that waits, whatever link it takes.
-    pub(crate) fn give_up_to(&self, agent: &str) {
-        self.give_up(|key, _| *key.agent == *agent);
-    }
-
-    /// Gives up the connection that has waited longest, of those that fit; whether there was one.
-    fn give_up(&self, fits: impl Fn(&Key, &Place) -> bool) -> bool {
+    /// Another proxy's link to this agent is full: of the connections to it, whatever link they take here, the one that
+    /// has waited longest makes room, where that is of use to the holder.
+    pub(crate) fn give_up_to(&self, agent: &str, holder: &Holder, full: Full) {
         let mut pool = self.lock();
-        let idle = pool.iter().flat_map(|(key, waiting)| waiting.idle().map(move |(since, place)| (since, key, place)));
-        let longest = idle.filter(|(_, key, place)| fits(key, place)).min_by_key(|(since, ..)| *since);
-        let Some((key, place)) = longest.map(|(_, key, place)| (key.clone(), Arc::clone(place))) else { return false };
-        if let Some(waiting) = pool.get_mut(&key) {
-            waiting.remove(&place);
+        let is_of_use = |place: &Place| full == Full::OfAll || place.holder.share == holder.share;
+        let idle = idle(&pool).filter(|(_, key, place)| *key.agent == *agent && is_of_use(place));
+        let longest = idle.min_by_key(|(since, ..)| *since).map(|(_, key, place)| (key.clone(), Arc::clone(place)));
+        if let Some((key, place)) = longest {
+            give_up(&mut pool, &key, &place);
         }
-        drop(pool);
-        place.give_back();
-        true
     }
 
     /// Drops what has waited too long, until dropped itself.
@@ -256,17 +273,27 @@ mod tests {
         assert_ne!(key("192.0.2.1:1000"), key("192.0.2.2:1000"));
     }
 
+    /// A connection of this user's that waits; none where all places on the link are taken.
+    async fn wait(
+        pool: &Arc<Pool>,
+        places: &Arc<Places>,
+        link: &Arc<str>,
+        number: usize,
+    ) -> Option<impl Sized + use<>> {
+        let place = places.take(&Holder::user(&format!("user-{number}")), link).ok()?;
+        let (near, far) = tokio::io::duplex(64);
+        let (sender, connection) = http1::handshake(hyper_util::rt::TokioIo::new(near)).await.unwrap();
+        Way::Http1(pool.lease(key(number), sender, place)).give_back();
+        Some((far, connection))
+    }
+
     /// A pool, and a link on which all places are taken by connections that wait: one of each user, the first for longest.
     async fn full() -> (Arc<Pool>, Arc<Places>, Arc<str>, Vec<impl Sized>) {
         let clock = clock::ManualClock::new(clock::Timestamp::UNIX_EPOCH);
         let (pool, places, link) = (Pool::new(clock.clock()), Arc::<Places>::default(), Arc::<str>::from("agent"));
         let mut connections = Vec::new();
-        for number in 0.. {
-            let Ok(place) = places.take(&format!("user-{number}"), &link) else { break };
-            let (near, far) = tokio::io::duplex(64);
-            let (sender, connection) = http1::handshake(hyper_util::rt::TokioIo::new(near)).await.unwrap();
-            connections.push((far, connection));
-            Way::Http1(pool.lease(key(number), sender, place)).give_back();
+        while let Some(connection) = wait(&pool, &places, &link, connections.len()).await {
+            connections.push(connection);
             clock.advance(Duration::from_millis(1));
         }
         (pool, places, link, connections)
@@ -283,23 +310,48 @@ mod tests {
     #[tokio::test]
     async fn what_only_waits_keeps_nobody_out() {
         let (pool, places, link, connections) = full().await;
-        let mut held = vec![pool.place(&places, "user-7", &link).unwrap()];
+        let mut held = vec![pool.place(&places, &Holder::user("user-7"), &link).unwrap()];
         assert!(!waits(&pool, 7) && waits(&pool, 0), "his own first");
-        held.push(pool.place(&places, "newcomer", &link).unwrap());
+        held.push(pool.place(&places, &Holder::user("newcomer"), &link).unwrap());
         assert!(!waits(&pool, 0) && waits(&pool, 1), "what has waited longest");
         for number in 0..connections.len() - 2 {
-            held.push(pool.place(&places, &format!("busy-{number}"), &link).unwrap());
+            held.push(pool.place(&places, &Holder::user(&format!("busy-{number}")), &link).unwrap());
         }
-        assert_eq!(pool.place(&places, "one more", &link).err(), Some(Full::OfAll), "those are carrying something");
+        assert_eq!(
+            pool.place(&places, &Holder::user("one more"), &link).err(),
+            Some(Full::OfAll),
+            "those are carrying something"
+        );
         drop(held);
-        assert!(pool.place(&places, "one more", &link).is_ok());
+        assert!(pool.place(&places, &Holder::user("one more"), &link).is_ok());
     }
 
     #[tokio::test]
     async fn what_a_user_needs_now_is_taken_from_what_waits() {
         let (pool, places, link, _connections) = full().await;
-        let held: Vec<_> = std::iter::from_fn(|| pool.place(&places, "busy", &link).ok()).collect();
-        assert_eq!(pool.place(&places, "busy", &link).err(), Some(Full::OfUser));
+        let held: Vec<_> = std::iter::from_fn(|| pool.place(&places, &Holder::user("busy"), &link).ok()).collect();
+        assert_eq!(pool.place(&places, &Holder::user("busy"), &link).err(), Some(Full::OfUser));
         assert!(held.len() > 500, "{} for one while nobody else carries anything", held.len());
+    }
+
+    #[tokio::test]
+    async fn whoever_is_beyond_his_share_all_the_same_costs_nobody_a_connection() {
+        let (pool, places, link, _given_up) = full().await;
+        let busy = Holder::user("busy");
+        let _held: Vec<_> = std::iter::from_fn(|| pool.place(&places, &busy, &link).ok()).collect();
+        let mut connections = Vec::new();
+        while let Some(connection) = wait(&pool, &places, &link, connections.len()).await {
+            connections.push(connection);
+        }
+        let waiting = || pool.lock().values().map(|waiting| waiting.http1.len()).sum::<usize>();
+        let before = waiting();
+        assert!(before >= connections.len());
+        assert_eq!(pool.place(&places, &busy, &link).err(), Some(Full::OfAll));
+        assert_eq!(waiting(), before);
+        pool.give_up_to("agent", &busy, Full::OfUser);
+        assert_eq!(waiting(), before, "none of them is his");
+        pool.give_up_to("agent", &busy, Full::heard(&Full::OfAll.to_string()).unwrap());
+        assert_eq!(waiting(), before - 1);
+        assert_eq!(Full::heard("no tunnel to host agent"), None);
     }
 }

@@ -15,7 +15,10 @@ use tokio::time::timeout;
 use tunnel::{Open, OpenError, link::Opener};
 
 use super::world::{AGENT, APP, SESSION, World, get, text, world};
-use crate::router::{H2, PEER, TUNNEL};
+use crate::{
+    applications::{agents, places::Holder},
+    router::{H2, PEER, TUNNEL},
+};
 
 /// Far beyond what anything here takes, also where other tests run beside this one.
 const LONG: Duration = Duration::from_secs(8);
@@ -106,6 +109,10 @@ async fn a_link_that_loses_each_stream_does_not_hide_another_way() {
     let response = timeout(LONG, sender.send_request(get(APP, "/around"))).await.unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert!(text(response).await.contains("GET /around"));
+    let server = world.proxy.view.servers_of("grafana", clock::Clock::system().now()).remove(0);
+    let source = ([127, 0, 0, 1], 1).into();
+    let held = agents::open(&world.proxy, &server, &Holder::user("alice"), source).await.unwrap();
+    assert_eq!(&*held.place.link, "other proxies", "it takes a place of a link that does not carry it");
 }
 
 fn is_control(headers: &HeaderMap) -> bool {

@@ -43,7 +43,7 @@ use tokio::{
 use tunnel::{Open, Peer};
 
 use super::world::{Authority, world};
-use crate::{Identity, feed, router::TUNNEL};
+use crate::{Identity, applications::places::Holder, feed, router::TUNNEL};
 
 /// What was said, and how often it was asked who is there.
 #[derive(Default)]
@@ -237,7 +237,7 @@ async fn a_proxy_that_cannot_be_reached_is_told_of_until_it_is() {
     let server = proxy.view.servers_of("grafana", clock.now()).remove(0);
     let notice_with = async |address: &str| {
         proxy.peers.set([("f00d".to_owned(), address.to_owned())].into());
-        drop(proxy.peers.open(proxy, &server, "alice", Open::service(tunnel::APPLICATIONS)).await);
+        drop(proxy.peers.open(proxy, &server, &Holder::user("alice"), Open::service(tunnel::APPLICATIONS)).await);
         proxy.peers.notice(clock.monotonic())
     };
     let told = notice_with("127.0.0.1:1").await;
