@@ -260,13 +260,21 @@ async fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
     if names.is_empty() {
         return out.line("Not logged into any app");
     }
-    let (mut session, now) = (None, Clock::system().now());
+    let (mut session, mut unread) = (None, None);
     for name in &names {
         let files = home.app(name);
-        let certificate = certificate(name, &files)?;
-        // With its certificate a session has ended by itself.
-        if now < certificate.not_after() {
-            let ended = end(globals, &mut session, says(&certificate)?.route_to_app.session_id).await;
+        let lives = match living(name, &files) {
+            Ok(lives) => lives,
+            // One whose file is damaged does not keep the others.
+            Err(error) => {
+                if let Some(earlier) = unread.replace(error) {
+                    cli::warn(format!("{earlier:#}"));
+                }
+                continue;
+            }
+        };
+        if let Some(id) = lives {
+            let ended = end(globals, &mut session, id).await;
             ended
                 .with_context(|| format!("the session with app {name:?} goes on, and its certificate stays"))
                 .advise(|| "run it again when the proxy answers: the certificate is what names the session")?;
@@ -274,7 +282,16 @@ async fn logout(args: Logout, globals: &Globals) -> anyhow::Result<()> {
         files.remove();
         out.line(format_args!("Logged out of app {name:?}"))?;
     }
-    Ok(())
+    unread.map_or(Ok(()), Err)
+}
+
+/// The session that a certificate names, unless it has ended by itself, with the certificate.
+fn living(name: &str, files: &AppFiles) -> anyhow::Result<Option<String>> {
+    let certificate = certificate(name, files)?;
+    if certificate.not_after() <= Clock::system().now() {
+        return Ok(None);
+    }
+    Ok(Some(says(&certificate)?.route_to_app.session_id))
 }
 
 /// Ends a session at the server, over a connection that the first who needs it makes.
@@ -326,7 +343,10 @@ fn home(globals: &Globals) -> anyhow::Result<Home> {
 fn certificate(name: &str, files: &AppFiles) -> anyhow::Result<Certificate> {
     let text = std::fs::read_to_string(&files.certificate)
         .map_err(|_| Error::not_found(format!("not logged into app {name:?}: tsh apps login {name}")))?;
-    Ok(Certificate::from_pem(&text).map_err(|error| Error::invalid(error.to_string()))?)
+    let damaged = |error| {
+        format!("the certificate for app {name:?} cannot be read: {error}; make another: tsh apps login {name}")
+    };
+    Ok(Certificate::from_pem(&text).map_err(|error| Error::invalid(damaged(error)))?)
 }
 
 /// What it says.

@@ -8,9 +8,12 @@ use std::{
 };
 
 use api::{
-    r#gen::{proto, teleport::users::v1::UpsertUserRequest},
+    r#gen::{
+        proto::{self, DeleteUserAppSessionsRequest},
+        teleport::users::v1::UpsertUserRequest,
+    },
     methods::{
-        proto::auth_service::{GenerateUserCerts, UpsertRoleV2},
+        proto::auth_service::{DeleteUserAppSessions, GenerateUserCerts, UpsertRoleV2},
         teleport::users::v1::users_service::UpsertUser,
     },
 };
@@ -249,4 +252,19 @@ async fn what_names_a_session_stays_until_the_session_has_ended() {
     world.sign_alice(600).await;
     let (code, _, said) = world.tsh(&["apps", "logout"]);
     assert_eq!((code, logins().as_str()), (0, ""), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_has_ended_at_the_server_and_a_damaged_file_keep_nobody_logged_in() {
+    let world = World::new().await;
+    for app in ["db", "web"] {
+        assert_eq!(world.tsh(&["apps", "login", app]).0, 0);
+    }
+    let (_, file, _) = world.tsh(&["apps", "config", "db", "--format=cert"]);
+    std::fs::write(file.trim(), "half").unwrap();
+    let request = DeleteUserAppSessionsRequest { username: "alice".to_owned() };
+    world.cluster.admin().await.call::<DeleteUserAppSessions>(request).await.unwrap();
+    let (code, out, said) = world.tsh(&["apps", "logout"]);
+    assert!(code == 8 && said.contains("tsh apps login db") && out.contains("\"web\""), "{code} {out} {said}");
+    assert_eq!(world.tsh(&["apps", "logins"]).1, "db\n");
 }
