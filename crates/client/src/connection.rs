@@ -182,7 +182,7 @@ mod tests {
     use std::{convert::Infallible, time::Duration};
 
     use api::{r#gen::proto::PingRequest, methods::proto::auth_service::Ping};
-    use clock::Clock;
+    use clock::{Clock, ManualClock};
     use crypto::Random;
     use domain::error::Kind;
     use hyper::service::service_fn;
@@ -237,6 +237,26 @@ mod tests {
         };
         let offers = |protocol: &[u8]| hello.windows(protocol.len()).any(|bytes| bytes == protocol);
         assert!(offers(b"\x08http/1.1") && !offers(b"\x02h2"), "{hello:?}");
+    }
+
+    #[tokio::test]
+    async fn where_a_balancer_is_said_to_be_and_says_nothing_there_is_time_for_the_way_without_it() {
+        let (port, address) = silent().await;
+        let time = ManualClock::new("2026-03-01T12:00:00Z".parse().expect("a time"));
+        let connection = Connection::new(Config { clock: time.clock(), ..past_a_balancer(&address) });
+        let connection = connection.expect("a connection");
+        let second = async {
+            let (_first, _) = port.accept().await.expect("a client");
+            // The first way, and all of them.
+            time.parked(2).await;
+            time.advance(Duration::from_secs(8));
+            port.accept().await.expect("a client");
+        };
+        let real = Clock::system();
+        tokio::select! {
+            came = real.timeout(Duration::from_secs(5), second) => came.expect("in time"),
+            _ = connection.ready() => panic!("nobody answered"),
+        }
     }
 
     #[tokio::test]

@@ -44,7 +44,9 @@ pub(crate) const UNIX: &str = "unix://";
 pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Result<BoxIo, ConnectError> {
     let place = host_and_port(address);
     if !address.starts_with(UNIX) && config.proxies.upgrades(&place) == Some(true) {
-        return match upgrade::open(&place, &config.proxies, &config.clock).await {
+        // The other way needs time, too.
+        let half = config.timeouts.dial / 2;
+        return match upgrade::open(&place, &config.proxies, &config.clock, half).await {
             Ok(wire) => inside(address, wire, tls).await,
             // Said of all addresses, it is said of an auth service without a balancer, too.
             Err(past) => straight(address, tls, config).await.map_err(|_| ConnectError::from_io(address, &past)),
@@ -87,8 +89,8 @@ async fn straight(address: &str, tls: &Arc<ClientConfig>, config: &Config) -> Re
     attempt.await.map_err(|error| ConnectError::from_io(address, &error))
 }
 
-/// How long what we have sent may stay unacknowledged, and how long a quiet connection whose probes are not answered
-/// lives on. Without it the system goes on for a quarter of an hour when the other machine has gone without a word.
+/// How long what we have sent may stay unacknowledged, or unsent because the other side reads nothing. Without it the system
+/// goes on for a quarter of an hour when the other machine has gone without a word.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Between two probes of which the first was not answered.
@@ -97,20 +99,26 @@ const PROBE_AGAIN: Duration = Duration::from_secs(10);
 /// After so many probes without an answer the connection is broken.
 const PROBES: u32 = 3;
 
-/// A TCP connection to `host:port`, through the proxies on the way out of this network.
+/// A TCP connection to `host:port`, through the proxies on the way out of this network; for protocols of which the other side
+/// always reads what is sent.
 ///
 /// # Errors
 /// Nobody answers, or a proxy refuses.
 pub async fn tcp(place: &str, proxies: &Proxies, keep_alive: Duration) -> io::Result<TcpStream> {
+    let tcp = patient_tcp(place, proxies, keep_alive).await?;
+    SockRef::from(&tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    Ok(tcp)
+}
+
+/// The same, for bytes that are somebody else's: whoever they are for may leave them unread as long as it likes.
+pub(crate) async fn patient_tcp(place: &str, proxies: &Proxies, keep_alive: Duration) -> io::Result<TcpStream> {
     let tcp = match proxies.on_the_way_to(place) {
         Some(proxy) => proxies::tunnel(proxy, place).await?,
         None => TcpStream::connect(place).await?,
     };
     tcp.set_nodelay(true)?;
     let probes = TcpKeepalive::new().with_time(keep_alive).with_interval(PROBE_AGAIN).with_retries(PROBES);
-    let socket = SockRef::from(&tcp);
-    socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+    SockRef::from(&tcp).set_tcp_keepalive(&probes)?;
     Ok(tcp)
 }
 

@@ -38,7 +38,7 @@ const PROTOCOL: &str = "alpn-ping";
 /// How long the question whether there is a balancer may take.
 const TEST_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long it may take until the WebSocket is open.
+/// How long it may take until the WebSocket is open, past a balancer that was found.
 const OPEN_WITHIN: Duration = Duration::from_secs(15);
 
 /// Silence after which we send a ping.
@@ -62,7 +62,7 @@ pub async fn past_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> i
         Some(is_needed) => is_needed,
         None => is_balancer(address, proxies, clock).await.unwrap_or(false),
     };
-    if is_needed { open(address, proxies, clock).await.map(Some) } else { Ok(None) }
+    if is_needed { open(address, proxies, clock, OPEN_WITHIN).await.map(Some) } else { Ok(None) }
 }
 
 /// Whether somebody else than a proxy ends TLS at `address`; nothing when nobody does. A proxy whose certificate this
@@ -80,8 +80,8 @@ pub(crate) async fn is_balancer(address: &str, proxies: &Proxies, clock: &Clock)
 }
 
 /// A WebSocket to the proxy behind a balancer.
-pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<BoxIo> {
-    match clock.timeout(OPEN_WITHIN, upgrade(address, proxies, clock)).await {
+pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock, within: Duration) -> io::Result<BoxIo> {
+    match clock.timeout(within, upgrade(address, proxies, clock)).await {
         Ok(wire) => wire,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the balancer before the proxy does not answer")),
     }
@@ -158,7 +158,7 @@ async fn outer(address: &str, alpn: &[u8], proxies: &Proxies, clock: &Clock) -> 
     let trust = tls::Trust::Roots(crate::system_authorities());
     let options = ClientOptions { trust, certificate: None, alpn: vec![alpn.to_vec()] };
     let config = tls::client_config(options, clock).map_err(io::Error::other)?;
-    let tcp = dial::tcp(address, proxies, KEEP_ALIVE).await?;
+    let tcp = dial::patient_tcp(address, proxies, KEEP_ALIVE).await?;
     TlsConnector::from(config).connect(name, tcp).await
 }
 

@@ -19,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use serde_json::Value;
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{ConnectError, Proxies, dial, upgrade};
@@ -132,11 +133,15 @@ impl Web {
                 None => false,
             },
         };
-        if is_balancer { upgrade::open(&self.address, &self.proxies, &self.clock).await } else { self.tcp().await }
+        if is_balancer {
+            upgrade::open(&self.address, &self.proxies, &self.clock, DEADLINE).await
+        } else {
+            Ok(Box::new(self.tcp().await?))
+        }
     }
 
-    async fn tcp(&self) -> io::Result<BoxIo> {
-        Ok(Box::new(dial::tcp(&self.address, &self.proxies, KEEP_ALIVE).await?))
+    async fn tcp(&self) -> io::Result<TcpStream> {
+        dial::patient_tcp(&self.address, &self.proxies, KEEP_ALIVE).await
     }
 
     async fn handshake(
@@ -162,7 +167,8 @@ impl Web {
         let options = tls::ClientOptions { trust, certificate: None, alpn: vec![b"http/1.1".to_vec()] };
         let tls = tls::client_config(options, &self.clock).map_err(|error| Error::invalid(error.to_string()))?;
         // A balancer passes questions like this one on.
-        let stream = self.handshake(self.host(), &tls, self.tcp()).await?;
+        let wire = async { Ok(Box::new(self.tcp().await?) as BoxIo) };
+        let stream = self.handshake(self.host(), &tls, wire).await?;
         let broken = |error: &dyn std::error::Error| {
             Error::unavailable(format!("the proxy at {} did not answer {path}: {error}", self.address))
         };
@@ -250,6 +256,19 @@ mod tests {
             let gone = ConnectError::Unreachable { address: given.into(), reason: "refused".into() };
             assert_eq!(web.explain(gone).message.contains("no port was given"), is_assumed, "{given}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_application_that_reads_nothing_for_a_while_loses_no_connection() {
+        let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let place = port.local_addr().expect("an address").to_string();
+        let web = Web::new(&place, Proxies::default(), Clock::system());
+        let tcp = web.tcp().await.expect("a connection");
+        let socket = socket2::SockRef::from(&tcp);
+        // The system ends what is unread for so long, whether or not the other side lives; probes ask whether it does.
+        assert_eq!(socket.tcp_user_timeout().expect("an option"), None);
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEP_ALIVE);
+        assert!(socket.keepalive().expect("an option"));
     }
 
     #[test]
