@@ -9,7 +9,8 @@ use http::{
     },
 };
 
-/// Tells the proxy that an answer is not the application's, and who made it.
+/// Tells the proxy that an answer is not the application's, and who made it: `agent`, `application` (the way to it),
+/// `agent-hosts` (the agent may not dial it) or `session` (which is over). A 403 of `agent` is about the certificate.
 pub const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");
 
 /// What the proxy calls a request, for logs and error pages.

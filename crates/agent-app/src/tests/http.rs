@@ -295,8 +295,13 @@ async fn addresses_that_are_denied_are_not_dialled_and_that_is_told() {
     let config = Config { apps: vec![app("app", &format!("http://{address}"))], hosts, ..Config::default() };
     let kit = Kit::new(config).await;
     let shown = kit.session("session-1", "app").await;
-    let (status, body) = Line::to(&kit, &shown).await.get("/").await;
-    assert_eq!(status, StatusCode::FORBIDDEN);
+    let response = Line::to(&kit, &shown).await.ask(get("/").body(Full::default()).unwrap()).await;
+    // Whoever reads "agent" shows another certificate.
+    assert_eq!(
+        (response.status(), &response.headers()["x-teleport-hop"]),
+        (StatusCode::FORBIDDEN, &"agent-hosts".parse().unwrap())
+    );
+    let body = text(response).await;
     assert!(body.contains("denied_hosts") && !body.contains("127.0.0.1"), "{body}");
     let pick = |what: &Happened| match what {
         Happened::DialDenied(denied) => Some(denied.clone()),

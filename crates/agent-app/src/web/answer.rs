@@ -46,14 +46,14 @@ pub(crate) fn unreachable(error: &DialError, via: &Via) -> Response<Body> {
         DialError::Blocked { .. } => StatusCode::FORBIDDEN,
         _ => StatusCode::BAD_GATEWAY,
     };
-    let reason = match error {
-        // Which addresses a name stands for inside is not for the client.
+    let (hop, reason) = match error {
+        // Which addresses a name stands for inside is not for the client. No other certificate helps.
         DialError::Blocked { blocked, .. } => {
-            format!("{} of this agent does not let it dial the application", blocked.policy)
+            ("agent-hosts", format!("{} of this agent does not let it dial the application", blocked.policy))
         }
-        other => other.to_string(),
+        other => ("agent", other.to_string()),
     };
-    failure(status, "agent", &reason, via)
+    failure(status, hop, &reason, via)
 }
 
 /// Sends the client to where the application begins.
