@@ -72,7 +72,15 @@ impl Forwarder {
 
     /// The way to an application, if it is there soon.
     pub(crate) async fn access(&self, app: &str) -> Result<Arc<Access>, Failure> {
-        match self.clock.timeout(PATIENCE, self.keyring.access(app)).await {
+        self.soon(app, self.keyring.access(app)).await
+    }
+
+    async fn soon(
+        &self,
+        app: &str,
+        coming: impl Future<Output = Result<Arc<Access>, Error>>,
+    ) -> Result<Arc<Access>, Failure> {
+        match self.clock.timeout(PATIENCE, coming).await {
             Ok(outcome) => outcome.map_err(|error| Hop::Certificate.failure(error)),
             Err(_) => {
                 let seconds = PATIENCE.as_secs();
@@ -84,17 +92,18 @@ impl Forwarder {
     async fn carry(&self, mut request: Request<Incoming>, tasks: &Tasks) -> Result<Response<Body>, Failure> {
         let here = |error| Hop::Here.failure(error);
         let app = self.application(&request).map_err(here)?;
-        match (&self.door, self.reach) {
-            (_, Reach::Socket) => {}
-            (Door::Proxy, _) => browser::to_proxy(&request).map_err(here)?,
-            (Door::Tunnel(_), reach) => {
-                let access = self.access(&app).await.ok();
-                let public_name = access.as_ref().map(|access| access.public_name());
-                browser::to_tunnel(&request, reach == Reach::Machine, public_name).map_err(here)?;
-            }
+        let (is_proxy, is_socket) = (self.door == Door::Proxy, self.reach == Reach::Socket);
+        if is_proxy && !is_socket {
+            browser::to_proxy(&request).map_err(here)?;
         }
+        let access = self.access(&app).await;
+        if !is_proxy && !is_socket {
+            let public_name = access.as_ref().ok().map(|access| access.public_name());
+            browser::to_tunnel(&request, self.reach == Reach::Machine, public_name).map_err(here)?;
+        }
+        let access = access?;
         let wants = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
-        let answer = self.deliver(&app, request).await?;
+        let answer = self.deliver(&app, access, request).await?;
         Ok(finish(answer, wants, tasks))
     }
 
@@ -119,12 +128,16 @@ impl Forwarder {
             })
     }
 
-    async fn deliver(&self, app: &str, request: Request<Incoming>) -> Result<Response<Incoming>, Failure> {
+    async fn deliver(
+        &self,
+        app: &str,
+        mut access: Arc<Access>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Incoming>, Failure> {
         let mut sending = Sending::new(request);
         let mut waits = WAITS.iter();
         let mut is_renewed = false;
         loop {
-            let access = self.access(app).await?;
             if access.is_tcp() {
                 let error = Error::unsupported(format!("application {app:?} speaks no HTTP: use a tunnel to it"));
                 return Err(Hop::Here.failure(error));
@@ -132,18 +145,24 @@ impl Forwarder {
             let (request, again) = sending.next(&access).map_err(|error| Hop::Here.failure(error))?;
             match (access.send(request).await, again) {
                 (Ok(answer), again) if is_refusal(&answer) => {
-                    let is_replaced = self.keyring.discard(&access);
-                    sending = match again {
-                        Some(again) if is_replaced && !is_renewed => again,
-                        _ if answer.headers().contains_key(LOGIN) => return Err(ended(app)),
-                        _ => return Ok(answer),
+                    let next = match (self.keyring.discard(&access), &again) {
+                        (Some(next), Some(_)) if !is_renewed => Some(self.soon(app, next).await),
+                        _ => None,
                     };
                     is_renewed = true;
+                    match (next, again) {
+                        (Some(Ok(next)), Some(again)) => (access, sending) = (next, again),
+                        (next, _) if answer.headers().contains_key(LOGIN) => {
+                            return Err(next.and_then(Result::err).unwrap_or_else(|| ended(app)));
+                        }
+                        _ => return Ok(answer),
+                    }
                 }
-                (Err(failure), Some(again)) if failure.error.kind == Kind::Unavailable => {
+                // Who has been silent for long is not back for the asking.
+                (Err(failure), Some(again)) if failure.error.kind == Kind::Unavailable && !failure.is_late => {
                     let Some(wait) = waits.next() else { return Err(failure) };
                     self.clock.sleep(*wait).await;
-                    sending = again;
+                    (access, sending) = (self.access(app).await?, again);
                 }
                 (outcome, _) => return outcome,
             }
@@ -204,11 +223,11 @@ fn pass_on(headers: &mut HeaderMap) {
 }
 
 /// Whether the cluster itself does not take the certificate: the proxy sends its holder to the login page, or the agent
-/// refuses, as after a change of roles. They say so in headers that agents take off what applications say.
+/// refuses its holder, as after a change of roles. They say so in headers that agents take off what applications say.
 fn is_refusal(answer: &Response<Incoming>) -> bool {
     let (status, headers) = (answer.status(), answer.headers());
     status.is_redirection() && headers.contains_key(LOGIN)
-        || status == StatusCode::FORBIDDEN && headers.contains_key(HOP)
+        || status == StatusCode::FORBIDDEN && headers.get(HOP).is_some_and(|hop| hop == "agent")
 }
 
 fn ended(app: &str) -> Failure {

@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,7 +19,7 @@ use crate::{Access, serve::report};
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// After a renewal that failed while the old certificate is still good. Also the first wait before another certificate is
-/// thrown away; each that follows is a session in the cluster's records, of which it keeps few, so the wait doubles.
+/// replaced early; each that follows is a session in the cluster's records, of which it keeps few, so the wait doubles.
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// How often the wait doubles: to a quarter of an hour.
@@ -32,9 +34,12 @@ pub trait Keyring: Send + Sync + 'static {
     /// The way to the application `app`.
     async fn access(&self, app: &str) -> Result<Arc<Access>, Error>;
 
-    /// The cluster did not take this one. Tells whether the next is another.
-    fn discard(&self, refused: &Arc<Access>) -> bool;
+    /// The cluster did not take this one. What takes its place, if something does; it comes also when nobody waits.
+    fn discard(&self, refused: &Arc<Access>) -> Option<Next>;
 }
+
+/// A way that comes.
+pub type Next = Pin<Box<dyn Future<Output = Result<Arc<Access>, Error>> + Send>>;
 
 /// Gets a certificate that leads to an application.
 #[async_trait]
@@ -72,16 +77,21 @@ type Coming = watch::Receiver<Option<Outcome>>;
 #[derive(Default)]
 struct Held {
     current: Option<Current>,
-    /// The last attempt; under way as long as somebody can send.
+    /// The attempt that is under way, unless nobody can send any more.
     coming: Option<Coming>,
+    /// What it brings is to be made anew at once.
+    is_overtaken: bool,
     failed: Option<(Duration, Error)>,
-    /// Not before this is another one thrown away.
+    /// Not before this is another one replaced early.
     kept_until: Duration,
     discards: u32,
 }
 
 struct Current {
     access: Arc<Access>,
+    /// The cluster did not take it. It is shown until there is another: what is refused to one may be let in by another
+    /// agent, or later.
+    is_refused: bool,
     renew_at: Duration,
     over_at: Duration,
 }
@@ -99,13 +109,20 @@ impl Held {
         self.failed_within(REFUSED_FOR, now).filter(|error| matches!(error.kind, Kind::NotFound | Kind::Denied))
     }
 
+    fn under_way(&self) -> Option<&Coming> {
+        self.coming.as_ref().filter(|coming| coming.has_changed().is_ok())
+    }
+
     fn settle(&mut self, app: &str, outcome: Result<Issued, Error>, now: Duration) -> Outcome {
+        self.coming = None;
+        let is_overtaken = std::mem::take(&mut self.is_overtaken);
         match outcome {
             Ok(Issued { access, renew_in, good_for }) => {
-                // The old one was good to the end.
-                self.discards = if self.current.is_some() { 0 } else { self.discards };
+                let was_good = self.current.as_ref().is_some_and(|old| !old.is_refused);
+                self.discards = if was_good { 0 } else { self.discards };
+                let renew_at = if is_overtaken { now } else { now + renew_in };
                 let access = Arc::new(access);
-                let current = Current { access, renew_at: now + renew_in, over_at: now + good_for };
+                let current = Current { access, is_refused: false, renew_at, over_at: now + good_for };
                 self.failed = None;
                 Ok(Arc::clone(&self.current.insert(current).access))
             }
@@ -114,7 +131,7 @@ impl Held {
                     let until = old.access.not_after();
                     tracing::warn!(app, %error, %until, "the certificate for an application is not renewed");
                 }
-                self.failed = Some((now, error.clone()));
+                self.failed = (!is_overtaken).then(|| (now, error.clone()));
                 Err(error)
             }
         }
@@ -158,7 +175,9 @@ impl<I: Issue> Cached<I> {
         for (app, slot) in lock(&self.slots).iter() {
             let mut held = lock(slot);
             held.failed = None;
-            if let Some(current) = &mut held.current {
+            if held.under_way().is_some() {
+                held.is_overtaken = true;
+            } else if let Some(current) = &mut held.current {
                 current.renew_at = now;
                 self.begin(app, slot, &mut held);
             }
@@ -183,7 +202,7 @@ impl<I: Issue> Cached<I> {
 
     /// The attempt that is under way, or a new one.
     fn begin(&self, app: &str, slot: &Slot, held: &mut Held) -> Coming {
-        if let Some(coming) = held.coming.as_ref().filter(|coming| coming.has_changed().is_ok()) {
+        if let Some(coming) = held.under_way() {
             return coming.clone();
         }
         let (done, coming) = watch::channel(None);
@@ -227,19 +246,29 @@ impl<I: Issue> Keyring for Cached<I> {
         wait(coming).await
     }
 
-    fn discard(&self, refused: &Arc<Access>) -> bool {
+    fn discard(&self, refused: &Arc<Access>) -> Option<Next> {
         let slot = self.slot(refused.app());
         let mut held = lock(&slot);
+        let held = &mut *held;
         let now = self.clock.boot();
-        if held.current.as_ref().is_some_and(|current| Arc::ptr_eq(&current.access, refused)) {
-            if now < held.kept_until {
-                return false;
+        let is_under_way = held.under_way().is_some();
+        let has_failed = held.failed_within(AGAIN, now).is_some();
+        match &mut held.current {
+            Some(current) if !Arc::ptr_eq(&current.access, refused) => {
+                return Some(Box::pin(ready(Ok(Arc::clone(&current.access)))));
             }
-            held.current = None;
-            held.kept_until = now + AGAIN * (1 << held.discards.min(DOUBLINGS));
-            held.discards += 1;
+            Some(_) if !is_under_way && has_failed => return None,
+            Some(current) if !is_under_way && !current.is_refused => {
+                if now < held.kept_until {
+                    return None;
+                }
+                (current.is_refused, current.renew_at) = (true, now);
+                held.kept_until = now + AGAIN * (1 << held.discards.min(DOUBLINGS));
+                held.discards += 1;
+            }
+            _ => {}
         }
-        true
+        Some(Box::pin(wait(self.begin(refused.app(), &slot, held))))
     }
 }
 

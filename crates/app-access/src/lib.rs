@@ -20,6 +20,6 @@ mod tcp;
 
 pub use access::{Access, Lead};
 pub use exchange::{Exchange, Exchanged};
-pub use keyring::{Cached, Issue, Issued, Keyring};
+pub use keyring::{Cached, Issue, Issued, Keyring, Next};
 pub use listener::Listener;
 pub use serve::{Door, Local, serve, serve_until_told};

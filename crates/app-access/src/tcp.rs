@@ -38,8 +38,10 @@ pub(crate) async fn carry(forwarder: &Forwarder, access: &Arc<Access>, stream: &
     copied.map(|_| ()).map_err(broken)
 }
 
-/// The side of the proxy. It says that it does not take a certificate by hanging up without a word (RFC 8446 §6.1), which no
-/// application can make it do. A program on this machine that resets its connection says nothing about the certificate.
+/// The side of the proxy. It hangs up without a word (RFC 8446 §6.1), which no application can make it do, when it does not
+/// take the certificate; also when no agent serves the application just now, or nobody can say whether the certificate is
+/// good. So another one is asked for, and this one shown until it has come. A program on this machine that resets its
+/// connection says nothing about the certificate.
 struct There {
     inner: TlsStream<BoxIo>,
     has_spoken: bool,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use app_access::{Access, Keyring, Lead};
+use app_access::{Access, Keyring, Lead, Next};
 use async_trait::async_trait;
 use client::{Proxies, Web, credentials::system_authorities};
 use clock::Clock;
@@ -66,8 +66,8 @@ impl Keyring for Files {
     }
 
     /// Only who writes the directory can bring another one.
-    fn discard(&self, _: &Arc<Access>) -> bool {
-        false
+    fn discard(&self, _: &Arc<Access>) -> Option<Next> {
+        None
     }
 }
 

@@ -49,6 +49,10 @@ pub(crate) struct Front {
     pub(crate) refused: Mutex<Vec<String>>,
     /// Whom the agent does not let in.
     pub(crate) denied: Mutex<Vec<String>>,
+    /// It takes connections and says nothing.
+    pub(crate) is_silent: AtomicBool,
+    /// How many it has taken.
+    pub(crate) taken: AtomicUsize,
 }
 
 /// Issues certificates; each for another user, `bot-1`, `bot-2` and so on.
@@ -59,6 +63,7 @@ pub(crate) struct Issuer {
     count: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
     is_silent: Arc<AtomicBool>,
+    gate: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct ClusterKeys {
@@ -102,6 +107,7 @@ impl Issue for Issuer {
         if self.is_silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+        drop(self.gate.lock().await);
         if !["grafana", "postgres"].contains(&app) {
             return Err(Error::not_found(format!("application {app:?} not found")));
         }
@@ -135,6 +141,8 @@ pub(crate) struct World {
     pub(crate) asked: Arc<AtomicUsize>,
     /// Whoever issues says nothing.
     pub(crate) is_silent: Arc<AtomicBool>,
+    /// Whoever issues goes on when this is free.
+    pub(crate) gate: Arc<tokio::sync::Mutex<()>>,
     pub(crate) ring: Arc<Cached<Issuer>>,
     pub(crate) stop: Stop,
     pub(crate) serving: JoinHandle<()>,
@@ -160,7 +168,7 @@ impl World {
         let clock = time.clock();
         let cluster = Arc::new(ClusterKeys::new(&clock).await);
         let front = Front::start(&cluster, &clock, name).await;
-        let (issued, asked, is_silent) = (Arc::default(), Arc::default(), Arc::default());
+        let (issued, asked, is_silent, gate) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let issuer = Issuer {
             cluster,
             front: front.address,
@@ -168,6 +176,7 @@ impl World {
             count: Arc::clone(&issued),
             asked: Arc::clone(&asked),
             is_silent: Arc::clone(&is_silent),
+            gate: Arc::clone(&gate),
         };
         let listener = Listener::bind("tcp://127.0.0.1:0").await.unwrap();
         let place = listener.to_string().replace("tcp://", "");
@@ -176,7 +185,7 @@ impl World {
         let (keyring, clock) = (Arc::clone(&ring), listeners(&time));
         let local = Local { listener, door, keyring, clock, random: Random::system() };
         let serving = tokio::spawn(serve(local, stop.clone()));
-        Self { front, local: place, time, issued, asked, is_silent, ring, stop, serving }
+        Self { front, local: place, time, issued, asked, is_silent, gate, ring, stop, serving }
     }
 
     /// Asks until the answer comes by this user: a renewal goes on beside those who ask.
@@ -214,6 +223,8 @@ impl Front {
             breaks: AtomicUsize::new(0),
             refused: Mutex::default(),
             denied: Mutex::default(),
+            is_silent: AtomicBool::new(false),
+            taken: AtomicUsize::new(0),
         });
         let (acceptor, this) = (TlsAcceptor::from(config), Arc::clone(&front));
         tokio::spawn(async move {
@@ -226,6 +237,10 @@ impl Front {
     }
 
     async fn connection(self: Arc<Self>, acceptor: TlsAcceptor, tcp: TcpStream) {
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        if self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let Ok(mut stream) = acceptor.accept(tcp).await else { return };
         let session = stream.get_ref().1;
         assert_eq!(session.server_name(), Some(NAME));
@@ -275,6 +290,11 @@ impl Front {
             if request.uri().path() != "/forged" {
                 answer.headers_mut().insert("x-teleport-hop", "agent".parse().unwrap());
             }
+            return Ok(answer);
+        }
+        if request.uri().path() == "/not-dialled" {
+            *answer.status_mut() = StatusCode::FORBIDDEN;
+            answer.headers_mut().insert("x-teleport-hop", "agent-hosts".parse().unwrap());
             return Ok(answer);
         }
         if request.headers().contains_key(header::UPGRADE) {
