@@ -77,6 +77,7 @@ fn each_failure_ends_with_the_documented_code() {
         (&["debug", "get-log-level", "-c", &good], 6, "no server can be asked"),
         (&["debug", "set-log-level", "LOUD", "-c", &good], 2, "possible values"),
         (&["install", "systemd", "-c", &good], 0, "ReadWritePaths="),
+        (&["install", "systemd", "-c", &good], 0, "install -d -o tessera -m 0711"),
         (&["install", "systemd", "-c", &typo], 8, "did you mean \"cluster_name\"?"),
         (&["node", "configure", "--token=x"], 7, "tessera node is not supported yet"),
         (&["db", "start"], 7, "tessera db is not supported yet"),

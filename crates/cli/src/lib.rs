@@ -13,6 +13,7 @@ mod ports;
 pub mod progress;
 pub mod prompt;
 pub mod table;
+pub mod unit;
 
 pub use error::{Advice, render, warn};
 pub use exit::Exit;

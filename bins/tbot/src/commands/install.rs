@@ -8,8 +8,10 @@ use std::{
 use anyhow::Context;
 use bot::{Config, Overrides, config::Destination};
 use clap::Subcommand;
+use cli::unit::{argument, value};
+use domain::Error;
 
-use super::{invalid, print};
+use super::print;
 use crate::args::Globals;
 
 /// The file that the unit names when no `--config` is given.
@@ -78,7 +80,7 @@ pub(crate) fn run(command: &Command, globals: &Globals) -> anyhow::Result<()> {
     if let Err(error) = bot::destination::check_known(&args.user, &args.group) {
         cli::warn(error);
     }
-    let unit = unit(args, &program, &path, &config).map_err(invalid)?;
+    let unit = unit(args, &program, &path, &config)?;
     if !args.write {
         return print(&unit);
     }
@@ -91,7 +93,7 @@ pub(crate) fn run(command: &Command, globals: &Globals) -> anyhow::Result<()> {
         _ if args.force => {}
         Ok(_) => {
             let message = format!("{} exists already and differs; add --force to replace it", path.display());
-            return Err(domain::Error::already_exists(message).into());
+            return Err(Error::already_exists(message).into());
         }
         Err(error) => {
             let message = format!("{} cannot be read; add --force to replace it", path.display());
@@ -104,16 +106,6 @@ pub(crate) fn run(command: &Command, globals: &Globals) -> anyhow::Result<()> {
         path.display(),
         args.name
     ))
-}
-
-/// A value as it may stand in a unit: one with a line break could add directives, and `%` begins a specifier.
-fn value(text: impl ToString) -> Result<String, String> {
-    let text = text.to_string();
-    let is_bad = |letter: char| letter.is_control() || letter.is_whitespace() || matches!(letter, '"' | '\'' | '\\');
-    if text.is_empty() || text.chars().any(is_bad) {
-        return Err(format!("{text:?} cannot stand in a unit: no spaces, quotes, backslashes or control characters"));
-    }
-    Ok(text.replace('%', "%%"))
 }
 
 /// What a listener at a port below 1024 needs.
@@ -137,10 +129,10 @@ fn is_in_tmp(config: &Config, others: [&Path; 3]) -> bool {
 }
 
 /// The unit's text.
-fn unit(args: &Systemd, program: &Path, path: &Path, config: &Config) -> Result<String, String> {
+fn unit(args: &Systemd, program: &Path, path: &Path, config: &Config) -> Result<String, Error> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':' | '\\');
     if args.name.is_empty() || args.name.starts_with('.') || !args.name.chars().all(is_fine) {
-        return Err("--name must be the name of a unit, such as tbot".to_owned());
+        return Err(Error::invalid("--name must be the name of a unit, such as tbot"));
     }
     let telemetry = if args.anonymous_telemetry { "Environment=\"TELEPORT_ANONYMOUS_TELEMETRY=1\"\n" } else { "" };
     Ok(format!(
@@ -190,8 +182,7 @@ WantedBy=multi-user.target
         user = value(&args.user)?,
         group = value(&args.group)?,
         program = value(program.display())?,
-        // In an argument `$` begins a variable.
-        path = value(path.display())?.replace('$', "$$"),
+        path = argument(path.display())?,
         pid_file = value(args.pid_file.display())?,
         capability = capability(config),
         private = if is_in_tmp(config, [program, path, &args.pid_file]) { "no" } else { "yes" },
@@ -210,11 +201,11 @@ mod tests {
         systemd: Systemd,
     }
 
-    fn written(flags: &[&str]) -> Result<String, String> {
+    fn written(flags: &[&str]) -> Result<String, Error> {
         written_for("", "/etc/tbot.yaml", flags)
     }
 
-    fn written_for(config: &str, path: &str, flags: &[&str]) -> Result<String, String> {
+    fn written_for(config: &str, path: &str, flags: &[&str]) -> Result<String, Error> {
         let line = Line::try_parse_from(["x"].iter().chain(flags)).unwrap();
         let config = Config::parse(&format!("version: v2\n{config}"), "test").unwrap();
         unit(&line.systemd, Path::new("/usr/local/bin/tbot"), Path::new(path), &config)
@@ -250,7 +241,7 @@ mod tests {
             assert!(unit.lines().any(|found| found == line), "{line}\n{unit}");
         }
         for path in ["/etc/a b", "/etc/\"a\"", "/etc/\\x41"] {
-            assert!(written_for("", path, &[]).unwrap_err().contains("cannot stand in a unit"), "{path}");
+            assert!(written_for("", path, &[]).unwrap_err().message.contains("cannot stand in a unit"), "{path}");
         }
     }
 
@@ -302,7 +293,7 @@ mod tests {
     fn a_value_cannot_add_directives() {
         assert!(written(&["--user=a\nExecStartPre=/bin/evil"]).is_err());
         for name in ["--name=../x", "--name=a/b", "--name=.x"] {
-            assert!(written(&[name]).unwrap_err().contains("--name"), "{name}");
+            assert!(written(&[name]).unwrap_err().message.contains("--name"), "{name}");
         }
     }
 }

@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueHint};
-use cli::{Output, exit::invalid_input};
+use cli::{
+    Output,
+    exit::invalid_input,
+    unit::{argument, value},
+};
 use daemon::config::{AuditSink, Config, LogOutput};
 use domain::Error;
 
@@ -74,6 +78,9 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let unit = unit(&flags, &program, &config)?;
+    if let Some(warning) = missing(&flags.user, &config) {
+        cli::warn(warning);
+    }
     let mut out = Output::stdout();
     if flags.output == "stdout" {
         return out.text(unit);
@@ -92,12 +99,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 
 /// The unit's text. A value with a line break could add directives, and is refused.
 fn unit(flags: &Systemd, program: &Path, config: &Config) -> Result<String, Error> {
-    let mut start = format!("{} start -c {}", word(program.display())?, word(flags.config.display())?);
+    let mut start = format!("{} start -c {}", value(program.display())?, argument(flags.config.display())?);
     if let Some(path) = &flags.pid_file {
-        start.push_str(&format!(" --pid-file={}", word(path.display())?));
+        start.push_str(&format!(" --pid-file={}", argument(path.display())?));
     }
     let group = match &flags.group {
-        Some(group) => format!("Group={}\n", word(group)?),
+        Some(group) => format!("Group={}\n", value(group)?),
         None => String::new(),
     };
     Ok(format!(
@@ -124,19 +131,18 @@ PrivateTmp=yes
 [Install]
 WantedBy=multi-user.target
 ",
-        user = word(&flags.user)?,
-        variables = word(flags.env_file.display())?,
+        user = value(&flags.user)?,
+        variables = value(flags.env_file.display())?,
         files = flags.fd_limit,
-        places = places(config)?,
+        places = writable(config)?,
         runtime = place_of_pid(flags, config)?,
         privilege = privilege(config),
     ))
 }
 
-/// Where the server writes: the rest of the file system is read-only for it.
-fn places(config: &Config) -> Result<String, Error> {
+/// Where the server writes.
+fn places(config: &Config) -> Vec<&Path> {
     let common = &config.teleport;
-    let mut lines = String::new();
     // No StateDirectory: systemd would give everything in it to the server's user, also what a bot keeps there.
     let mut paths = vec![common.data_dir.as_path(), &common.storage.path];
     paths.extend(common.storage.audit_events_uri.iter().filter_map(|sink| match sink {
@@ -147,10 +153,22 @@ fn places(config: &Config) -> Result<String, Error> {
         paths.extend(path.parent());
     }
     let known = common.data_dir.as_path();
-    for path in paths.into_iter().filter(|path| *path == known || !path.starts_with(known)) {
-        lines.push_str(&format!("ReadWritePaths={}\n", word(path.display())?));
-    }
-    Ok(lines)
+    paths.retain(|path| *path == known || !path.starts_with(known));
+    paths
+}
+
+/// The rest of the file system is read-only for the server.
+fn writable(config: &Config) -> Result<String, Error> {
+    places(config).into_iter().map(|path| Ok(format!("ReadWritePaths={}\n", value(path.display())?))).collect()
+}
+
+/// What systemd does not make: it ends the unit before the server runs.
+fn missing(user: &str, config: &Config) -> Option<String> {
+    let absent = places(config).into_iter().filter(|path| !path.exists());
+    let absent: Vec<String> = absent.map(|path| path.display().to_string()).collect();
+    let all = absent.join(" ");
+    (!absent.is_empty())
+        .then(|| format!("the unit does not start while {all} is not there: install -d -o {user} -m 0711 {all}"))
 }
 
 /// A directory of our own below /run, which systemd makes, or wherever the file of the process id is to be.
@@ -158,13 +176,13 @@ fn place_of_pid(flags: &Systemd, config: &Config) -> Result<String, Error> {
     let path = flags.pid_file.as_deref().or(config.teleport.pid_file.as_deref());
     let Some(parent) = path.and_then(Path::parent) else { return Ok(String::new()) };
     match parent.strip_prefix("/run") {
-        Ok(below) if below.components().count() == 1 => Ok(format!("RuntimeDirectory={}\n", word(below.display())?)),
+        Ok(below) if below.components().count() == 1 => Ok(format!("RuntimeDirectory={}\n", value(below.display())?)),
         Ok(below) if below.as_os_str().is_empty() && flags.user != "root" => Err(Error::invalid(format!(
             "--pid-file or teleport.pid_file: user {} cannot write into /run; name a directory there, such as \
              /run/tessera/pid",
             flags.user
         ))),
-        _ => Ok(format!("ReadWritePaths={}\n", word(parent.display())?)),
+        _ => Ok(format!("ReadWritePaths={}\n", value(parent.display())?)),
     }
 }
 
@@ -180,15 +198,6 @@ fn privilege(config: &Config) -> &'static str {
     } else {
         ""
     }
-}
-
-/// A value as it may stand in a unit.
-fn word(value: impl ToString) -> Result<String, Error> {
-    let value = value.to_string();
-    if value.is_empty() || value.chars().any(|letter| letter.is_control() || letter.is_whitespace()) {
-        return Err(Error::invalid(format!("{value:?} cannot stand in a unit: no spaces, no control characters")));
-    }
-    Ok(value)
 }
 
 #[cfg(test)]
@@ -259,6 +268,27 @@ mod tests {
         let said = String::from_utf8_lossy(&outcome.stderr);
         let about_us: Vec<_> = said.lines().filter(|line| line.contains("tessera.service")).collect();
         assert!(outcome.status.success() && about_us.is_empty(), "{said}");
+    }
+
+    #[test]
+    fn directories_that_the_unit_needs_are_named_while_they_are_missing() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, log) = (home.path().join("data"), home.path().join("log"));
+        let text = format!("teleport: {{data_dir: {0}, log: {{output: {1}/t.log}}}}", data.display(), log.display());
+        let config = Config::from_text(&format!("{text}\nauth_service: {{enabled: yes}}"), "test").unwrap();
+        fs::create_dir(&log).unwrap();
+        let command = format!(": install -d -o tessera -m 0711 {}", data.display());
+        assert!(missing("tessera", &config).unwrap().ends_with(&command));
+        fs::create_dir(&data).unwrap();
+        assert_eq!(missing("tessera", &config), None);
+    }
+
+    #[test]
+    fn systemd_reads_a_path_as_it_was_meant() {
+        let flags = ["-c", "/etc/50%/$HOME.yaml", "--pid-file=/run/a/$b"];
+        let unit = written(&flags, "auth_service: {enabled: yes}").unwrap();
+        let line = "ExecStart=/usr/local/bin/tessera start -c /etc/50%%/$$HOME.yaml --pid-file=/run/a/$$b";
+        assert!(unit.lines().any(|found| found == line), "{unit}");
     }
 
     #[test]
