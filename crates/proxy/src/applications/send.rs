@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use clock::Clock;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::{
@@ -81,7 +82,7 @@ pub(crate) async fn send(
     outgoing: Outgoing,
 ) -> Result<Response<Body>, NoWay> {
     let Outgoing { mut request, purpose, source, is_upgrade } = outgoing;
-    let until = proxy.ports.clock.monotonic() + WAIT_FOR_AGENT;
+    let (until, deadline) = (proxy.ports.clock.monotonic() + WAIT_FOR_AGENT, proxy.config.limits.answer_deadline);
     let mut replay = Replay::of(&request, is_upgrade);
     loop {
         let mut last = NoWay::NoAgent;
@@ -94,7 +95,7 @@ pub(crate) async fn send(
                         break;
                     }
                 };
-                match way.send(proxy, request, is_upgrade).await {
+                match way.send(&proxy.ports.clock, deadline, request, is_upgrade).await {
                     Tried::Answered(answer) => return Ok(answer),
                     Tried::Unsent(unsent) => {
                         request = unsent;
@@ -154,31 +155,37 @@ async fn way(
 }
 
 impl Way {
-    async fn send(mut self, proxy: &Proxy, request: Request<RequestBody>, is_upgrade: bool) -> Tried {
+    async fn send(
+        mut self,
+        clock: &Clock,
+        deadline: Duration,
+        request: Request<RequestBody>,
+        is_upgrade: bool,
+    ) -> Tried {
         // An upload takes as long as it takes; the agent answers for the application after it.
-        let limit = request.body().is_end_stream().then_some(proxy.config.limits.answer_deadline);
+        let limit = request.body().is_end_stream().then_some(deadline);
         let sent = match &mut self {
             Self::Http1(lease) => {
                 let settles = if lease.is_new { limit } else { Some(SETTLES) };
-                if !matches!(within(proxy, settles, lease.sender.ready()).await, Some(Ok(()))) {
+                if !matches!(within(clock, settles, lease.sender.ready()).await, Some(Ok(()))) {
                     return Tried::Unsent(request);
                 }
-                within(proxy, limit, lease.sender.try_send_request(request)).await
+                within(clock, limit, lease.sender.try_send_request(request)).await
             }
             Self::Http2(shared) => {
                 if shared.sender.ready().await.is_err() {
                     return Tried::Unsent(request);
                 }
-                within(proxy, limit, shared.sender.try_send_request(request)).await
+                within(clock, limit, shared.sender.try_send_request(request)).await
             }
         };
         Tried::of(sent, (!is_upgrade).then_some(self))
     }
 }
 
-async fn within<T>(proxy: &Proxy, limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+async fn within<T>(clock: &Clock, limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match limit {
-        Some(limit) => proxy.ports.clock.timeout(limit, work).await.ok(),
+        Some(limit) => clock.timeout(limit, work).await.ok(),
         None => Some(work.await),
     }
 }
@@ -195,5 +202,43 @@ impl Tried {
                 None => Self::Failed(NoWay::Broken(error.into_error())),
             },
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::applications::{
+        places::{Holder, Places},
+        pool::Pool,
+    };
+
+    /// Sends over a connection that takes three times what a waiting one may, until it can carry something.
+    async fn over_a_slow_one(is_new: bool) -> Tried {
+        let clock = Clock::system();
+        let (near, mut far) = tokio::io::duplex(4096);
+        let (sender, connection) = http1::handshake(TokioIo::new(near)).await.unwrap();
+        tokio::spawn(async move {
+            tokio::time::sleep(SETTLES * 3).await;
+            connection.await
+        });
+        tokio::spawn(async move {
+            let _ = far.read(&mut [0; 1024]).await;
+            far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await
+        });
+        let place = Arc::<Places>::default().take(&Holder::user("alice"), &"agent".into()).unwrap();
+        let key = Key::new([0; 32], &"agent".into(), ([127, 0, 0, 1], 1).into());
+        let mut lease = Pool::new(clock.clone()).lease(key, sender, place);
+        lease.is_new = is_new;
+        Way::Http1(lease).send(&clock, Duration::from_secs(8), Request::new(RequestBody::Empty), false).await
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_is_waited_for_longer_than_one_that_has_been_used() {
+        assert!(matches!(over_a_slow_one(true).await, Tried::Answered(_)));
+        assert!(matches!(over_a_slow_one(false).await, Tried::Unsent(_)));
     }
 }
