@@ -25,7 +25,8 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// How often the wait doubles: to a quarter of an hour.
 const DOUBLINGS: u32 = 6;
 
-/// How long a refusal answers everybody who asks for the same: names come from whoever reaches a forward proxy.
+/// How long a refusal answers everybody who asks for the same: names come from whoever reaches a forward proxy. Also after a
+/// renewal that failed while the old certificate is not taken.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// Ways to applications.
@@ -231,9 +232,10 @@ impl<I: Issue> Keyring for Cached<I> {
         let coming = {
             let mut held = lock(&slot);
             let now = self.clock.boot();
-            if let Some(Current { access, renew_at, .. }) = held.usable(now) {
+            if let Some(Current { access, is_refused, renew_at, .. }) = held.usable(now) {
                 let (access, is_due) = (Arc::clone(access), *renew_at <= now);
-                if is_due && held.failed_within(AGAIN, now).is_none() {
+                let pause = if *is_refused { REFUSED_FOR } else { AGAIN };
+                if is_due && held.failed_within(pause, now).is_none() {
                     self.begin(app, &slot, &mut held);
                 }
                 return Ok(access);
@@ -252,7 +254,7 @@ impl<I: Issue> Keyring for Cached<I> {
         let held = &mut *held;
         let now = self.clock.boot();
         let is_under_way = held.under_way().is_some();
-        let has_failed = held.failed_within(AGAIN, now).is_some();
+        let has_failed = held.failed_within(REFUSED_FOR, now).is_some();
         match &mut held.current {
             Some(current) if !Arc::ptr_eq(&current.access, refused) => {
                 return Some(Box::pin(ready(Ok(Arc::clone(&current.access)))));
