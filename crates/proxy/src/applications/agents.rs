@@ -86,10 +86,10 @@ pub(crate) enum NoWay {
 }
 
 impl NoWay {
-    /// Whether the agent may come back at once, as after its restart.
+    /// Whether another try may do better in a moment, as after a restart of the agent.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::NoAgent | Self::Full(_) | Self::Unsent => true,
+            Self::NoAgent | Self::Full(_) | Self::Unsent | Self::Broken(_) => true,
             // Who refuses may be about to stop, or is another proxy that the agent has left or whose link to it is full.
             Self::Tunnel(error) => !matches!(error, OpenError::TooSlow(_)),
             // What the TLS library has to say of the agent will be the same in a moment.

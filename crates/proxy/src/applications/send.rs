@@ -28,6 +28,9 @@ use crate::{
 /// How long an agent that is gone is waited for: it re-dials within a second or two of its restart.
 pub(super) const WAIT_FOR_AGENT: Duration = Duration::from_secs(4);
 
+/// How often a request is sent again whose connection broke: what an agent dies of must not go round all of them.
+const MOST_REPEATS: usize = 2;
+
 /// Connections to one agent that are tried: pooled ones may have died while they waited.
 const MOST_TRIES: usize = 8;
 
@@ -49,20 +52,29 @@ pub(crate) struct Outgoing {
     pub(crate) is_upgrade: bool,
 }
 
-/// A request that can be sent once more.
-struct Replay(Method, Uri, HeaderMap);
+/// A request that can be sent again, and how often.
+struct Replay {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    left: usize,
+}
 
 impl Replay {
     /// Only what has no body: what was read of one is gone.
     fn of(request: &Request<RequestBody>, is_upgrade: bool) -> Option<Self> {
         let repeats = request.method().is_idempotent() && request.body().is_end_stream() && !is_upgrade;
-        repeats.then(|| Self(request.method().clone(), request.uri().clone(), request.headers().clone()))
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        repeats.then(|| Self { method: method.clone(), uri: uri.clone(), headers: headers.clone(), left: MOST_REPEATS })
     }
 
-    fn request(self) -> Request<RequestBody> {
+    fn next(&mut self) -> Option<Request<RequestBody>> {
+        self.left = self.left.checked_sub(1)?;
         let mut request = Request::new(RequestBody::Empty);
-        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (self.0, self.1, self.2);
-        request
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        Some(request)
     }
 }
 
@@ -101,11 +113,16 @@ pub(crate) async fn send(
                         request = unsent;
                         last = NoWay::Unsent;
                     }
-                    // Not for one that was late: it would be waited for as long once more.
-                    Tried::Failed(error) => match replay.take_if(|_| matches!(error, NoWay::Broken(_))) {
-                        Some(again) => request = again.request(),
-                        None => return Err(error),
-                    },
+                    // By another agent: one that does not take the session's certificate breaks the connection after
+                    // the handshake, as we see it. Not for one that was late: it would be waited for as long once more.
+                    Tried::Failed(error) => {
+                        let is_broken = matches!(error, NoWay::Broken(_));
+                        match replay.as_mut().filter(|_| is_broken).and_then(Replay::next) {
+                            Some(again) => (request, last) = (again, error),
+                            None => return Err(error),
+                        }
+                        break;
+                    }
                 }
             }
         }

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tunnel::Open;
 
-use super::world::{APP, SESSION, get, text, world};
+use super::world::{APP, Authority, SESSION, get, server, text, world};
 use crate::applications::places::Holder;
 
 /// Far beyond what anything here takes, also where other tests run beside this one.
@@ -80,4 +80,20 @@ async fn an_agent_that_takes_nothing_is_not_said_to_be_none() {
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
     let page = text(response).await;
     assert!(page.contains("no connection to the agent took the request"), "{page}");
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_take_the_certificate_keeps_nobody_from_another() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let _other = world.agent_for(&Authority::new(3).await, "other-agent", world.address).await;
+    world.proxy.view.put_server(&server("other-agent", &[]));
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let mut sender = world.http(APP, Some(certificate)).await;
+    // Each begins with another agent.
+    for _ in 0..6 {
+        let response = timeout(LONG, sender.send_request(get(APP, "/"))).await.unwrap().unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(text(response).await.contains("alice"));
+    }
 }

@@ -324,14 +324,19 @@ async fn start(
     let proxy = Proxy::new(config, identity, ports).unwrap();
     proxy.view.set_authorities(vec![hosts.document(CaType::Host), users.document(CaType::User)]);
     proxy.tls.trust(&proxy.view.authorities()).unwrap();
-    let app = App::new("grafana", AppSpec { uri: "http://localhost:1".into(), ..AppSpec::default() });
-    let proxy_ids = attached.iter().map(|id| (*id).to_owned()).collect();
-    let spec = AppServerSpec { host_id: AGENT.into(), app: Some(app), proxy_ids, ..AppServerSpec::default() };
-    proxy.view.put_server(&AppServer::new("grafana", spec));
+    proxy.view.put_server(&server(AGENT, attached));
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
     tokio::spawn(Arc::clone(&proxy).run(Listeners { web: vec![listener], http: Vec::new() }, stop.clone()));
     (address, stop, proxy)
+}
+
+/// The application, as this agent announces it.
+pub(super) fn server(agent: &str, attached: &[&str]) -> AppServer {
+    let app = App::new("grafana", AppSpec { uri: "http://localhost:1".into(), ..AppSpec::default() });
+    let proxy_ids = attached.iter().map(|id| (*id).to_owned()).collect();
+    let spec = AppServerSpec { host_id: agent.into(), app: Some(app), proxy_ids, ..AppServerSpec::default() };
+    AppServer::new("grafana", spec)
 }
 
 /// A client whose server answers every call with "unavailable".
@@ -438,9 +443,14 @@ impl World {
 
     /// The same, attached to the proxy at this address.
     pub(super) async fn agent_at(&self, address: SocketAddr) -> CancellationToken {
-        let (certificate, key) = self.hosts.host(AGENT, "App", &[]).await;
+        self.agent_for(&self.users, AGENT, address).await
+    }
+
+    /// The same, with this host id and the users of this authority.
+    pub(super) async fn agent_for(&self, users: &Authority, id: &str, address: SocketAddr) -> CancellationToken {
+        let (certificate, key) = self.hosts.host(id, "App", &[]).await;
         let chain = CertificateChain::new(&[certificate], &key).unwrap();
-        let users = TrustedClients::new(&[self.users.certificate()]).unwrap();
+        let users = TrustedClients::new(&[users.certificate()]).unwrap();
         let certificate = ServerCertificate::new(chain.clone());
         let tls =
             server_config(certificate, ClientAuth::Optional(users), &[b"h2", HTTP_1_1, TCP], &Clock::system()).unwrap();
