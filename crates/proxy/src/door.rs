@@ -135,7 +135,7 @@ async fn admit(
     match route {
         Route::Auth => {
             let bytes = hello.bytes;
-            return Ok(Box::pin(async move { forward::to_auth(&proxy, transport, bytes, ends).await }));
+            return Ok(Box::pin(async move { forward::to_auth(&proxy, transport, bytes, ends, &stop).await }));
         }
         Route::Nobody => {
             tracing::debug!(name, protocols = ?Named(&hello.protocols()), "a connection for a protocol that is not served");

@@ -9,12 +9,12 @@ use std::{
 };
 
 use clock::Clock;
-use futures_util::future::{Either, select};
 use net::{BoxIo, ListenerOptions, gate::Crowded};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     net::TcpStream,
 };
+use tokio_util::sync::CancellationToken;
 use tunnel::source::Statement;
 
 use crate::{Proxy, door::Ended, ends::Ends};
@@ -25,40 +25,57 @@ const DIAL_WITHIN: Duration = Duration::from_secs(5);
 /// Read at once, each way.
 pub(crate) const BUFFER: usize = 16 * 1024;
 
-/// How long a connection of which one side has ended may carry nothing. Programs that speak TLS end both sides together;
-/// whoever keeps his open would keep two descriptors of ours for nothing.
-const HALF_OPEN: Duration = Duration::from_secs(5);
+/// How long a connection that is to end may carry nothing. One of which one side has ended is to: programs that speak TLS
+/// end both together, and whoever keeps his open would keep two descriptors of ours for nothing. So are all at a stop.
+const SILENT: Duration = Duration::from_secs(5);
 
-/// Carries a connection, of which `bytes` have been read, to the auth service and back, to its end. Whoever it is keeps his
-/// place until others need it more.
-pub(crate) async fn to_auth(proxy: &Proxy, client: BoxIo, bytes: Vec<u8>, ends: Ends) -> Result<(), Ended> {
+/// How long one that is not silent goes on after a stop: its owner dials anew, and finds another proxy.
+const AFTER_STOP: Duration = Duration::from_secs(60);
+
+/// Carries a connection, of which `bytes` have been read, to the auth service and back, to its end, or until some time after
+/// `stop`. Whoever it is keeps his place until others need it more.
+pub(crate) async fn to_auth(
+    proxy: &Proxy,
+    client: BoxIo,
+    bytes: Vec<u8>,
+    ends: Ends,
+    stop: &CancellationToken,
+) -> Result<(), Ended> {
     let pass = proxy.place(&proxy.door.onward, ends.counted).await?;
     let carried = async {
         let mut auth = dial(proxy, ends).await?;
         auth.write_all(&bytes).await?;
         drop(bytes);
-        both_ways(client, auth, &proxy.ports.clock).await
+        both_ways(client, auth, &proxy.ports.clock, stop).await
     };
     Ok(pass.leave().run_until_cancelled(carried).await.ok_or(Crowded)??)
 }
 
-/// Carries bytes both ways until both sides have ended, or one has and the other says nothing more.
-async fn both_ways(client: BoxIo, auth: TcpStream, clock: &Clock) -> io::Result<()> {
-    let (client_read, client_write) = split(client);
-    let (auth_read, auth_write) = auth.into_split();
-    let moved = AtomicU64::new(0);
-    let up = pin!(one_way(client_read, auth_write, &moved));
-    let down = pin!(one_way(auth_read, client_write, &moved));
-    let mut rest = match select(up, down).await {
-        Either::Left((ended, down)) => ended.map(|()| Either::Left(down))?,
-        Either::Right((ended, up)) => ended.map(|()| Either::Right(up))?,
-    };
+/// Carries bytes both ways until both sides have ended; once one has, or at `stop`, until both say nothing more.
+async fn both_ways(
+    client: impl AsyncRead + AsyncWrite,
+    auth: impl AsyncRead + AsyncWrite,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let ((client_read, client_write), (auth_read, auth_write)) = (split(client), split(auth));
+    let (moved, ending) = (AtomicU64::new(0), stop.child_token());
+    let mut carried = pin!(async {
+        let up = one_way(client_read, auth_write, &moved, &ending);
+        tokio::try_join!(up, one_way(auth_read, client_write, &moved, &ending)).map(drop)
+    });
+    if let Some(ended) = ending.run_until_cancelled(carried.as_mut()).await {
+        return ended;
+    }
+    let since = clock.monotonic();
     loop {
         let before = moved.load(Ordering::Relaxed);
-        match clock.timeout(HALF_OPEN, &mut rest).await {
-            Ok(ended) => return ended,
-            Err(_) if moved.load(Ordering::Relaxed) != before => {}
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        if let Ok(ended) = clock.timeout(SILENT, carried.as_mut()).await {
+            return ended;
+        }
+        let is_silent = moved.load(Ordering::Relaxed) == before;
+        if is_silent || stop.is_cancelled() && clock.monotonic().saturating_sub(since) >= AFTER_STOP {
+            return Err(io::ErrorKind::TimedOut.into());
         }
     }
 }
@@ -67,11 +84,13 @@ async fn one_way(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     moved: &AtomicU64,
+    ending: &CancellationToken,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = from.read(&mut buffer).await?;
         if length == 0 {
+            ending.cancel();
             return to.shutdown().await;
         }
         to.write_all(&buffer[..length]).await?;
@@ -110,4 +129,45 @@ pub(crate) fn header(proxy: &Proxy, ends: Ends) -> io::Result<Vec<u8>> {
     let statement = Statement { source, destination, counted, cluster: &proxy.config.cluster };
     let header = statement.sign(proxy.ports.clock.now(), &identity.certificate, &identity.key);
     header.map_err(io::Error::other)?.to_v2().map_err(io::Error::other)
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
+mod tests {
+    use clock::{ManualClock, Timestamp};
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_stop_a_connection_ends_when_it_is_silent_or_a_minute_has_passed() {
+        for (is_silent, expect) in [(true, SILENT), (false, AFTER_STOP)] {
+            let (time, stop) = (ManualClock::new(Timestamp::UNIX_EPOCH), CancellationToken::new());
+            let ((mut client, near), (far, mut auth)) = (duplex(64), duplex(64));
+            let (clock, stopped) = (time.clock(), stop.clone());
+            let mut carried = tokio::spawn(async move { both_ways(near, far, &clock, &stopped).await });
+            let mut speak = async || {
+                client.write_all(b"a call").await.unwrap();
+                auth.read_exact(&mut [0; 6]).await.unwrap();
+            };
+            for _ in 0..3 {
+                speak().await;
+                time.advance(AFTER_STOP);
+            }
+            stop.cancel();
+            let before = time.clock().monotonic();
+            let ended = loop {
+                tokio::select! {
+                    ended = &mut carried => break ended.unwrap(),
+                    () = time.parked(1) => {}
+                }
+                if !is_silent {
+                    speak().await;
+                }
+                time.advance(SILENT);
+            };
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(time.clock().monotonic() - before, expect);
+        }
+    }
 }

@@ -201,20 +201,26 @@ fn hello_to_auth() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_auth_service_has_left_is_not_kept() {
-    let world = world().await;
-    let mut client = TcpStream::connect(world.address).await.unwrap();
-    client.write_all(&hello_to_auth()).await.unwrap();
-    let (mut auth, _) = world.auth.accept().await.unwrap();
-    auth.read_exact(&mut [0; 16]).await.unwrap();
-    assert_eq!(world.proxy.metrics.open.get(), 1);
-    auth.shutdown().await.unwrap();
-    let since = Instant::now();
-    while world.proxy.metrics.open.get() > 0 {
-        assert!(since.elapsed() < LONG, "it is kept though nobody is at its other end");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    drop(client);
+async fn a_connection_that_the_auth_service_or_the_proxy_itself_is_about_to_leave_is_not_kept() {
+    let leaves = async |is_stopped: bool| {
+        let world = world().await;
+        let mut client = TcpStream::connect(world.address).await.unwrap();
+        client.write_all(&hello_to_auth()).await.unwrap();
+        let (mut auth, _) = world.auth.accept().await.unwrap();
+        auth.read_exact(&mut [0; 16]).await.unwrap();
+        assert_eq!(world.proxy.metrics.open.get(), 1);
+        match is_stopped {
+            true => world.stop.soft(),
+            false => auth.shutdown().await.unwrap(),
+        }
+        let since = Instant::now();
+        while world.proxy.metrics.open.get() > 0 {
+            assert!(since.elapsed() < LONG, "it is kept (is_stopped: {is_stopped})");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(client);
+    };
+    tokio::join!(leaves(true), leaves(false));
 }
 
 #[tokio::test]
