@@ -2,6 +2,10 @@
 
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -15,8 +19,8 @@ use crate::applications::{pool::Way, running::Running};
 pub(crate) enum RequestBody {
     /// None.
     Empty,
-    /// The client's.
-    Client(Incoming),
+    /// The client's, and whether it has turned out to be broken.
+    Client(Incoming, Arc<AtomicBool>),
 }
 
 /// The body of an answer.
@@ -112,21 +116,27 @@ impl http_body::Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Client(body) => Pin::new(body).poll_frame(context),
+            Self::Client(body, is_broken) => {
+                let polled = Pin::new(body).poll_frame(context);
+                if let Poll::Ready(Some(Err(_))) = polled {
+                    is_broken.store(true, Ordering::Relaxed);
+                }
+                polled
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client(body) => body.is_end_stream(),
+            Self::Client(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client(body) => body.size_hint(),
+            Self::Client(body, _) => body.size_hint(),
         }
     }
 }

@@ -11,7 +11,13 @@ mod send;
 pub(crate) mod tcp;
 mod upgrade;
 
-use std::{error::Error, sync::Arc};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
@@ -102,10 +108,15 @@ pub(crate) async fn answer(
             return login();
         }
     };
-    let (outgoing, client) = outgoing(proxy, visit, target, request, &id);
+    let is_broken = Arc::default();
+    let (outgoing, client) = outgoing(proxy, visit, target, request, &id, &is_broken);
     let is_upgrade = client.is_some();
     let mut answer = match send(proxy, &live, &app, outgoing).await {
         Ok(answer) => answer,
+        Err(error) if is_broken.load(Ordering::Relaxed) => {
+            tracing::debug!(app, request = id, error = &error as &dyn Error, "the client broke off its request's body");
+            return pages::plain(StatusCode::BAD_REQUEST, "the request's body is malformed\n");
+        }
         Err(error) => {
             tracing::warn!(app, request = id, error = &error as &dyn Error, "a request got no answer");
             return pages::no_answer(&app, &id, &error, wants_html);
@@ -131,13 +142,14 @@ pub(crate) async fn answer(
     }
 }
 
-/// The client's request as the agent gets it, and the client's half of an upgrade.
+/// The client's request as the agent gets it, and the client's half of an upgrade. `is_broken` hears of a body that is.
 fn outgoing(
     proxy: &Proxy,
     visit: &Visit,
     target: Target,
     mut request: Request<Incoming>,
     id: &str,
+    is_broken: &Arc<AtomicBool>,
 ) -> (Outgoing, Option<hyper::upgrade::OnUpgrade>) {
     let protocol = hygiene::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let client = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -158,7 +170,10 @@ fn outgoing(
     }
     let path = parts.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let purpose = if is_http2 && trailers { Purpose::Http2 } else { Purpose::Http };
-    let body = if body.is_end_stream() { RequestBody::Empty } else { RequestBody::Client(body) };
+    let body = match body.is_end_stream() {
+        true => RequestBody::Empty,
+        false => RequestBody::Client(body, Arc::clone(is_broken)),
+    };
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
     *onward.uri_mut() = Uri::from(path);

@@ -220,6 +220,18 @@ async fn a_length_beside_chunks_does_not_reach_the_application() {
 }
 
 #[tokio::test]
+async fn a_broken_body_is_the_clients_own_fault() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    for body in ["0x5\r\nhello", "5\r\nhelloX", "fffffffffffffffff\r\nhello"] {
+        let request = format!("POST /swallow HTTP/1.1\r\nHost: {APP}\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        let answer = world.raw(APP, Some(certificate.clone()), request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("body is malformed"), "{body}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_of_any_size_stream_both_ways() {
     let world = world().await;
     let _agent = world.agent().await;
