@@ -93,7 +93,7 @@ pub(crate) async fn attach(proxy: &Proxy, mut host: Host, stream: BoxIo, stop: C
     }
     host.check(proxy).map_err(refused)?;
     let id = host.id.clone();
-    tracing::info!(host = id, role = host.role.as_str(), "agent attached");
+    tracing::debug!(host = id, role = host.role.as_str(), "a link of an agent begins");
     let ended = tokio::select! {
         ended = proxy.switchboard.attach(&id, stream, stop) => ended,
         over = host.is_over(proxy) => {
@@ -101,7 +101,7 @@ pub(crate) async fn attach(proxy: &Proxy, mut host: Host, stream: BoxIo, stop: C
             Err(over)
         }
     };
-    tracing::info!(host = id, "agent gone");
+    tracing::debug!(host = id, "a link of an agent has ended");
     ended
 }
 

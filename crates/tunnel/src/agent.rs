@@ -161,8 +161,11 @@ impl Agent {
                 ended = linked => ended,
                 () = silence => Err(io::ErrorKind::TimedOut.into()),
             };
-            if let Err(error) = ended {
-                tracing::warn!(%address, %error, "no tunnel to the proxy; trying again");
+            match ended {
+                Ok(()) => {}
+                // It was to end: nobody misses it.
+                Err(error) if cancel.is_cancelled() => tracing::debug!(%address, %error, "the tunnel ended"),
+                Err(error) => tracing::warn!(%address, %error, "no tunnel to the proxy; trying again"),
             }
         }
     }
@@ -194,6 +197,7 @@ impl Streams {
     async fn control(&self, mut stream: Stream) -> io::Result<()> {
         loop {
             let message = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Ok(()),
                 message = control::read(&mut stream) => message?,
             };
@@ -230,5 +234,146 @@ impl Serve for Streams {
         if !self.stop.is_cancelled() {
             drop(self.events.send(Event::Draining(self.id)).await);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
+
+    use std::sync::{Mutex, PoisonError};
+
+    use tokio::io::{AsyncWriteExt, copy_bidirectional, duplex};
+    use tracing::{Event as Line, Level, Metadata, Subscriber, span, subscriber};
+
+    use super::*;
+    use crate::Switchboard;
+
+    /// How loud what was said is, but for what only a developer wants to know.
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<Level>>>);
+
+    impl Said {
+        fn count(&self, level: Level) -> usize {
+            let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            said.iter().filter(|said| **said == level).count()
+        }
+    }
+
+    impl Subscriber for Said {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= Level::INFO && metadata.target().starts_with("tunnel")
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn event(&self, line: &Line<'_>) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(*line.metadata().level());
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    /// A proxy at the end of a cable on which nothing but noise comes once it is cut.
+    struct Cable {
+        board: Switchboard,
+        cut: CancellationToken,
+    }
+
+    #[async_trait]
+    impl Dial for Cable {
+        async fn dial(&self, _: &str) -> io::Result<BoxIo> {
+            let ((ours, mut near), (mut far, theirs)) = (duplex(64 * 1024), duplex(64 * 1024));
+            let (board, cut) = (self.board.clone(), self.cut.clone());
+            tokio::spawn(async move { board.attach("agent", Box::new(theirs), CancellationToken::new()).await });
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut near, &mut far) => {}
+                    () = cut.cancelled() => drop(near.write_all(&[0xff; 64]).await),
+                }
+            });
+            Ok(Box::new(ours))
+        }
+    }
+
+    #[async_trait]
+    impl Serve for Cable {
+        async fn admit(&self, _: &Open) -> Result<(), String> {
+            Ok(())
+        }
+
+        async fn serve(&self, _: Open, _: Stream) {}
+    }
+
+    /// An agent that holds a link until `stop`, which is broken at `cut`.
+    async fn linked(
+        board: &Switchboard,
+        stop: &CancellationToken,
+        cut: &CancellationToken,
+    ) -> (JoinSet<()>, watch::Receiver<Vec<String>>) {
+        let cable = Arc::new(Cable { board: board.clone(), cut: cut.clone() });
+        let (connected, mut seen) = watch::channel(Vec::new());
+        let agent = Agent {
+            entry: watch::channel(Entry::fixed(vec!["entry".into()])).1,
+            dial: Arc::clone(&cable) as _,
+            serve: cable,
+            connected,
+            clock: Clock::system(),
+            random: Random::seeded(3),
+        };
+        let mut running = JoinSet::new();
+        running.spawn(agent.run(stop.clone()));
+        seen.wait_for(|proxies| !proxies.is_empty()).await.unwrap();
+        (running, seen)
+    }
+
+    fn board() -> (Switchboard, watch::Sender<Vec<crate::Peer>>) {
+        let (tell, peers) = watch::channel(Vec::new());
+        (Switchboard::new("proxy".into(), "1".into(), peers, Clock::system()), tell)
+    }
+
+    #[tokio::test]
+    async fn a_link_that_breaks_is_warned_of_and_one_that_was_to_end_is_not() {
+        let (board, _tell) = board();
+        for is_stopping in [false, true] {
+            let said = Said::default();
+            let _guard = subscriber::set_default(said.clone());
+            let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+            let (mut running, mut seen) = linked(&board, &stop, &cut).await;
+            if is_stopping {
+                stop.cancel();
+            }
+            cut.cancel();
+            seen.wait_for(Vec::is_empty).await.map(drop).unwrap_or_default();
+            if is_stopping {
+                running.join_next().await.unwrap().unwrap();
+            }
+            running.shutdown().await;
+            assert_eq!(said.count(Level::WARN) > 0, !is_stopping);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_comes_and_goes_once_whatever_its_links_do() {
+        let said = Said::default();
+        let _guard = subscriber::set_default(said.clone());
+        let (board, _tell) = board();
+        let (first, second, cut) = (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (mut one, _) = linked(&board, &first, &cut).await;
+        let (mut two, _) = linked(&board, &second, &cut).await;
+        first.cancel();
+        one.join_next().await.unwrap().unwrap();
+        assert_eq!((said.count(Level::INFO), board.is_connected("agent")), (1, true));
+        second.cancel();
+        two.join_next().await.unwrap().unwrap();
+        while board.agents() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((said.count(Level::INFO), said.count(Level::WARN)), (2, 0));
     }
 }

@@ -175,6 +175,10 @@ impl Listed {
         let id = board.0.next.fetch_add(1, Ordering::Relaxed);
         let mut links = board.links();
         let of_host = links.entry(host.to_owned()).or_default();
+        // Links come and go by themselves: at a renewal, and where an agent looks for another proxy and meets us.
+        if of_host.is_empty() {
+            tracing::info!(host, "agent attached");
+        }
         of_host.push(Link { id, opener, stop });
         if of_host.len() > LINKS {
             of_host.remove(0).stop.cancel();
@@ -191,6 +195,7 @@ impl Drop for Listed {
             of_host.retain(|link| link.id != self.id);
             if of_host.is_empty() {
                 links.remove(&self.host);
+                tracing::info!(host = self.host, "agent gone");
             }
         }
     }
