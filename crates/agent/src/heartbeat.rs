@@ -22,32 +22,42 @@ const SETTLES: Duration = Duration::from_secs(1);
 /// How long is waited after one that failed. What was announced may have ended in an outage, and is missed.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
+/// How long an announcement that is under way may take when the host stops. Broken off, it might be carried out after it
+/// was taken back, and stand until it ends by itself.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long taking it back may take: the host is stopping and others wait.
 const WITHDRAW_WITHIN: Duration = Duration::from_secs(5);
 
 /// Announces one service until `stop`, then takes it back.
 pub(crate) async fn run(host: Host, service: Arc<dyn Service>, mut proxies: watch::Receiver<Vec<String>>, stop: Stop) {
     let (clock, random) = (&host.config().clock, &host.config().random);
-    let announcing = async {
-        let mut changed = service.changed();
-        let (mut rest, mut backoff) = (REST, BACKOFF);
-        loop {
-            let through = proxies.borrow_and_update().clone();
-            changed.mark_unchanged();
+    let mut changed = service.changed();
+    let (mut rest, mut backoff) = (REST, BACKOFF);
+    while !stop.is_requested() {
+        let through = proxies.borrow_and_update().clone();
+        changed.mark_unchanged();
+        let announcing = async {
             // What no proxy leads to is not announced: it would only be found to be missing.
-            if !through.is_empty() {
-                if let Err(error) = service.announce(&through).await {
+            if through.is_empty() { None } else { Some(service.announce(&through).await) }
+        };
+        let announced = tokio::select! {
+            announced = announcing => announced,
+            () = async { stop.requested().await; clock.sleep(ENDS_WITHIN).await } => break,
+        };
+        let waiting = async {
+            match announced {
+                None => {}
+                Some(Err(error)) => {
                     tracing::warn!(service = service.name(), %error, "cannot announce what is served here; trying again");
-                    clock.sleep(backoff.wait(random)).await;
-                    continue;
+                    return clock.sleep(backoff.wait(random)).await;
                 }
-                backoff = BACKOFF;
-                tokio::select! {
-                    () = clock.sleep(rest.wait(random)) => {}
-                    // Whoever asks at a proxy that is new to us finds nothing until it is said.
-                    Ok(()) = proxies.changed() => {
-                        clock.sleep(SETTLES).await;
-                        continue;
+                Some(Ok(())) => {
+                    backoff = BACKOFF;
+                    tokio::select! {
+                        () = clock.sleep(rest.wait(random)) => {}
+                        // Whoever asks at a proxy that is new to us finds nothing until it is said.
+                        Ok(()) = proxies.changed() => return clock.sleep(SETTLES).await,
                     }
                 }
             }
@@ -56,11 +66,12 @@ pub(crate) async fn run(host: Host, service: Arc<dyn Service>, mut proxies: watc
                 Ok(()) = changed.changed() => {}
                 () = clock.sleep(EVERY - EVERY.mul_f64(f64::from(random.below(100)) / 1000.0)) => rest = REST,
             }
+        };
+        tokio::select! {
+            biased;
+            () = stop.requested() => {}
+            () = waiting => {}
         }
-    };
-    tokio::select! {
-        () = stop.requested() => {}
-        () = announcing => {}
     }
     if clock.timeout(WITHDRAW_WITHIN, service.withdraw()).await.is_err() {
         tracing::warn!(service = service.name(), "could not take back what was announced; it ends by itself");

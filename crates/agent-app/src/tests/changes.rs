@@ -248,6 +248,15 @@ async fn what_is_not_served_any_more_is_taken_back_without_a_stop() {
 }
 
 #[tokio::test]
+async fn nothing_more_is_announced_once_the_agent_stops() {
+    let kit = Kit::new(Config { apps: vec![app("one", "http://127.0.0.1:1")], ..Config::default() }).await;
+    kit.stop.soft();
+    kit.until(|| kit.service.shared.stopping.is_cancelled().then_some(())).await;
+    kit.service.announce(&["proxy-1".to_owned()]).await.unwrap();
+    assert!(kit.auth.announced.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn labels_that_commands_print_decide_who_may_come() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("env");
