@@ -211,10 +211,6 @@ impl agent::Service for AppService {
         self.take_back(&all.iter().map(|served| served.app.name().to_owned()).collect()).await;
         let mut refused = Ok(());
         for served in all {
-            // All of it is taken back next.
-            if self.shared.stopping.is_cancelled() {
-                break;
-            }
             let name = served.app.name();
             let server = self.server(&served, proxies);
             let is_known = |known: &Announced| known.server == server && begun.saturating_sub(known.at) < SAID_FOR;
@@ -243,6 +239,12 @@ impl agent::Service for AppService {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.shared.registry.changed()
+    }
+
+    async fn prepared(&self) {
+        self.shared.view.known().await;
+        // Whoever is first must not find that applications are missing which the view has.
+        self.shared.registry.follow(&self.shared.view.state());
     }
 
     async fn run(&self, stop: Stop, over: Stop) {

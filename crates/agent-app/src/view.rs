@@ -97,6 +97,12 @@ impl View {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Waits until everything is known: before that, nobody's certificate is taken.
+    pub(crate) async fn known(&self) {
+        let mut changed = self.changed();
+        while self.state().as_of.is_none() && changed.changed().await.is_ok() {}
+    }
+
     /// Told after each change.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

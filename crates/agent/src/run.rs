@@ -17,9 +17,9 @@ use tunnel::{
 
 use crate::{Host, Service, dial::Dialler, entry, heartbeat};
 
-/// Keeps the identity of `host`, holds links to the proxies, and lets `services` answer the streams, until `stop`; then
-/// what was announced is taken back and the streams that run come to their end. `component` is ready while there is a
-/// link.
+/// Keeps the identity of `host`, holds links to the proxies as soon as all `services` are prepared, and lets these answer
+/// the streams, until `stop`; then what was announced is taken back and the streams that run come to their end.
+/// `component` is ready while there is a link.
 ///
 /// # Errors
 /// There is nothing to serve.
@@ -57,7 +57,7 @@ pub async fn run(host: Host, services: Vec<Arc<dyn Service>>, component: Compone
         let (host, connected, stop) = (host.clone(), connected.clone(), stop.clone());
         move || entry::run(host.clone(), entry.clone(), connected.subscribe(), stop.clone())
     }));
-    let reporting = report(connected.subscribe(), component, stop.clone());
+    let reporting = connected.subscribe();
     let by_name = services.iter().map(|service| (service.name(), Arc::clone(service))).collect();
     let agent = Agent {
         entry: to_dial,
@@ -67,7 +67,9 @@ pub async fn run(host: Host, services: Vec<Arc<dyn Service>>, component: Compone
         clock,
         random,
     };
-    tokio::join!(agent.run(stop.token().clone()), reporting);
+    if prepared(&services, &component, &stop).await {
+        tokio::join!(agent.run(stop.token().clone()), report(reporting, component, stop));
+    }
     over.soft();
     while tasks.join_next().await.is_some() {}
     for service in services {
@@ -102,6 +104,21 @@ async fn steadily<F: Future<Output = ()> + Send + 'static>(
             () = clock.sleep(backoff.wait(&random)) => {}
         }
     }
+}
+
+/// Waits until all services are prepared, and says for which; false when there is nothing left to prepare for.
+async fn prepared(services: &[Arc<dyn Service>], component: &Component, stop: &Stop) -> bool {
+    for service in services {
+        let name = service.name();
+        component.unready(format!(
+            "what {name:?} must know of the cluster has not come from the auth service yet; see the log"
+        ));
+        tokio::select! {
+            () = stop.requested() => return false,
+            () = service.prepared() => {}
+        }
+    }
+    !stop.is_requested()
 }
 
 async fn report(mut connected: watch::Receiver<Vec<String>>, component: Component, stop: Stop) {

@@ -24,6 +24,9 @@ pub trait Service: tunnel::link::Serve {
     /// Changes when there is something new to announce.
     fn changed(&self) -> watch::Receiver<u64>;
 
+    /// Ends when [`Self::run`] has learned what streams are judged by: no proxy is dialled before.
+    async fn prepared(&self) {}
+
     /// What the protocol does beside serving streams: also for those that come to their end after `stop`, until `over`.
     async fn run(&self, stop: Stop, over: Stop);
 

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -145,12 +145,11 @@ struct Echo {
     changed: watch::Sender<u64>,
     /// How often what it does beside serving has ended.
     ended: watch::Sender<u64>,
+    prepared: watch::Sender<bool>,
     /// Panics once, and is well afterwards.
     is_ill: AtomicBool,
-    /// How long an announcement takes.
-    takes: Mutex<Duration>,
-    /// How many announcements came to their end.
-    carried_out: AtomicUsize,
+    /// Whether an announcement never ends.
+    is_stuck: AtomicBool,
 }
 
 impl Echo {
@@ -160,9 +159,9 @@ impl Echo {
             withdrawn: watch::Sender::new(0),
             changed: watch::Sender::new(0),
             ended: watch::Sender::new(0),
+            prepared: watch::Sender::new(true),
             is_ill: AtomicBool::new(false),
-            takes: Mutex::default(),
-            carried_out: AtomicUsize::new(0),
+            is_stuck: AtomicBool::new(false),
         })
     }
 
@@ -195,9 +194,9 @@ impl Service for Echo {
     async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
         self.fall_ill();
         self.announced.lock().unwrap().push(proxies.to_vec());
-        let takes = *self.takes.lock().unwrap();
-        Clock::system().sleep(takes).await;
-        self.carried_out.fetch_add(1, Ordering::Relaxed);
+        if self.is_stuck.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         Ok(())
     }
 
@@ -207,6 +206,10 @@ impl Service for Echo {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    async fn prepared(&self) {
+        self.prepared.subscribe().wait_for(|is_prepared| *is_prepared).await.unwrap();
     }
 
     async fn run(&self, _: Stop, over: Stop) {
@@ -277,7 +280,7 @@ async fn what_changes_all_the_time_is_announced_now_and_then_and_holds_up_no_sto
     }
     assert!(announced() - before <= 3, "{}", announced() - before);
     let before = announced();
-    *echo.takes.lock().unwrap() = Duration::from_secs(600);
+    echo.is_stuck.store(true, Ordering::Relaxed);
     until(|| announced() > before).await;
     stop.soft();
     until(|| *echo.withdrawn.borrow() == 1).await;
@@ -285,20 +288,28 @@ async fn what_changes_all_the_time_is_announced_now_and_then_and_holds_up_no_sto
 }
 
 #[tokio::test]
-async fn what_is_being_announced_at_a_stop_is_announced_before_it_is_taken_back() {
+async fn no_proxy_is_dialled_before_streams_can_be_judged() {
     let authority = Authority::new().await;
     let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-    *echo.takes.lock().unwrap() = Duration::from_millis(300);
-    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
-    until(|| echo.announced.lock().unwrap().len() == 1).await;
-    stop.soft();
-    until(|| *echo.withdrawn.borrow() == 1).await;
-    assert_eq!(echo.carried_out.load(Ordering::Relaxed), 1, "it comes after it was taken back, and stays");
-    running.join_next().await.unwrap().unwrap();
+    for is_prepared_at_last in [true, false] {
+        let host = authority.host(&proxy.address, None).await;
+        let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
+        echo.prepared.send_replace(false);
+        let dialled = proxy.shown.lock().unwrap().len();
+        let (component, mut running) = (readiness.register("agent"), JoinSet::new());
+        let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+        running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+        Clock::system().sleep(Duration::from_millis(200)).await;
+        assert_eq!(proxy.shown.lock().unwrap().len(), dialled);
+        let state = format!("{:?}", readiness.component("agent"));
+        assert!(state.contains("has not come from the auth service"), "{state}");
+        if is_prepared_at_last {
+            echo.prepared.send_replace(true);
+            readiness.ready().await;
+        }
+        stop.soft();
+        running.join_next().await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

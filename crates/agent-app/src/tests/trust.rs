@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ::http::StatusCode;
+use agent::Service as _;
 use clock::{Clock, ManualClock};
 use domain::{AnyResource, Metadata, ca::CaType, identity::Identity, resources::lock::Lock};
 use rbac::{LockingMode, locks::STALE_AFTER_AT_AGENTS};
@@ -10,10 +11,10 @@ use tokio::io::AsyncReadExt as _;
 
 use super::{
     http::{Line, serving},
-    kit::{CLUSTER, Cluster, HOST_ID, Kit, identity, role},
+    kit::{CLUSTER, Cluster, HOST_ID, Kit, app, identity, role},
 };
 use crate::{
-    Config,
+    AppService, Config, View,
     access::{self, Asked, Refusal},
     guard::Guard,
     view::State,
@@ -154,4 +155,23 @@ async fn a_lock_on_this_host_counts_under_both_of_its_names() {
         let refusal = decided(&kit, &kit.view.state(), &Clock::system()).await;
         assert!(matches!(refusal, Err(Refusal::Locked(_))), "{server}: {refusal:?}");
     }
+}
+
+#[tokio::test]
+async fn an_agent_is_prepared_when_it_knows_all_of_the_cluster() {
+    let kit = Kit::new(Config::default()).await;
+    let view = Arc::new(View::new(CLUSTER).unwrap());
+    let resources = vec![[("*", vec!["*"])].into_iter().collect()];
+    let config = Config { resources, ..Config::default() };
+    let service = AppService::new(config, kit.service.shared.me.clone(), Arc::clone(&view), kit.auth.ports()).unwrap();
+    view.apply(api::convert::watch::Event::Put(Box::new(role("reach", "*", "*"))));
+    let clock = Clock::system();
+    assert!(clock.timeout(Duration::from_millis(100), service.prepared()).await.is_err(), "one change is not all");
+    let knows = async {
+        clock.sleep(Duration::from_millis(50)).await;
+        view.replace(vec![AnyResource::App(app("wiki", "http://127.0.0.1:1"))], clock.monotonic());
+    };
+    let prepared = clock.timeout(Duration::from_secs(5), service.prepared());
+    assert!(tokio::join!(knows, prepared).1.is_ok());
+    assert!(service.shared.registry.find("wiki").is_some(), "a proxy may ask for it at once");
 }
