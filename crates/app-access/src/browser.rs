@@ -33,7 +33,7 @@ pub(crate) fn to_tunnel<B>(request: &Request<B>, is_loopback: bool, public_name:
         )));
     }
     let is_near = |place: &str| host(place).is_some_and(|(host, address)| is_loopback_name(&host, address));
-    page(request, is_near, |place| Some(place) == asked || is_public(place))
+    page(request, is_near, |place| is_asked(asked, place) || is_public(place))
 }
 
 /// Whether a request to a forward proxy may be of a program, or of a page of the application that it is for. A browser that
@@ -43,19 +43,22 @@ pub(crate) fn to_tunnel<B>(request: &Request<B>, is_loopback: bool, public_name:
 /// Denied, with what gave it away.
 pub(crate) fn to_proxy<B>(request: &Request<B>) -> Result<(), Error> {
     let asked = asked(request);
-    page(request, |_| false, |place| Some(place) == asked)
+    page(request, |_| false, |place| is_asked(asked, place))
 }
 
 /// What the browser says about the page that asks, if it is one: `is_near` are places of this machine, `is_same` is the
-/// place that was asked.
+/// place that was asked. What cannot be read, or is said twice, might be any page's.
 fn page<B>(request: &Request<B>, is_near: impl Fn(&str) -> bool, is_same: impl Fn(&str) -> bool) -> Result<(), Error> {
-    let says = |name: HeaderName| request.headers().get(name)?.to_str().ok();
+    says(request, HOST)?;
+    let is = |name: HeaderName, wanted: &str| {
+        Ok::<_, Error>(says(request, name)?.map(|said| said.eq_ignore_ascii_case(wanted)))
+    };
     // Somebody who follows a link to this place; not a page that shows it in a frame of its own.
-    let is_visit = says(FETCH_MODE) == Some("navigate")
-        && says(FETCH_DEST).is_none_or(|shown| shown == "document")
+    let is_visit = is(FETCH_MODE, "navigate")?.unwrap_or(false)
+        && is(FETCH_DEST, "document")?.unwrap_or(true)
         && matches!(*request.method(), Method::GET | Method::HEAD);
-    let is_elsewhere = says(FETCH_SITE) == Some("cross-site") && !is_visit;
-    match says(ORIGIN) {
+    let is_elsewhere = is(FETCH_SITE, "cross-site")?.unwrap_or(false) && !is_visit;
+    match says(request, ORIGIN)? {
         Some(origin) => {
             let place = origin.split_once("://").map(|(_, place)| place);
             let is_ours = place.is_some_and(|place| is_near(place) || is_same(place) && !is_elsewhere);
@@ -64,6 +67,20 @@ fn page<B>(request: &Request<B>, is_near: impl Fn(&str) -> bool, is_same: impl F
         None if is_elsewhere => Err(foreign("another site")),
         None => Ok(()),
     }
+}
+
+/// What stands in a header that is there once.
+fn says<'a, B>(request: &'a Request<B>, name: HeaderName) -> Result<Option<&'a str>, Error> {
+    let mut all = request.headers().get_all(&name).iter().map(|value| value.to_str());
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(value)), None) => Ok(Some(value)),
+        _ => Err(Error::denied(format!("the header {name} is repeated or cannot be read, so who asks is not known"))),
+    }
+}
+
+fn is_asked(asked: Option<&str>, place: &str) -> bool {
+    asked.is_some_and(|asked| asked.eq_ignore_ascii_case(place))
 }
 
 fn foreign(origin: &str) -> Error {
@@ -142,6 +159,13 @@ mod tests {
             ("GET", "evil.example:1234", &[], false),
             ("GET", "evil.example:1234", &[("origin", "http://evil.example:1234")], false),
             ("GET", "127.0.0.1.evil.example", &[], false),
+            ("GET", "b\u{fc}cher.example", &[], false),
+            ("GET", "localhost:1234", &[("host", "evil.example")], false),
+            ("GET", "localhost:1234", &[("origin", "http://b\u{fc}cher.example")], false),
+            ("POST", "localhost:1234", &[("origin", "http://localhost:1234"), page], false),
+            ("GET", "localhost:1234", &[("sec-fetch-site", "Cross-Site")], false),
+            ("GET", "localhost:1234", &[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")], false),
+            ("POST", "Tbot:1234", &[("origin", "http://tbot:1234")], true),
         ] {
             let mut request = Request::builder().method(method).header(HOST, host);
             for (name, value) in lines {
@@ -168,6 +192,8 @@ mod tests {
             ("POST", "http://grafana/x", &[("origin", "http://localhost:3000")], false),
             ("POST", "http://grafana/x", &[("origin", "http://prometheus")], false),
             ("POST", "http://grafana/x", &[("origin", "null")], false),
+            ("POST", "http://grafana/x", &[("origin", "http://grafana"), ("origin", "http://evil.example")], false),
+            ("POST", "http://grafana/x", &[("origin", "http://b\u{fc}cher.example")], false),
             ("GET", "http://grafana/x", &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], false),
             ("GET", "http://grafana/x", &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")], true),
         ] {
