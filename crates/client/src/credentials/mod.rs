@@ -7,6 +7,7 @@ mod identity_file;
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use clock::Timestamp;
@@ -159,9 +160,24 @@ impl Credentials {
     }
 }
 
-/// The authorities that this system trusts for public web servers; `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
-/// What cannot be read is left out: systems carry certificates that no verifier takes.
+/// The authorities that this system trusts for public web servers; `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them. They are
+/// read once: it takes hundreds of files, and whoever dials asks for them. A list that was changed counts after a restart.
 pub fn system_authorities() -> Vec<Certificate> {
+    static READ: Mutex<Vec<Certificate>> = Mutex::new(Vec::new());
+    once(&READ, read_system_authorities)
+}
+
+/// What was found at the first time that something was found. Who asks meanwhile waits for it.
+fn once<T: Clone>(found: &Mutex<Vec<T>>, read: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    if found.is_empty() {
+        *found = read();
+    }
+    found.clone()
+}
+
+/// What cannot be read is left out: systems carry certificates that no verifier takes.
+fn read_system_authorities() -> Vec<Certificate> {
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         tracing::warn!(errors = ?found.errors, "this system has no list of trusted authorities");
@@ -176,4 +192,36 @@ fn certificates(what: &'static str, text: &str) -> Result<Vec<Certificate>, Cred
 
 fn read(path: &Path) -> Result<String, CredentialsError> {
     fs::read_to_string(path).map_err(|source| CredentialsError::Read { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_many_want_at_once_is_read_once() {
+        let (found, reads, start) = (Mutex::new(Vec::new()), AtomicUsize::new(0), Barrier::new(8));
+        let read = |found: &[u8]| {
+            reads.fetch_add(1, Ordering::Relaxed);
+            found.to_vec()
+        };
+        assert!(once(&found, || read(&[])).is_empty(), "nothing may be something later");
+        thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    start.wait();
+                    assert_eq!(once(&found, || read(&[1])), [1]);
+                });
+            }
+        });
+        assert_eq!(reads.into_inner(), 2);
+    }
 }
