@@ -211,6 +211,10 @@ impl agent::Service for AppService {
         self.take_back(&all.iter().map(|served| served.app.name().to_owned()).collect()).await;
         let mut refused = Ok(());
         for served in all {
+            // All of it is taken back next.
+            if self.shared.stopping.is_cancelled() {
+                break;
+            }
             let name = served.app.name();
             let server = self.server(&served, proxies);
             let is_known = |known: &Announced| known.server == server && begun.saturating_sub(known.at) < SAID_FOR;

@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -148,8 +148,10 @@ struct Echo {
     prepared: watch::Sender<bool>,
     /// Panics once, and is well afterwards.
     is_ill: AtomicBool,
-    /// Whether an announcement never ends.
-    is_stuck: AtomicBool,
+    /// How long an announcement takes.
+    takes: Mutex<Duration>,
+    /// How many announcements came to their end.
+    carried_out: AtomicUsize,
 }
 
 impl Echo {
@@ -161,7 +163,8 @@ impl Echo {
             ended: watch::Sender::new(0),
             prepared: watch::Sender::new(true),
             is_ill: AtomicBool::new(false),
-            is_stuck: AtomicBool::new(false),
+            takes: Mutex::default(),
+            carried_out: AtomicUsize::new(0),
         })
     }
 
@@ -194,9 +197,9 @@ impl Service for Echo {
     async fn announce(&self, proxies: &[String]) -> Result<(), Error> {
         self.fall_ill();
         self.announced.lock().unwrap().push(proxies.to_vec());
-        if self.is_stuck.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
+        let takes = *self.takes.lock().unwrap();
+        Clock::system().sleep(takes).await;
+        self.carried_out.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -280,10 +283,27 @@ async fn what_changes_all_the_time_is_announced_now_and_then_and_holds_up_no_sto
     }
     assert!(announced() - before <= 3, "{}", announced() - before);
     let before = announced();
-    echo.is_stuck.store(true, Ordering::Relaxed);
+    *echo.takes.lock().unwrap() = Duration::from_secs(600);
     until(|| announced() > before).await;
     stop.soft();
     until(|| *echo.withdrawn.borrow() == 1).await;
+    running.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_being_announced_at_a_stop_is_announced_before_it_is_taken_back() {
+    let authority = Authority::new().await;
+    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+    let host = authority.host(&proxy.address, None).await;
+    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
+    *echo.takes.lock().unwrap() = Duration::from_millis(300);
+    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
+    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+    until(|| echo.announced.lock().unwrap().len() == 1).await;
+    stop.soft();
+    until(|| *echo.withdrawn.borrow() == 1).await;
+    assert_eq!(echo.carried_out.load(Ordering::Relaxed), 1, "it comes after it was taken back, and stays");
     running.join_next().await.unwrap().unwrap();
 }
 
