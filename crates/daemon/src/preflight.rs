@@ -3,7 +3,7 @@
 //! `tessera check` looks at the files; a server that is told to begin anew looks at all of it first, because the image
 //! that replaces it could not go back.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::{Context, bail};
 use crypto::{KeyPair, x509::Certificate};
@@ -43,15 +43,17 @@ pub fn files(config: &Config) -> anyhow::Result<Vec<String>> {
 /// Which file cannot be used, and why.
 pub(crate) fn key_pair(pair: &config::KeyPair) -> anyhow::Result<(Vec<Certificate>, KeyPair)> {
     let files = KeyPairFiles { certificate: pair.cert_file.clone(), key: pair.key_file.clone() };
-    let loaded = files.load().context("proxy_service.https_keypairs")?;
+    let place = || format!("{}: proxy_service.https_keypairs", pair.place);
+    let loaded = files.load().with_context(place)?;
     WebCertificate::new(std::slice::from_ref(&loaded)).with_context(|| {
         let (certificate, key) = (pair.cert_file.display(), pair.key_file.display());
-        format!("proxy_service.https_keypairs: {key} is not the key of the certificate in {certificate}")
+        format!("{}: {key} is not the key of the certificate in {certificate}", place())
     })?;
     Ok(loaded)
 }
 
-/// A public name that no certificate has: whoever comes by it is shown one for another name.
+/// The public names, and those of the applications below them, that no certificate has: whoever comes by one is shown a
+/// certificate for another name.
 pub(crate) fn uncovered(config: &Config, pairs: &[(Vec<Certificate>, KeyPair)]) -> Option<String> {
     let leaves: Vec<&Certificate> = pairs.iter().filter_map(|(chain, _)| chain.first()).collect();
     let names: Vec<&str> = leaves.iter().flat_map(|leaf| leaf.dns_names()).map(String::as_str).collect();
@@ -59,11 +61,18 @@ pub(crate) fn uncovered(config: &Config, pairs: &[(Vec<Certificate>, KeyPair)]) 
     let is_covered = |host: &str| {
         names.iter().any(|name| proxy::covers(name, host)) || addresses.iter().any(|address| address == host)
     };
-    let missing = config.proxy_service.public_addr.iter().find(|public| !is_covered(&public.host))?;
-    (!pairs.is_empty()).then(|| {
+    let public = config.proxy_service.public_addr.iter().map(|public| &public.host);
+    let wanted = public.flat_map(|host| {
+        // An address has nothing below it.
+        let below = host.parse::<IpAddr>().is_err().then(|| format!("*.{host}"));
+        [host.clone()].into_iter().chain(below)
+    });
+    let missing: Vec<String> = wanted.filter(|host| !is_covered(host)).collect();
+    (!pairs.is_empty() && !missing.is_empty()).then(|| {
         format!(
-            "proxy_service.https_keypairs: no certificate is for {} of public_addr, only for {}: clients will refuse it",
-            missing.host,
+            "proxy_service.https_keypairs: no certificate is for {}, only for {}: clients will refuse the proxy \
+             or its applications by that name",
+            missing.join(" and "),
             if names.is_empty() { "no DNS name".to_owned() } else { names.join(", ") }
         )
     })
@@ -134,8 +143,11 @@ mod tests {
     fn files_of_a_certificate_are_named_when_they_do_not_fit() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name).display().to_string();
-        for (name, host) in [("a", "p.example"), ("b", "*.p.example")] {
-            let made = rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
+        let names: [(&str, &[&str]); 3] =
+            [("a", &["p.example"]), ("b", &["*.p.example"]), ("c", &["p.example", "*.P.example", "10.0.0.1"])];
+        for (name, hosts) in names {
+            let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+            let made = rcgen::generate_simple_self_signed(hosts).unwrap();
             std::fs::write(at(&format!("{name}.crt")), made.cert.pem()).unwrap();
             std::fs::write(at(&format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
         }
@@ -144,16 +156,29 @@ mod tests {
             let text = format!(
                 "proxy_service: {{public_addr: '{host}', https_keypairs: [{{cert_file: {certificate}, key_file: {key}}}]}}"
             );
-            files(&Config::from_text(&text, "x").unwrap())
+            files(&Config::from_text(&text, "x.yaml").unwrap())
         };
-        assert_eq!(read("p.example:443", "a.crt", "a.key").unwrap(), [""; 0]);
-        assert_eq!(read("x.p.example", "b.crt", "b.key").unwrap(), [""; 0]);
-        let odd = read("q.example", "a.crt", "a.key").unwrap().concat();
-        assert!(odd.contains("q.example") && odd.contains("p.example"), "{odd}");
-        let refused = format!("{:#}", read("p.example", "a.crt", "b.key").unwrap_err());
-        assert!(refused.contains("b.key is not the key") && refused.contains("a.crt"), "{refused}");
-        let refused = format!("{:#}", read("p.example", "c.crt", "a.key").unwrap_err());
-        assert!(refused.contains("c.crt"), "{refused}");
+        for (host, pair, missing) in [
+            ("p.example:443", "c", None),
+            ("10.0.0.1", "c", None),
+            ("p.example:443", "a", Some("for *.p.example, only for p.example:")),
+            ("x.p.example", "b", Some("for *.x.p.example, only for *.p.example:")),
+            ("q.example", "a", Some("for q.example and *.q.example, only for p.example:")),
+        ] {
+            let said = read(host, &format!("{pair}.crt"), &format!("{pair}.key")).unwrap();
+            assert_eq!(said.len(), usize::from(missing.is_some()), "{host} {pair}: {said:?}");
+            assert!(missing.is_none_or(|missing| said[0].contains(missing)), "{said:?}");
+        }
+        for (certificate, key, expected) in [
+            ("a.crt", "b.key", "b.key is not the key of the certificate in"),
+            ("d.crt", "a.key", "d.crt"),
+            ("a.key", "a.key", "no certificate chain"),
+            ("a.crt", "a.crt", "no private key"),
+        ] {
+            let refused = format!("{:#}", read("p.example", certificate, key).unwrap_err());
+            assert!(refused.starts_with("x.yaml:1:60: proxy_service.https_keypairs: "), "{refused}");
+            assert!(refused.contains(expected), "{refused}");
+        }
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl<'n> Fields<'n> {
         Self { path: path.to_owned(), place: node.place, entries, known: RefCell::default(), problems }
     }
 
+    /// Where the mapping stands, as `file:line:column`.
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}:{}", self.problems.source, self.place.line, self.place.column)
+    }
+
     fn entry(&self, key: &'static str) -> Option<&'n Entry> {
         self.known.borrow_mut().push(key);
         self.entries.iter().find(|entry| entry.key == key)

@@ -113,7 +113,7 @@ impl Config {
         let node = Node::parse(text).map_err(|problem| {
             Error::Yaml(Box::new(Invalid { source: name.to_owned(), text: text.to_owned(), problems: vec![problem] }))
         })?;
-        let problems = Problems::default();
+        let problems = Problems::of(name);
         let mut config = sections::read(&node, &problems);
         let mut found = problems.errors.into_inner();
         if found.is_empty() {

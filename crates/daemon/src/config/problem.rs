@@ -24,11 +24,17 @@ pub struct Problem {
 /// Problems as they are found; shared by everybody who reads a part of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
+    /// The file's name, or what stands for it.
+    pub(crate) source: String,
     pub(crate) errors: RefCell<Vec<Problem>>,
     pub(crate) warnings: RefCell<Vec<Problem>>,
 }
 
 impl Problems {
+    pub(crate) fn of(source: &str) -> Self {
+        Self { source: source.to_owned(), ..Self::default() }
+    }
+
     pub(crate) fn error(&self, problem: Problem) {
         self.errors.borrow_mut().push(problem);
     }
@@ -81,6 +87,18 @@ pub struct Invalid {
     pub text: String,
     /// At least one.
     pub problems: Vec<Problem>,
+}
+
+impl Invalid {
+    /// All of it in one line, as a log needs it.
+    pub fn in_a_line(&self) -> String {
+        let line = |problem: &Problem| {
+            let Problem { path, line, column, message, hint, .. } = problem;
+            let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
+            format!("{}:{line}:{column}: {path}: {message}{hint}", self.source)
+        };
+        self.problems.iter().map(line).collect::<Vec<_>>().join("; ")
+    }
 }
 
 impl fmt::Display for Invalid {

@@ -59,6 +59,9 @@ pub struct KeyPair {
     pub key_file: PathBuf,
     /// The chain, leaf first.
     pub cert_file: PathBuf,
+    /// Where the pair stands, as `file:line:column`.
+    #[serde(skip)]
+    pub place: String,
 }
 
 /// Certificates from an ACME authority.
@@ -162,7 +165,7 @@ fn key_pairs(fields: &Fields<'_>) -> Vec<KeyPair> {
         fields.text(key).map(PathBuf::from),
         fields.text(certificate).map(PathBuf::from),
     ) {
-        (Some(key_file), Some(cert_file)) => pairs.push(KeyPair { key_file, cert_file }),
+        (Some(key_file), Some(cert_file)) => pairs.push(KeyPair { key_file, cert_file, place: fields.place() }),
         (None, None) => {}
         (None, Some(_)) => fields.refuse(key, "is missing", "a certificate needs its key"),
         (Some(_), None) => fields.refuse(certificate, "is missing", "a key needs its certificate"),
