@@ -109,6 +109,10 @@ fn hup_and_usr2_begin_anew_in_the_same_process_and_a_mistake_changes_nothing() {
     write_config(&at, server.port, &server.diag, ", clustername: x");
     server.send("HUP");
     wait_until("the refusal", || lines(&at, "not restarted") == 1);
+    let log = std::fs::read_to_string(at.join("log")).unwrap();
+    let refusal = log.lines().find(|line| line.contains("not restarted")).unwrap();
+    assert_eq!(refusal.matches("tessera.yaml:2:").count(), 1, "{refusal}");
+    assert!(refusal.contains("unknown key (did you mean") && !refusal.contains("\\n"), "{refusal}");
     assert!(is_ready(&server.diag));
     assert!(server.is_alive(), "the process is the one that was started");
 }

@@ -50,6 +50,8 @@ pub struct AppFlags {
     pub name: String,
     /// Where it is.
     pub uri: String,
+    /// What the names of its flags begin with: `--app-`, or `--` where everything is about one application.
+    pub prefix: &'static str,
     /// Its own public address.
     pub public_addr: Option<String>,
     /// `key=value,key=value`.
@@ -62,9 +64,19 @@ impl AppFlags {
         let mut app = App::new(self.name, spec);
         app.metadata.labels = labels(&self.labels)?;
         app.set_defaults();
-        agent_app::App::check(&app)?;
+        agent_app::App::check(&app).map_err(|error| named_by_flag(self.prefix, error))?;
         Ok(Application(app))
     }
+}
+
+/// A field of the document is a flag for whoever wrote a command line.
+fn named_by_flag(prefix: &str, mut error: Error) -> Error {
+    for (field, flag) in [("metadata.name", "name"), ("spec.uri", "uri"), ("spec.public_addr", "public-addr")] {
+        if let Some(rest) = error.message.strip_prefix(field) {
+            error.message = format!("{prefix}{flag}{rest}");
+        }
+    }
+    error
 }
 
 fn labels(text: &str) -> Result<BTreeMap<String, String>, Error> {
@@ -255,7 +267,13 @@ mod tests {
                 Overrides { app: Some(AppFlags { labels: "x".into(), ..AppFlags::default() }), ..flags.clone() },
                 "--labels",
             ),
-            (Overrides { app: Some(AppFlags { name: "a".into(), ..AppFlags::default() }), ..flags }, "spec.uri"),
+            (
+                Overrides {
+                    app: Some(AppFlags { name: "a".into(), prefix: "--app-", ..AppFlags::default() }),
+                    ..flags
+                },
+                "--app-uri: ",
+            ),
         ] {
             let refused = flags.apply(&mut Config::embedded()).unwrap_err();
             assert!(refused.to_string().contains(expected), "{refused}");

@@ -9,7 +9,7 @@ use service::{Handover, Notifier, Signal, Signals};
 use telemetry::log::Handle;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     logging,
     preflight::Running,
     server::{Environment, Server},
@@ -277,7 +277,11 @@ impl Process<'_> {
         };
         let may = async { running.may_become(&reread()?).await };
         let Err(error) = may.await else { return true };
-        let error = format!("{error:#}");
+        let error = match error.downcast_ref() {
+            Some(config::Error::Invalid(invalid)) => invalid.in_a_line(),
+            Some(config::Error::Yaml(invalid)) => invalid.in_a_line(),
+            _ => format!("{error:#}"),
+        };
         self.notifier.status("goes on with the old configuration: the new one is refused, see the log");
         self.notifier.ready();
         tracing::error!(error, "not restarted: the configuration is refused; the server goes on as it is");

@@ -78,6 +78,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let app = args.name.zip(args.uri).map(|(name, uri)| AppFlags {
         name,
         uri,
+        prefix: "--",
         public_addr: args.public_addr,
         labels: args.labels.unwrap_or_default(),
     });

@@ -9,8 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueHint;
 use cli::exit::invalid_input;
 use daemon::{
-    AppFlags, Environment, Overrides,
-    config::Config,
+    AppFlags, Environment, Overrides, config,
     process::{self, Ended},
 };
 
@@ -118,6 +117,7 @@ impl Args {
         let app = self.app_name.clone().zip(self.app_uri.clone()).map(|(name, uri)| AppFlags {
             name,
             uri,
+            prefix: "--app-",
             public_addr: self.app_public_addr.clone(),
             labels: self.labels.clone().unwrap_or_default(),
         });
@@ -157,11 +157,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
 pub(super) fn serve(file: Option<&Path>, flags: &Overrides, environment: Environment) -> anyhow::Result<()> {
     process::hold_signals().context("signals cannot be held")?;
     let load = || {
-        let mut config = daemon::config::find(file).map_err(invalid_input)?.config;
+        let mut config = config::find(file)?.config;
         flags.clone().apply(&mut config)?;
         anyhow::Ok(config)
     };
-    let config: Config = load()?;
+    let config = load().map_err(|error| if error.is::<config::Error>() { invalid_input(error) } else { error })?;
     let handover = process::inherited();
     let environment = Environment { handover: Some(handover.clone()), ..environment };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
