@@ -63,7 +63,10 @@ pub(crate) async fn join(
     key: &KeyPair,
 ) -> Result<Certificates, Error> {
     let token = config.token.as_ref().ok_or_else(|| {
-        Error::invalid("this host has not joined the cluster yet and has no join token: give one (tctl tokens add)")
+        Error::invalid(
+            "this host has not joined the cluster yet and has no join token: make one with tctl tokens add, and give it \
+             with --token or teleport.join_params.token_name",
+        )
     })?;
     let request = types::RegisterUsingTokenRequest {
         host_id: host_id.to_owned(),
