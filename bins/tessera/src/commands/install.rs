@@ -5,6 +5,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, bail};
@@ -71,11 +72,19 @@ struct Systemd {
 pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     let What::Systemd(mut flags) = args.what;
     flags.config = std::path::absolute(&flags.config)?;
-    // Where there is no file yet, the defaults are as good a guess as any.
-    let config = match flags.config.exists() {
-        true => Config::load(&flags.config).map_err(invalid_input)?,
-        false => Config::embedded(),
+    // The machine that the unit is for may be another one.
+    let config = if flags.config.exists() {
+        Config::load(&flags.config).map_err(invalid_input)?
+    } else {
+        cli::warn(format!("{} is not there yet; tessera configure writes it", flags.config.display()));
+        Config::embedded()
     };
+    let names = [("user", "passwd", Some(&flags.user)), ("group", "group", flags.group.as_ref())];
+    for (flag, database, name) in names {
+        if let Some(name) = name.filter(|name| is_unknown(database, name)) {
+            cli::warn(format!("--{flag}: there is no {flag} \"{name}\" on this machine"));
+        }
+    }
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let unit = unit(&flags, &program, &config)?;
     if let Some(warning) = missing(&flags.user, &config) {
@@ -95,6 +104,14 @@ pub(crate) fn run(args: Args) -> anyhow::Result<()> {
     };
     file.write_all(unit.as_bytes())?;
     out.line(format_args!("The unit has been written to {place}.\n  next: systemctl daemon-reload"))
+}
+
+/// Whether this machine says that it has no such user or group. A number need not have a name.
+fn is_unknown(database: &str, name: &str) -> bool {
+    /// What getent ends with when it looked and found nothing.
+    const NOT_FOUND: i32 = 2;
+    let answer = || Command::new("getent").args([database, "--", name]).stdout(Stdio::null()).status();
+    name.parse::<u32>().is_err() && answer().is_ok_and(|status| status.code() == Some(NOT_FOUND))
 }
 
 /// The unit's text. A value with a line break could add directives, and is refused.
@@ -263,7 +280,7 @@ mod tests {
         let path = home.path().join("tessera.service");
         let line = Line::try_parse_from(["x", "--user=root", "-c", "/etc/hostname"]).unwrap();
         fs::write(&path, unit(&line.systemd, Path::new("/bin/true"), &Config::embedded()).unwrap()).unwrap();
-        let outcome = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output();
+        let outcome = Command::new("systemd-analyze").arg("verify").arg(&path).output();
         let outcome = outcome.expect("systemd-analyze (Debian package systemd) is needed");
         let said = String::from_utf8_lossy(&outcome.stderr);
         let about_us: Vec<_> = said.lines().filter(|line| line.contains("tessera.service")).collect();
