@@ -34,12 +34,22 @@ fn each_failure_ends_with_the_documented_code() {
     let off = file("off.yaml", "auth_service: {enabled: no}\n");
     let existing = file("existing.yaml", "");
     let data_dir_is_a_file = file("odd.yaml", &format!("teleport: {{data_dir: {existing}}}\n"));
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = file(
+        "taken.yaml",
+        &format!(
+            "teleport: {{data_dir: {}/taken}}\nauth_service: {{listen_addr: '{}'}}\n",
+            directory.path().display(),
+            port.local_addr().unwrap()
+        ),
+    );
+    let elsewhere = format!("--data-dir={}/elsewhere", directory.path().display());
     let nowhere = file(
         "nowhere.yaml",
         "proxy_service: {public_addr: p.example, https_keypairs: [{key_file: /nowhere/key, cert_file: /nowhere/crt}]}\n",
     );
     for (arguments, code, text) in [
-        (&["check", &nowhere][..], 8, "/nowhere/crt"),
+        (&["check", &nowhere][..], 8, "nowhere.yaml:1:58: proxy_service.https_keypairs: cannot read /nowhere/crt"),
         (&["start", "-c", &good, "--fips"][..], 7, "--fips is not supported: this program contains no validated"),
         (&["start", "-c", &good, "--insecure-no-tls"], 7, "speak TLS to the proxy"),
         (&["start", "-c", &good, "--permit-user-env"], 7, "access to SSH hosts"),
@@ -50,8 +60,25 @@ fn each_failure_ends_with_the_documented_code() {
         (&["start", "-c", &good, "--roles=auth,node"], 7, "\"node\" is not supported yet"),
         (&["start", "-c", &good, "--roles=proxy"], 8, "the proxy has no auth service"),
         (&["start", "-c", &good, "--app-name=x"], 2, "--app-uri"),
-        (&["start", "-c", &good, "--app-name=x", "--app-uri=ftp://x"], 8, "spec.uri"),
+        (&["start", "-c", &good, "--app-name=x", "--app-uri=ftp://x"], 8, "--app-uri: "),
+        (&["app", "start", "-c", &good, "--name=x", "--uri=localhost:3300"], 8, "ERROR: --uri: "),
         (&["app", "start", "-c", &good, "--name=x", "--uri=http://x"], 8, "the agent has no cluster"),
+        (&["start", "-c", &taken], 4, "cannot be used; is another server running?: "),
+        (
+            &[
+                "app",
+                "start",
+                "-c",
+                &good,
+                "--name=x",
+                "--uri=http://x",
+                "--auth-server=localhost",
+                "--token=/no/token",
+                &elsewhere,
+            ],
+            8,
+            "the join token cannot be read from /no/token: ",
+        ),
         (&["start", "-c", &good, "--roles=authh"], 2, "auth"),
         (&["start", "-c", &good, "--diag-addr=host:port"], 8, "--diag-addr"),
         (&["start", "-c", &typo], 8, "did you mean \"cluster_name\"?"),
@@ -78,6 +105,9 @@ fn each_failure_ends_with_the_documented_code() {
         (&["debug", "set-log-level", "LOUD", "-c", &good], 2, "possible values"),
         (&["install", "systemd", "-c", &good], 0, "ReadWritePaths="),
         (&["install", "systemd", "-c", &good], 0, "install -d -o tessera -m 0711"),
+        (&["install", "systemd", "-c", &good, "--user=no-such-user"], 0, "--user: there is no user \"no-such-user\""),
+        (&["install", "systemd", "-c", &good, "--user=root"], 0, "User=root"),
+        (&["install", "systemd", "-c", "/no/such/file"], 0, "WARNING: /no/such/file is not there yet"),
         (&["install", "systemd", "-c", &typo], 8, "did you mean \"cluster_name\"?"),
         (&["node", "configure", "--token=x"], 7, "tessera node is not supported yet"),
         (&["db", "start"], 7, "tessera db is not supported yet"),
@@ -150,7 +180,7 @@ fn what_configure_writes_starts_and_can_be_asked() {
     assert!(ready.contains(r#""status":"ok""#), "{ready}");
     assert_eq!(std::fs::read_to_string(&pid_file).unwrap().trim(), server.0.id().to_string());
     let (code, second) = said(&["start", "-c", &file, "--pid-file", &pid_file, "--diag-addr=127.0.0.1:0"]);
-    assert!(code == 1 && second.contains("in use by another process"), "{second}");
+    assert!(code == 4 && second.contains("in use by another process"), "{second}");
     assert_eq!(std::fs::read_to_string(&pid_file).unwrap().trim(), server.0.id().to_string(), "{second}");
     assert_eq!(said(&["debug", "get-log-level", "-c", &file]), (0, "INFO\n".to_owned()));
     let (_, changed) = said(&["debug", "set-log-level", "debug", "-c", &file]);

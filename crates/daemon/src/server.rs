@@ -11,7 +11,7 @@ use telemetry::log::Handle;
 
 use crate::{
     config::Config,
-    data_dir::DataDir,
+    data_dir::{self, DataDir},
     diagnostics,
     local_socket::{self, ADMIN},
     metrics::Metrics,
@@ -83,7 +83,10 @@ impl Server {
 
     async fn build(config: &Config, environment: Environment) -> anyhow::Result<Self> {
         config.check()?;
-        let data_dir = DataDir::open(&config.teleport.data_dir, &environment.random)?;
+        let data_dir = DataDir::open(&config.teleport.data_dir, &environment.random).map_err(|error| match error {
+            data_dir::Error::Busy { .. } => domain::Error::conflict(error.to_string()).into(),
+            other => anyhow::Error::new(other),
+        })?;
         // Not before the lock is ours: the file may be that of a server which holds it.
         let pid_file = config.teleport.pid_file.as_ref().map(PidFile::write).transpose()?;
         let supervisor = Supervisor::new(environment.clock.clone());

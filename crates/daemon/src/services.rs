@@ -9,7 +9,10 @@ mod identity;
 mod proxy;
 mod stand_in;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::Context;
 use net::{Listener, ListenerOptions};
@@ -43,7 +46,14 @@ impl Shared<'_> {
     /// what the file calls it.
     async fn listen(&self, name: &str, key: &str, address: &Address) -> anyhow::Result<Listener> {
         let address = resolve(address).await?;
-        self.open(name, address).with_context(|| format!("{key} {address} cannot be used; is another server running?"))
+        let opened =
+            self.open(name, address).map_err(|error| match error.chain().find_map(|cause| cause.downcast_ref()) {
+                Some(cause) if io::Error::kind(cause) == io::ErrorKind::AddrInUse => {
+                    domain::Error::conflict(format!("{error:#}")).into()
+                }
+                _ => error,
+            });
+        opened.with_context(|| format!("{key} {address} cannot be used; is another server running?"))
     }
 
     fn open(&self, name: &str, address: SocketAddr) -> anyhow::Result<Listener> {

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ::auth::{Auth, certificates::host::HostNames, joining::host::own_service};
 use agent::{Certificates, Host};
-use anyhow::Context;
 use client::{Backoff, Trust};
 use crypto::{Algorithm, KeyPair, SecretString};
 use domain::{Error, error::Kind, role::SystemRole};
@@ -143,7 +142,8 @@ pub(crate) fn token(params: &JoinParams) -> anyhow::Result<SecretString> {
         return Ok(SecretString::new(params.token.clone()));
     }
     let text = std::fs::read_to_string(&params.token);
-    let text = text.with_context(|| format!("the join token cannot be read from {}", params.token))?;
+    let text =
+        text.map_err(|error| Error::invalid(format!("the join token cannot be read from {}: {error}", params.token)))?;
     Ok(SecretString::new(text.trim().to_owned()))
 }
 
