@@ -70,7 +70,7 @@ fn page<B>(request: &Request<B>, is_near: impl Fn(&str) -> bool, is_same: impl F
 }
 
 /// What stands in a header that is there once.
-fn says<'a, B>(request: &'a Request<B>, name: HeaderName) -> Result<Option<&'a str>, Error> {
+fn says<B>(request: &Request<B>, name: HeaderName) -> Result<Option<&str>, Error> {
     let mut all = request.headers().get_all(&name).iter().map(|value| value.to_str());
     match (all.next(), all.next()) {
         (None, _) => Ok(None),
