@@ -11,6 +11,12 @@ use self::exceptions::Exceptions;
 
 pub(crate) use self::connect::tunnel;
 
+/// Says whether a balancer ends TLS.
+const UPGRADE: &str = "TELEPORT_TLS_ROUTING_CONN_UPGRADE";
+
+/// Says how to get past it.
+const MODE: &str = "TELEPORT_TLS_ROUTING_CONN_UPGRADE_MODE";
+
 /// Which proxies lead out of this network, and which addresses need none.
 #[derive(Debug, Clone, Default)]
 pub struct Proxies {
@@ -57,7 +63,7 @@ impl PartialEq for Credentials {
 
 impl Eq for Credentials {}
 
-/// A variable that names a proxy and cannot be used. The value may hold a password and is not repeated.
+/// A variable that cannot be used. The value may hold a password and is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {variable} {reason}")]
 pub struct ProxyError {
@@ -83,11 +89,8 @@ impl Proxies {
             https: proxy(["HTTPS_PROXY", "https_proxy"])?,
             http: if is_cgi { None } else { proxy(["HTTP_PROXY", "http_proxy"])? },
             exceptions: Exceptions::parse(&first(["NO_PROXY", "no_proxy"]).unwrap_or_default().1),
-            upgrades: upgrades(&variable("TELEPORT_TLS_ROUTING_CONN_UPGRADE").unwrap_or_default()),
-            wrapping: match variable("TELEPORT_TLS_ROUTING_CONN_UPGRADE_MODE") {
-                Some(mode) if mode.eq_ignore_ascii_case("legacy") => Wrapping::Packets,
-                _ => Wrapping::WebSocket,
-            },
+            upgrades: upgrades(&variable(UPGRADE).unwrap_or_default()).filter_map(or_ignored).collect(),
+            wrapping: or_ignored(wrapping(&variable(MODE).unwrap_or_default())).unwrap_or_default(),
         })
     }
 
@@ -124,18 +127,32 @@ impl Proxies {
     }
 }
 
-/// What is no answer is none, as in official tools.
-fn upgrades(text: &str) -> Vec<(Option<String>, bool)> {
+/// What cannot be read is as good as unset, as in official tools; whoever wrote it is told.
+fn or_ignored<T>(read: Result<T, ProxyError>) -> Option<T> {
+    read.inspect_err(|error| tracing::warn!("{error}; it is ignored")).ok()
+}
+
+fn upgrades(text: &str) -> impl Iterator<Item = Result<(Option<String>, bool), ProxyError>> {
     let answer = |word: &str| match word.trim().to_ascii_lowercase().as_str() {
         "1" | "t" | "true" | "y" | "yes" | "on" => Some(true),
         "0" | "f" | "false" | "n" | "no" | "off" => Some(false),
         _ => None,
     };
-    let entry = |part: &str| match part.split_once('=') {
+    let entry = move |part: &str| match part.split_once('=') {
         Some((place, word)) => Some((Some(place.trim().to_owned()), answer(word)?)),
         None => Some((None, answer(part)?)),
     };
-    text.split([';', ',']).filter_map(entry).collect()
+    let refused = ProxyError { variable: UPGRADE, reason: "is neither yes, no, nor a list of HOST:PORT=yes" };
+    let entries = text.split([';', ',']).filter(|part| !part.trim().is_empty());
+    entries.map(move |part| entry(part).ok_or_else(|| refused.clone()))
+}
+
+fn wrapping(mode: &str) -> Result<Wrapping, ProxyError> {
+    match mode.to_ascii_lowercase().as_str() {
+        "" | "websocket" => Ok(Wrapping::WebSocket),
+        "legacy" => Ok(Wrapping::Packets),
+        _ => Err(ProxyError { variable: MODE, reason: "is neither websocket nor legacy" }),
+    }
 }
 
 impl Proxy {

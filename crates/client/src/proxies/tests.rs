@@ -93,3 +93,18 @@ fn a_variable_chooses_what_a_connection_past_a_balancer_is_wrapped_in() {
     use Wrapping::{Packets, WebSocket};
     assert_eq!(found, [WebSocket, WebSocket, Packets, Packets, WebSocket]);
 }
+
+#[test]
+fn what_is_no_answer_about_balancers_is_told_with_what_may_be_written() {
+    let unread =
+        |text| -> Vec<String> { upgrades(text).filter_map(Result::err).map(|error| error.to_string()).collect() };
+    for text in ["", "yes", "a:1=true; b:2=0, no,"] {
+        assert_eq!(unread(text), [""; 0], "{text}");
+    }
+    for text in ["yess", "no,a:1=maybe"] {
+        let said = unread(text);
+        assert!(said.len() == 1 && said[0].contains(UPGRADE) && said[0].contains("HOST:PORT=yes"), "{text}: {said:?}");
+    }
+    let said = wrapping("legcy").expect_err("a mistake").to_string();
+    assert!(said.contains(MODE) && said.contains("legacy"), "{said}");
+}
