@@ -37,7 +37,7 @@ impl Dial for Dialler {
             Ok(stream) => stream,
             // Somebody else has answered, perhaps a balancer that ends TLS.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                match client::past_balancer(address, out, clock).await {
+                match client::past_balancer(address, identity.authorities(), out, clock).await {
                     Ok(Some(wire)) => connector.connect(name, wire).await?,
                     Ok(None) | Err(_) => return Err(error),
                 }

@@ -1,6 +1,6 @@
 //! A certificate that leads to one application, ready to be used.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use client::Web;
@@ -48,7 +48,8 @@ pub struct Lead {
     pub web: Web,
     /// The certificate and its key.
     pub chain: CertificateChain,
-    /// How the proxy is known: by the application's name, or by its own (see [`tls::Trust::Front`]).
+    /// How the proxy is known: by the application's name, or by its own (see [`tls::Trust::Front`]). So is a balancer
+    /// before it.
     pub trust: tls::Trust,
     /// When the certificate ends.
     pub not_after: Timestamp,
@@ -73,11 +74,12 @@ impl Access {
     /// When the parts do not fit TLS, or the name is none.
     pub fn new(lead: Lead, clock: &Clock) -> Result<Self, Error> {
         let Lead { app, public_name, is_tcp, web, chain, trust, not_after } = lead;
+        let outer = Arc::new(trust.clone());
         let connector = |alpn: &[u8]| {
             let options =
                 ClientOptions { trust: trust.clone(), certificate: Some(chain.clone()), alpn: vec![alpn.to_vec()] };
             let tls = tls::client_config(options, clock).map_err(|error| Error::invalid(error.to_string()))?;
-            Ok::<_, Error>(Connector::new(web.clone(), &public_name, tls, clock))
+            Ok::<_, Error>(Connector::new(web.clone(), &public_name, tls, &outer, clock))
         };
         let authority = match web.address().rsplit_once(':') {
             Some((_, port)) if port != "443" => format!("{public_name}:{port}"),

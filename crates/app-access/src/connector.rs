@@ -11,6 +11,7 @@ use std::{
 
 use client::Web;
 use clock::Clock;
+use crypto::tls::Trust;
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::{
@@ -33,16 +34,17 @@ pub(crate) struct Connector {
     web: Web,
     name: Arc<str>,
     tls: Arc<ClientConfig>,
+    trust: Arc<Trust>,
     clock: Clock,
 }
 
 impl Connector {
-    pub(crate) fn new(web: Web, name: &str, tls: Arc<ClientConfig>, clock: &Clock) -> Self {
-        Self { web, name: name.into(), tls, clock: clock.clone() }
+    pub(crate) fn new(web: Web, name: &str, tls: Arc<ClientConfig>, trust: &Arc<Trust>, clock: &Clock) -> Self {
+        Self { web, name: name.into(), tls, trust: Arc::clone(trust), clock: clock.clone() }
     }
 
     pub(crate) async fn connect(&self) -> Result<TlsStream<BoxIo>, Failure> {
-        match self.clock.timeout(DEADLINE, self.web.connect(&self.name, &self.tls)).await {
+        match self.clock.timeout(DEADLINE, self.web.connect(&self.name, &self.tls, &self.trust)).await {
             Ok(outcome) => outcome.map_err(|error| Hop::Proxy.failure(error)),
             Err(_) => {
                 let (address, seconds) = (self.web.address(), DEADLINE.as_secs());

@@ -2,7 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crypto::tls::{self, ClientOptions};
+use crypto::{
+    tls::{self, ClientOptions},
+    x509::Certificate,
+};
 use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
@@ -28,7 +31,15 @@ pub(crate) fn tls_config(config: &Config) -> Result<Arc<ClientConfig>, ConnectEr
     tls::client_config(options, &config.clock).map_err(|error| ConnectError::Credentials { reason: chain(&error) })
 }
 
-fn roots(authorities: &[crypto::x509::Certificate]) -> Result<tls::Trust, ConnectError> {
+/// The cluster's, as far as they are known.
+fn authorities(config: &Config) -> &[Certificate] {
+    match &config.trust {
+        Trust::Authorities(authorities) => authorities,
+        _ => config.credentials.authorities(),
+    }
+}
+
+fn roots(authorities: &[Certificate]) -> Result<tls::Trust, ConnectError> {
     if authorities.is_empty() {
         let reason = "there is no authority to trust; give a CA pin or a CA path".to_owned();
         return Err(ConnectError::Credentials { reason });
@@ -46,7 +57,8 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
     if !address.starts_with(UNIX) && config.proxies.upgrades(&place) == Some(true) {
         // The other way needs time, too.
         let half = config.timeouts.dial / 2;
-        return match upgrade::open(&place, &config.proxies, &config.clock, half).await {
+        let trust = upgrade::trust(authorities(config));
+        return match upgrade::open(&place, &trust, &config.proxies, &config.clock, half).await {
             Ok(wire) => inside(address, wire, tls).await,
             // Said of all addresses, it is said of an auth service without a balancer, too.
             Err(past) => straight(address, tls, config).await.map_err(|_| ConnectError::from_io(address, &past)),
@@ -57,7 +69,7 @@ pub(crate) async fn dial(address: &str, tls: &Arc<ClientConfig>, config: &Config
         settled => return settled,
     };
     // Somebody else has answered. Whether that is a balancer is asked only now: most have none.
-    match upgrade::past_balancer(&place, &config.proxies, &config.clock).await {
+    match upgrade::past_balancer(&place, authorities(config), &config.proxies, &config.clock).await {
         Ok(Some(wire)) => inside(address, wire, tls).await,
         Ok(None) => Err(error),
         // An auth service of another cluster looks like a balancer so far: what it said first says more.

@@ -9,6 +9,7 @@ use clock::Clock;
 use crypto::{
     hash,
     tls::{self, ClientOptions},
+    x509::Certificate,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Request, StatusCode, header};
@@ -53,22 +54,35 @@ const PACKET: usize = 16 * 1024;
 /// Between two probes on a quiet connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// A connection past the balancer at `address`; nothing when what answers there is the proxy itself, or nobody.
+/// A connection past the balancer at `address`, whose certificate is from an authority of this system or one of the
+/// cluster's; nothing when what answers there is the proxy itself, or nobody.
 ///
 /// # Errors
 /// There is a balancer, and no way past it.
-pub async fn past_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<Option<BoxIo>> {
+pub async fn past_balancer(
+    address: &str,
+    authorities: &[Certificate],
+    proxies: &Proxies,
+    clock: &Clock,
+) -> io::Result<Option<BoxIo>> {
+    let trust = trust(authorities);
     let is_needed = match proxies.upgrades(address) {
         Some(is_needed) => is_needed,
-        None => is_balancer(address, proxies, clock).await.unwrap_or(false),
+        None => is_balancer(address, &trust, proxies, clock).await.unwrap_or(false),
     };
-    if is_needed { open(address, proxies, clock, OPEN_WITHIN).await.map(Some) } else { Ok(None) }
+    if is_needed { open(address, &trust, proxies, clock, OPEN_WITHIN).await.map(Some) } else { Ok(None) }
 }
 
-/// Whether somebody else than a proxy ends TLS at `address`; nothing when nobody does. A proxy whose certificate this
-/// system does not trust has no such balancer before it.
-pub(crate) async fn is_balancer(address: &str, proxies: &Proxies, clock: &Clock) -> Option<bool> {
-    let outcome = clock.timeout(TEST_WITHIN, outer(address, KNOWN_TO_PROXIES, proxies, clock)).await.ok()?;
+/// Whom we believe that TLS may end there: the cluster's own are among them, since a proxy without a certificate from
+/// elsewhere shows one of theirs, and so may a balancer. What is inside proves itself.
+pub(crate) fn trust(authorities: &[Certificate]) -> tls::Trust {
+    tls::Trust::Roots([crate::system_authorities().as_slice(), authorities].concat())
+}
+
+/// Whether somebody else than a proxy ends TLS at `address`; nothing when nobody does. A proxy whose certificate is not
+/// trusted has no such balancer before it.
+pub(crate) async fn is_balancer(address: &str, trust: &tls::Trust, proxies: &Proxies, clock: &Clock) -> Option<bool> {
+    let outcome = clock.timeout(TEST_WITHIN, outer(address, KNOWN_TO_PROXIES, trust, proxies, clock)).await.ok()?;
     match outcome {
         Ok(stream) => Some(stream.get_ref().1.alpn_protocol() != Some(KNOWN_TO_PROXIES)),
         Err(error) => {
@@ -80,15 +94,21 @@ pub(crate) async fn is_balancer(address: &str, proxies: &Proxies, clock: &Clock)
 }
 
 /// A WebSocket to the proxy behind a balancer.
-pub(crate) async fn open(address: &str, proxies: &Proxies, clock: &Clock, within: Duration) -> io::Result<BoxIo> {
-    match clock.timeout(within, upgrade(address, proxies, clock)).await {
+pub(crate) async fn open(
+    address: &str,
+    trust: &tls::Trust,
+    proxies: &Proxies,
+    clock: &Clock,
+    within: Duration,
+) -> io::Result<BoxIo> {
+    match clock.timeout(within, upgrade(address, trust, proxies, clock)).await {
         Ok(wire) => wire,
         Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the balancer before the proxy does not answer")),
     }
 }
 
-async fn upgrade(address: &str, proxies: &Proxies, clock: &Clock) -> io::Result<BoxIo> {
-    let outer = outer(address, b"http/1.1", proxies, clock).await?;
+async fn upgrade(address: &str, trust: &tls::Trust, proxies: &Proxies, clock: &Clock) -> io::Result<BoxIo> {
+    let outer = outer(address, b"http/1.1", trust, proxies, clock).await?;
     wrapped(Box::new(outer), address, proxies.wrapping(), clock).await
 }
 
@@ -150,13 +170,18 @@ async fn wrapped(outer: BoxIo, address: &str, wrapping: Wrapping, clock: &Clock)
     Ok(Box::new(near))
 }
 
-/// TLS with whoever ends it at `address`, whom this system trusts.
-async fn outer(address: &str, alpn: &[u8], proxies: &Proxies, clock: &Clock) -> io::Result<TlsStream<TcpStream>> {
+/// TLS with whoever ends it at `address`.
+async fn outer(
+    address: &str,
+    alpn: &[u8],
+    trust: &tls::Trust,
+    proxies: &Proxies,
+    clock: &Clock,
+) -> io::Result<TlsStream<TcpStream>> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(host).map_err(io::Error::other)?;
-    let trust = tls::Trust::Roots(crate::system_authorities());
-    let options = ClientOptions { trust, certificate: None, alpn: vec![alpn.to_vec()] };
+    let options = ClientOptions { trust: trust.clone(), certificate: None, alpn: vec![alpn.to_vec()] };
     let config = tls::client_config(options, clock).map_err(io::Error::other)?;
     let tcp = dial::patient_tcp(address, proxies, KEEP_ALIVE).await?;
     TlsConnector::from(config).connect(name, tcp).await

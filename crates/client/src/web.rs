@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -12,6 +12,10 @@ use crypto::{tls, x509::Certificate};
 use domain::{
     Error,
     error::{Kind, Reason},
+};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, WeakShared},
 };
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -45,10 +49,17 @@ pub struct Web {
     address: String,
     proxies: Proxies,
     clock: Clock,
-    /// Whether a balancer ends TLS there, once that is known.
-    balancer: Arc<OnceLock<bool>>,
+    balancer: Arc<Balancer>,
     /// What a person can do when nobody answers there.
     advice: &'static str,
+}
+
+/// Whether a balancer ends TLS at an address.
+#[derive(Debug, Default)]
+struct Balancer {
+    known: OnceLock<bool>,
+    /// The question, while somebody waits for its answer: hundreds of connections may be wanted at once.
+    asked: Mutex<Option<WeakShared<BoxFuture<'static, Option<bool>>>>>,
 }
 
 /// What a proxy says about its cluster.
@@ -117,26 +128,48 @@ impl Web {
         Ok(found)
     }
 
-    /// A TLS connection for `name`, which the proxy's certificate must carry; past a balancer that would end it.
+    /// A TLS connection for `name`, which the proxy's certificate must carry; past a balancer that would end it, if
+    /// `trust` lets the balancer pass.
     ///
     /// # Errors
     /// As [`Self::find`].
-    pub async fn connect(&self, name: &str, tls: &Arc<ClientConfig>) -> Result<TlsStream<BoxIo>, Error> {
-        self.handshake(name, tls, Box::pin(self.wire())).await
+    pub async fn connect(
+        &self,
+        name: &str,
+        tls: &Arc<ClientConfig>,
+        trust: &tls::Trust,
+    ) -> Result<TlsStream<BoxIo>, Error> {
+        self.handshake(name, tls, Box::pin(self.wire(trust))).await
     }
 
-    async fn wire(&self) -> io::Result<BoxIo> {
-        let is_balancer = match self.balancer.get().copied().or_else(|| self.proxies.upgrades(&self.address)) {
+    async fn wire(&self, trust: &tls::Trust) -> io::Result<BoxIo> {
+        let is_balancer = match self.balancer.known.get().copied().or_else(|| self.proxies.upgrades(&self.address)) {
             Some(is_balancer) => is_balancer,
-            None => match upgrade::is_balancer(&self.address, &self.proxies, &self.clock).await {
-                Some(is_balancer) => *self.balancer.get_or_init(|| is_balancer),
-                None => false,
-            },
+            None => self.is_balancer(trust).await,
         };
         if is_balancer {
-            upgrade::open(&self.address, &self.proxies, &self.clock, DEADLINE).await
+            upgrade::open(&self.address, trust, &self.proxies, &self.clock, DEADLINE).await
         } else {
             Ok(Box::new(self.tcp().await?))
+        }
+    }
+
+    /// Asks whether a balancer is there, or waits for the answer with those who have asked already.
+    async fn is_balancer(&self, trust: &tls::Trust) -> bool {
+        let answer = {
+            let mut asked = self.balancer.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.as_ref().and_then(WeakShared::upgrade).unwrap_or_else(|| {
+                let (web, trust) = (self.clone(), trust.clone());
+                let question =
+                    async move { upgrade::is_balancer(&web.address, &trust, &web.proxies, &web.clock).await };
+                let question = question.boxed().shared();
+                *asked = question.downgrade();
+                question
+            })
+        };
+        match answer.await {
+            Some(is_balancer) => *self.balancer.known.get_or_init(|| is_balancer),
+            None => false,
         }
     }
 
@@ -232,6 +265,8 @@ impl Web {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -269,6 +304,26 @@ mod tests {
         assert_eq!(socket.tcp_user_timeout().expect("an option"), None);
         assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEP_ALIVE);
         assert!(socket.keepalive().expect("an option"));
+    }
+
+    #[tokio::test]
+    async fn many_who_connect_at_once_ask_once_whether_a_balancer_is_there() {
+        let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let web = Web::new(&port.local_addr().expect("an address").to_string(), Proxies::default(), Clock::system());
+        // What is not known yet is asked again; an alert, "no application protocol", is what a balancer says.
+        for (says, is_balancer) in [(&b""[..], false), (b"\x15\x03\x03\0\x02\x02\x78", true)] {
+            let asked = || web.is_balancer(&tls::Trust::DangerAnyServer);
+            let answers = futures_util::future::join_all((0..100).map(|_| asked()));
+            let balancer = async {
+                let (mut stream, _) = port.accept().await.expect("a question");
+                let _ = stream.read(&mut [0; 4096]).await.expect("a hello");
+                stream.write_all(says).await.expect("open");
+            };
+            let (answers, ()) = tokio::join!(answers, balancer);
+            assert_eq!(answers, [is_balancer; 100]);
+            assert!(port.accept().now_or_never().is_none(), "one connection for all of them");
+        }
+        assert_eq!(web.balancer.known.get(), Some(&true));
     }
 
     #[test]

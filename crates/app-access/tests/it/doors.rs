@@ -313,6 +313,13 @@ async fn a_proxy_whose_certificate_names_it_and_not_the_application_is_known_all
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_balancer_with_a_certificate_of_the_cluster_is_passed() {
+    let world = World::past_a_balancer(tunnel()).await;
+    let answer = world.ask("GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.contains("GET /x HTTP/1.1 by bot-1"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forward_proxy_leads_where_the_host_says() {
     let world = World::new(Door::Proxy).await;
     for (request, words) in [

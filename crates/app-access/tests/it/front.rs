@@ -27,13 +27,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use keystore::{SealingKey, SoftwareKeyStore};
+use net::packets;
 use service::Stop;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional, split},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 pub(crate) const NAME: &str = "grafana.proxy.example";
 
@@ -58,7 +59,7 @@ pub(crate) struct Front {
 /// Issues certificates; each for another user, `bot-1`, `bot-2` and so on.
 pub(crate) struct Issuer {
     cluster: Arc<ClusterKeys>,
-    front: SocketAddr,
+    web: Web,
     clock: Clock,
     count: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
@@ -118,7 +119,7 @@ impl Issue for Issuer {
             app: app.to_owned(),
             public_name: NAME.to_owned(),
             is_tcp: app == "postgres",
-            web: Web::new(&self.front.to_string(), Proxies::default(), Clock::system()),
+            web: self.web.clone(),
             chain,
             trust: tls::Trust::Front {
                 roots: ca::authority::trusted_certificates(&self.cluster.host).unwrap(),
@@ -148,6 +149,10 @@ pub(crate) struct World {
     pub(crate) serving: JoinHandle<()>,
 }
 
+fn straight(front: SocketAddr, _: &ManualClock) -> Web {
+    Web::new(&front.to_string(), Proxies::default(), Clock::system())
+}
+
 impl World {
     pub(crate) async fn new(door: Door) -> Self {
         Self::behind(door, NAME).await
@@ -155,15 +160,31 @@ impl World {
 
     /// The front's certificate is for this name.
     pub(crate) async fn behind(door: Door, name: &str) -> Self {
-        Self::build(door, name, |_| Clock::system()).await
+        Self::build(door, name, straight, |_| Clock::system()).await
+    }
+
+    /// A balancer is said to end TLS before the front.
+    pub(crate) async fn past_a_balancer(door: Door) -> Self {
+        let proxies = Proxies::from_variables(|name| match name {
+            "TELEPORT_TLS_ROUTING_CONN_UPGRADE" => Some("yes".to_owned()),
+            "TELEPORT_TLS_ROUTING_CONN_UPGRADE_MODE" => Some("legacy".to_owned()),
+            _ => None,
+        });
+        let web = |front: SocketAddr, time: &ManualClock| Web::new(&front.to_string(), proxies.unwrap(), time.clock());
+        Self::build(door, PROXY, web, |_| Clock::system()).await
     }
 
     /// What the listener waits for is over when the test says so.
     pub(crate) async fn patient(door: Door) -> Self {
-        Self::build(door, NAME, ManualClock::clock).await
+        Self::build(door, NAME, straight, ManualClock::clock).await
     }
 
-    async fn build(door: Door, name: &str, listeners: impl FnOnce(&ManualClock) -> Clock) -> Self {
+    async fn build(
+        door: Door,
+        name: &str,
+        web: impl FnOnce(SocketAddr, &ManualClock) -> Web,
+        listeners: impl FnOnce(&ManualClock) -> Clock,
+    ) -> Self {
         let time = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
         let clock = time.clock();
         let cluster = Arc::new(ClusterKeys::new(&clock).await);
@@ -171,7 +192,7 @@ impl World {
         let (issued, asked, is_silent, gate) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
         let issuer = Issuer {
             cluster,
-            front: front.address,
+            web: web(front.address, &time),
             clock: clock.clone(),
             count: Arc::clone(&issued),
             asked: Arc::clone(&asked),
@@ -243,6 +264,9 @@ impl Front {
         }
         let Ok(mut stream) = acceptor.accept(tcp).await else { return };
         let session = stream.get_ref().1;
+        if session.server_name().is_none() {
+            return self.upgrades(stream).await;
+        }
         assert_eq!(session.server_name(), Some(NAME));
         let shown = Certificate::from_der(&session.peer_certificates().unwrap()[0]).unwrap();
         let user = shown.common_name().unwrap_or_default().to_owned();
@@ -268,6 +292,28 @@ impl Front {
         } else {
             let _ = http1::Builder::new().serve_connection(io, answer).with_upgrades().await;
         }
+    }
+
+    /// For those who ask by address alone: whether a balancer is here, and the way past it, in packets.
+    async fn upgrades(&self, stream: TlsStream<TcpStream>) {
+        let front = self.address;
+        let answer = service_fn(|mut request: Request<Incoming>| {
+            assert_eq!(request.uri().path(), "/webapi/connectionupgrade");
+            let upgraded = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let (mut receive, mut send) = split(TokioIo::new(upgraded.await.unwrap()));
+                let (mut read, mut write) = split(TcpStream::connect(front).await.unwrap());
+                let clock = Clock::system();
+                let _ = tokio::select! {
+                    ended = packets::unpack(&mut receive, &mut write) => ended,
+                    ended = packets::pack(&mut read, &mut send, Duration::from_secs(30), &clock) => ended,
+                };
+            });
+            let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+            let answer = answer.header(header::UPGRADE, "alpn-ping").header(header::CONNECTION, "upgrade");
+            std::future::ready(answer.body(Full::<Bytes>::default()))
+        });
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).with_upgrades().await;
     }
 
     async fn answer(&self, mut request: Request<Incoming>, user: &str) -> Result<Response<Full<Bytes>>, &'static str> {
