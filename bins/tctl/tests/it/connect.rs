@@ -22,14 +22,18 @@ async fn an_identity_file_works_from_elsewhere_and_its_failures_name_the_next_st
             ("TELEPORT_AUTH_SERVER", tool.cluster.address().to_string()),
             ("TELEPORT_IDENTITY_FILE", tool.path("alice.pem").display().to_string()),
         ];
-        let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let run = tool.run("get role/editor --format=text", "", &environment);
+        let alice = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let run = tool.run("get role/editor --format=text", "", &alice);
         assert!(run.code == 0 && run.stdout.contains("editor"), "{}", run.stderr);
         for line in ["get roles", "users rm alice", "lock --user=alice", "auth sign --user=alice"] {
             let run = tool.run(&format!("-i DIR/bob.pem --auth-server=AUTH {line}"), "", &[]);
             assert_eq!(run.code, 5, "{line}: {}", run.stderr);
             assert!(run.stderr.starts_with("ERROR: access denied"), "{line}: {}", run.stderr);
         }
+        let exported = [("TELEPORT_IDENTITY_FILE", tool.path("bob.pem").display().to_string()), environment[0].clone()];
+        let exported = exported.each_ref().map(|(name, value)| (*name, value.as_str()));
+        let refused = tool.run("auth sign --user=alice", "", &exported).stderr;
+        assert!(refused.contains("as \"bob\"") && refused.contains("unset TELEPORT_IDENTITY_FILE"), "{refused}");
         while tool.run("-i DIR/short.pem --auth-server=AUTH status", "", &[]).code == 0 {}
         seen!(tool.transcript(&[
             "-i DIR/alice.pem --auth-server=AUTH get user/alice --format=text",

@@ -18,6 +18,7 @@ use domain::{
     ca::CaType,
     error::{Kind, Reason},
     form::duration,
+    identity::Identity,
     suite::Suite,
 };
 
@@ -188,8 +189,13 @@ async fn sign_user(user: &str, args: Args, session: &mut Session) -> anyhow::Res
     };
     let issued = match cluster::sign_user(&client, request).await {
         Err(error) if error.kind == Kind::Denied && error.reason != Some(Reason::Locked) => Err(error).advise(|| {
+            let permission = format!("signing for \"{user}\" needs the permission to impersonate it");
+            let says = client.config().credentials.certificate().map(|own| Identity::from_subject(own.subject()));
+            let (Some(Ok(says)), Some(file)) = (says, &session.globals.identity) else { return permission };
+            let (who, file) = (says.username, file.display());
             format!(
-                "signing for \"{user}\" needs the permission to impersonate it; on the auth host nothing else is needed"
+                "{permission}; this was asked as \"{who}\", by {file} (-i or TELEPORT_IDENTITY_FILE). On the auth host \
+                 leave it out, and unset TELEPORT_IDENTITY_FILE: nothing else is needed there"
             )
         })?,
         outcome => outcome?,
