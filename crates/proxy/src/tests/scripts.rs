@@ -23,6 +23,7 @@ async fn an_install_script_says_what_is_known_here_and_nothing_that_a_client_mad
         let known = format!("{known}PROXY='proxy.example:3080'\nCA_PINS='{pin}'\n");
         assert!(script.starts_with("#!/bin/sh\n") && script.contains(&known), "{script}");
         assert!(script.ends_with("\nmain \"$@\"\n"), "a script that is cut short does nothing");
+        assert!(script.contains("\"$TESSERA_CONFIG\" 0711 /var/lib/teleport"), "the bot's own lies within");
         assert_eq!(script.contains("set -- '"), preset.is_some(), "{path}");
         assert!(preset.is_none_or(|preset| script.contains(preset)) && !script.contains("evil"), "{script}");
     }

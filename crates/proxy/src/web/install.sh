@@ -70,13 +70,13 @@ unmade() {
     die "the configuration could not be made"
 }
 
-# then_start NAME CONFIG DIRECTORY…: how the service gets a user of its own, and is started.
+# then_start NAME CONFIG MODE DIRECTORY…: how the service gets a user of its own, and is started.
 then_start() {
-    name=$1 config="$2 $token_file"
-    shift 2
+    name=$1 config="$2 $token_file" mode=$3
+    shift 3
     say "As root, then:"
     say "  useradd --system --home-dir $1 --shell /usr/sbin/nologin $name"
-    say "  install -d -o $name -g $name -m 0700 $*"
+    say "  install -d -o $name -g $name -m $mode $*"
     say "  chown $name: $config"
     say "  systemctl daemon-reload && systemctl enable --now $name"
 }
@@ -127,7 +127,8 @@ app() {
     tessera configure --roles=app "--proxy=$PROXY" "--token=$token_file" "$@" "--app-name=$name" "--app-uri=$uri" \
         -o "$TESSERA_CONFIG" || unmade
     unit tessera tessera install systemd -c "$TESSERA_CONFIG"
-    then_start tessera "$TESSERA_CONFIG" /var/lib/teleport
+    # Others walk through, to what the bot of this machine keeps there.
+    then_start tessera "$TESSERA_CONFIG" 0711 /var/lib/teleport
 }
 
 bot() {
@@ -141,7 +142,7 @@ bot() {
     tbot configure identity "--proxy-server=$PROXY" "--token=$token_file" "$@" --join-method=token \
         --storage=/var/lib/tbot "--destination=$directory" -o "$TBOT_CONFIG" || unmade
     unit tbot tbot install systemd -c "$TBOT_CONFIG" --user=tbot --group=tbot
-    then_start tbot "$TBOT_CONFIG" /var/lib/tbot "$directory"
+    then_start tbot "$TBOT_CONFIG" 0700 /var/lib/tbot "$directory"
 }
 
 # Called on the last line: a script that was cut short does nothing.
