@@ -72,7 +72,8 @@ pub(crate) fn proxy(globals: &Globals) -> anyhow::Result<String> {
 /// The identity that is named: also one that has expired still says whose it is.
 pub(crate) fn credentials(globals: &Globals) -> anyhow::Result<Credentials> {
     let Some(path) = &globals.identity else {
-        let message = "tsh login is not supported yet: give an identity file with -i FILE (tctl auth sign --user=NAME --out=FILE)";
+        let message = "tsh login is not supported yet: give an identity file with -i FILE (on the auth host: tctl users add NAME \
+                       --roles=ROLE, then tctl auth sign --user=NAME --out=FILE)";
         return Err(Error::unsupported(message).into());
     };
     let file = path.display();

@@ -129,6 +129,7 @@ async fn the_login_page_says_where_somebody_was_going_and_runs_nothing() {
     let page = text(response).await;
     assert!(page.contains("<span>login</span> <span>grafana</span>"), "{page}");
     assert!(page.contains("https://grafana.proxy.example") && !page.contains("<script"), "{page}");
+    assert!(page.contains("<span>users</span> <span>add</span>"), "nothing is signed for whom there is not: {page}");
     let request = get(PROXY, "/web/login?application=evil.example");
     let page = text(sender.send_request(request).await.unwrap()).await;
     assert!(page.contains("evil.example") && !page.contains("https://evil"), "{page}");

@@ -14,6 +14,7 @@ pub(crate) fn page(proxy: &Proxy, query: &str) -> Response<Body> {
     let app = wanted.as_deref().and_then(|host| proxy.view.names().label(host)).unwrap_or("NAME");
     let url = format!("https://{app}.{}/", own.authority());
     let person = pages::command(&format!("tsh --proxy={own} -i FILE apps login {app}"));
+    let user = pages::command("tctl users add YOU --roles=ROLE");
     let sign = pages::command("tctl auth sign --user=YOU --out=FILE");
     let bot = pages::command("tctl bots add BOT --roles=ROLE");
     // A system that trusts no authority of ours has to be told by what it knows the cluster.
@@ -30,8 +31,8 @@ pub(crate) fn page(proxy: &Proxy, query: &str) -> Response<Body> {
     });
     let content = format!(
         "<h1>Sign in to {cluster}</h1>\n{wanted}\
-         <h2>As a person</h2>\n<p>An administrator makes an identity file for you, and you use it from a terminal:</p>\n\
-         {sign}{person}<p class=\"soft\">Signing in with a password is not supported yet.</p>\n\
+         <h2>As a person</h2>\n<p>An administrator makes a user and an identity file for you, and you use the file from a terminal:</p>\n\
+         {user}{sign}{person}<p class=\"soft\">Signing in with a password is not supported yet.</p>\n\
          <h2>As a machine</h2>\n<p>An administrator makes a bot, and the machine runs it:</p>\n{bot}{start}\
          <p>Any program that shows the bot's <code>tlscert</code> and <code>key</code> reaches the application:</p>\n{curl}"
     );
