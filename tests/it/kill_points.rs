@@ -65,6 +65,8 @@ async fn run(mut at: Snapshot, step: Step, death: Death) -> Run {
             child.arm(death).await;
         }
         let done = tokio::select! {
+            // What it has said before it ended counts: a server that was asked to stop ends by itself.
+            biased;
             done = step.carry_out(&mut at.world, &door, &mut child.controls) => done,
             () = child.died_on_its_own.notified() => Err(domain::Error::unavailable("the server is gone")),
         };
