@@ -150,5 +150,10 @@ impl Files {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| Error::invalid(format!("cannot read {}: {error}", path.display())))
+    std::fs::read_to_string(path).map_err(|error| {
+        Error::invalid(format!(
+            "cannot read {}: {error}; --destination-dir names the directory of an output of type application",
+            path.display()
+        ))
+    })
 }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use app_access::{Cached, Door, Keyring, Listener, Local};
 use bot::{Config, Overrides, config::Destination, local::Files, reissue::Reissue};
+use cli::Advice as _;
 use client::Proxies;
 use clock::Clock;
 use crypto::Random;
@@ -102,7 +103,9 @@ pub(crate) async fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     };
     // What is wrong with the files is told now, not to the first program that connects.
     keyring.access(&app.name).await?;
-    let listener = Listener::bind(&format!("tcp://127.0.0.1:{port}")).await?;
+    let listener = Listener::bind(&format!("tcp://127.0.0.1:{port}"))
+        .await
+        .advise(|| "give --port another one, or 0 for one that is free")?;
     let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     print(&format!("Proxying connections to {} on {place}\n", app.name))?;

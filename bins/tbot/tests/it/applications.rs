@@ -103,7 +103,13 @@ async fn an_application_output_leads_to_the_application_and_nowhere_else() {
     let port = format!("--port={}", taken.local_addr().unwrap().port());
     let refused = tbot(&[], &["proxy", "--destination-dir", at("").to_str().unwrap(), "app", &port, "grafana"]);
     assert_eq!(refused.code, 4, "{}", refused.err);
-    assert!(refused.err.contains("in use"), "{}", refused.err);
+    assert!(refused.err.contains("in use") && refused.err.contains("give --port another one"), "{}", refused.err);
+    let elsewhere = tbot(&[], &["proxy", "--destination-dir=/nonexistent", "app", "grafana"]);
+    assert!(
+        elsewhere.err.contains("/nonexistent/tlscert") && elsewhere.err.contains("; --destination-dir names"),
+        "{}",
+        elsewhere.err
+    );
     // The certificate knows the name of the application's proxy, but not its port.
     let app = at("").display().to_string();
     let local = Running::of(&world, &["proxy", "--destination-dir", &app, "--", "app", "--port=0", "grafana"]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use app_access::{Cached, Door, Issue, Issued, Keyring, Listener, Local};
 use async_trait::async_trait;
-use cli::Output;
+use cli::{Advice as _, Output};
 use clock::Clock;
 use crypto::Random;
 use domain::{Error, error::Kind};
@@ -108,7 +108,9 @@ pub(crate) async fn run(command: Command, globals: &Globals) -> anyhow::Result<(
     let ring = Cached::new(Reissue { globals: globals.clone(), target_port }, clock.clone());
     // A wrong name or a missing role is told now, not to the first program that connects.
     ring.access(&app.name).await?;
-    let listener = Listener::bind(&format!("tcp://127.0.0.1:{local}")).await?;
+    let listener = Listener::bind(&format!("tcp://127.0.0.1:{local}"))
+        .await
+        .advise(|| "give --port another one, or 0 for one that is free")?;
     let signals = Signals::install()?;
     let place = listener.to_string().replace("tcp://", "");
     Output::stdout().line(format_args!("Proxying connections to {} on {place}", app.name))?;
