@@ -94,8 +94,18 @@ enum State {
 /// When an address may be dialled again.
 #[derive(Debug, Default)]
 struct Wait {
+    /// Dials that failed. What an outage was like says nothing of a balancer.
     failures: u32,
+    /// Dials that met a proxy which we had already.
+    beside: u32,
     until: Duration,
+}
+
+/// Why an address is not dialled again at once.
+#[derive(Clone, Copy)]
+enum Vain {
+    Failed,
+    Beside,
 }
 
 impl Machine {
@@ -164,7 +174,7 @@ impl Machine {
             // The balancer sent us to a proxy that we have.
             Some((_, true)) => {
                 self.links.remove(&id);
-                self.postpone(now, &address, jitter, LONGEST_WAIT_BESIDE);
+                self.postpone(now, &address, jitter, Vain::Beside);
                 effects.push(Effect::Close(id));
                 return self.know(now, hello.proxy, hello.peers, jitter);
             }
@@ -195,7 +205,7 @@ impl Machine {
         self.wanted.entry(teller).or_default();
         // That we met only others at the address of one that has just come says nothing any more.
         let come = self.wanted.iter().filter(|(proxy, _)| !before.contains_key(*proxy));
-        let addresses = come.filter_map(|(_, address)| address.clone()).filter(|address| self.failures(address) > 0);
+        let addresses = come.filter_map(|(_, address)| address.clone()).filter(|address| self.is_vain(address));
         for address in addresses.collect::<Vec<_>>() {
             self.spread(now, &address, jitter);
         }
@@ -219,7 +229,7 @@ impl Machine {
         let Some(link) = self.links.remove(&id) else { return };
         match link.state {
             State::Up { since, .. } if now.saturating_sub(since) >= PROVEN => self.lost(now, &link.address, jitter),
-            State::Up { .. } | State::Dialling => self.postpone(now, &link.address, jitter, LONGEST_WAIT),
+            State::Up { .. } | State::Dialling => self.postpone(now, &link.address, jitter, Vain::Failed),
             State::Leaving => {}
         }
     }
@@ -256,15 +266,19 @@ impl Machine {
     }
 
     fn spread(&mut self, now: Duration, address: &str, jitter: f64) {
-        let wait = Wait { failures: 0, until: now + SPREAD.mul_f64(jitter) };
+        let wait = Wait { until: now + SPREAD.mul_f64(jitter), ..Wait::default() };
         self.waits.insert(address.to_owned(), wait);
     }
 
-    /// Between half of and the whole of a step that doubles with each failure.
-    fn postpone(&mut self, now: Duration, address: &str, jitter: f64, longest: Duration) {
+    /// Between half of and the whole of a step that doubles each time.
+    fn postpone(&mut self, now: Duration, address: &str, jitter: f64, why: Vain) {
         let wait = self.waits.entry(address.to_owned()).or_default();
-        let step = FIRST_WAIT.saturating_mul(1 << wait.failures.min(16)).min(longest);
-        wait.failures = wait.failures.saturating_add(1);
+        let (count, longest) = match why {
+            Vain::Failed => (&mut wait.failures, LONGEST_WAIT),
+            Vain::Beside => (&mut wait.beside, LONGEST_WAIT_BESIDE),
+        };
+        let step = FIRST_WAIT.saturating_mul(1 << (*count).min(16)).min(longest);
+        *count = count.saturating_add(1);
         wait.until = now + step.mul_f64(0.5 + jitter / 2.0);
     }
 
@@ -287,7 +301,7 @@ impl Machine {
         for (proxy, address) in &self.wanted {
             if !fresh.contains(proxy.as_str()) {
                 addresses.extend(address.clone());
-                if address.as_ref().is_none_or(|address| self.failures(address) > 0) {
+                if address.as_ref().is_none_or(|address| self.is_vain(address)) {
                     addresses.extend(self.entry.iter().cloned());
                 }
             }
@@ -312,8 +326,9 @@ impl Machine {
         self.links.values().any(|link| link.state == State::Dialling && link.address == address)
     }
 
-    fn failures(&self, address: &str) -> u32 {
-        self.waits.get(address).map_or(0, |wait| wait.failures)
+    /// Whether it was dialled in vain since it last led to whom we looked for.
+    fn is_vain(&self, address: &str) -> bool {
+        self.waits.get(address).is_some_and(|wait| wait.failures > 0 || wait.beside > 0)
     }
 
     fn not_before(&self, address: &str) -> Duration {
