@@ -1,6 +1,7 @@
 //! A clock that stands still until a test moves it, and that knows who sleeps on it.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,12 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 
 use crate::{Clock, Source};
+
+/// How long a test waits for what others are to do, by the machine's clock.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two steps of a clock that a test lets pass: whoever was woken goes on meanwhile.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The test's end of a manual clock.
 #[derive(Clone)]
@@ -45,11 +52,33 @@ impl ManualClock {
     }
 
     /// Waits until at least `n` tasks sleep on this clock. A sleeper that was just woken no longer counts, so a test
-    /// may alternate `advance` and `parked` without a race.
+    /// may alternate `advance` and `parked` without a race, if nobody else sleeps on it meanwhile.
+    ///
+    /// # Panics
+    /// After a minute of the machine's time.
     pub async fn parked(&self, n: usize) {
         let mut parked = self.0.parked.subscribe();
+        let asleep = Clock::system().timeout(PATIENCE, parked.wait_for(|sleepers| *sleepers >= n)).await;
         // The sender lives in `self`, so waiting cannot end with an error.
-        let _ = parked.wait_for(|sleepers| *sleepers >= n).await;
+        assert!(asleep.is_ok(), "fewer than {n} sleep on this clock after {PATIENCE:?}");
+    }
+
+    /// Lets time pass, `step` by `step`, until `future` is done: for a test that does not know who else sleeps on this
+    /// clock, or how often.
+    ///
+    /// # Panics
+    /// After a minute of the machine's time.
+    pub async fn pass_until<F: Future>(&self, step: Duration, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let system = Clock::system();
+        let began = system.monotonic();
+        loop {
+            if let Ok(output) = system.timeout(PAUSE, future.as_mut()).await {
+                return output;
+            }
+            assert!(system.monotonic() - began < PATIENCE, "not done after {PATIENCE:?}, whatever this clock showed");
+            self.advance(step);
+        }
     }
 }
 

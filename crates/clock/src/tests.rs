@@ -58,6 +58,19 @@ async fn a_dropped_sleeper_no_longer_counts_and_a_timeout_fires() {
 }
 
 #[tokio::test]
+async fn time_passes_until_all_sleeps_of_a_row_are_over() {
+    let manual = ManualClock::new(start());
+    let clock = manual.clock();
+    let slept = manual.pass_until(MINUTE, async {
+        for minutes in [1, 3] {
+            clock.sleep(MINUTE * minutes).await;
+        }
+        clock.now()
+    });
+    assert_eq!(slept.await, start() + MINUTE * 4);
+}
+
+#[tokio::test]
 async fn the_system_clock_moves_forward() {
     let clock = Clock::system();
     let before = (clock.monotonic(), clock.boot(), clock.now());

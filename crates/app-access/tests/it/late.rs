@@ -72,16 +72,7 @@ async fn a_proxy_that_says_nothing_is_waited_for_once() {
     let world = World::patient(tunnel()).await;
     world.ring.access("grafana").await.unwrap();
     world.front.is_silent.store(true, Ordering::SeqCst);
-    let passing = async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            world.time.advance(Duration::from_secs(1));
-        }
-    };
-    let answer = tokio::select! {
-        answer = world.ask(GET) => answer,
-        () = passing => unreachable!(),
-    };
+    let answer = world.time.pass_until(Duration::from_secs(1), world.ask(GET)).await;
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
     assert_eq!(world.front.taken.load(Ordering::SeqCst), 1);
 }
