@@ -111,7 +111,12 @@ impl Block {
 
     /// Where the block is stored.
     pub fn key(&self) -> Key {
-        Key::with_sub(BLOCKS, self.writer.simple().to_string(), format!("{:020}", self.first))
+        Self::key_of(&self.writer.simple().to_string(), self.first)
+    }
+
+    /// Where the block of a writer would be stored that begins with this link.
+    fn key_of(writer: &str, first: u64) -> Key {
+        Key::with_sub(BLOCKS, writer, format!("{first:020}"))
     }
 }
 

@@ -263,13 +263,14 @@ async fn check_keys(ports: &Ports, authority: &CertAuthority) -> Result<(), Erro
     Ok(())
 }
 
-/// Compares the store with the checkpoint kept beside it.
+/// Looks in the store for what the checkpoint kept beside it vouches for.
 async fn notice_older_store(store: &Store, config: &Config) -> Result<(), Error> {
     let Some(path) = &config.audit_head else { return Ok(()) };
     let file = audit::chain::audit_head::read(path)
         .map_err(|error| internal("the audit-head file in the data directory cannot be read", error))?;
-    let stored = audit::chain::last_checkpoint(&**store.backend()).await.map_err(crate::failure::storage_error)?;
-    let Some(lost) = audit::chain::older_store(file.as_ref(), stored.as_ref()) else { return Ok(()) };
+    let Some(file) = file else { return Ok(()) };
+    let lost = audit::chain::older_store(&**store.backend(), &file).await.map_err(crate::failure::storage_error)?;
+    let Some(lost) = lost else { return Ok(()) };
     tracing::warn!(writer = %lost.writer, links = lost.seq, "the store is older than it was: it was restored from a copy");
     let event = RestoreDetected { user: UserMetadata::system(&config.host_id), ..RestoreDetected::default() };
     rollback::note(store.change().event(&event), store.clock().now()).await?.commit().await.map(|_| ())

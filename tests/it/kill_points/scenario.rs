@@ -279,6 +279,8 @@ impl World {
                 break;
             }
         }
+        let restores = events.iter().filter(|event| event["event"] == "tessera.restore.detected").count();
+        assert_eq!(restores, 0, "{what}: a death is taken for a restore");
         let joins = events.iter().filter(|event| event["event"] == "bot.join" && event["success"] == true).count();
         assert_eq!(joins, usize::from(self.bot.is_some()), "{what}: joins on record");
         for certificate in &self.held {

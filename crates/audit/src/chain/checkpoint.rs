@@ -6,12 +6,14 @@ use async_trait::async_trait;
 use clock::Timestamp;
 use crypto::PublicKey;
 use serde::{Deserialize, Serialize};
-use storage::{Backend, Key};
+use storage::{Backend, Key, Prefix};
 
-use super::Head;
+use super::{BASES, BLOCK_LINKS, BLOCKS, Block, Head, decode};
 
 /// Storage kind of the checkpoint.
 const KIND: &str = "audit_checkpoint";
+/// Blocks that are read at once.
+const PAGE: usize = 16;
 /// What is signed begins with this, so that the signature is good for nothing else.
 const DOMAIN: &[u8] = b"tessera-audit-checkpoint-v1\n";
 
@@ -123,21 +125,56 @@ impl Checkpoint {
 pub async fn last_checkpoint(backend: &dyn Backend) -> Result<Option<Checkpoint>, storage::Error> {
     let key = Checkpoint::key();
     match backend.get(&key).await? {
-        Some(item) => super::decode(&key, &item.value).map(Some),
+        Some(item) => decode(&key, &item.value).map(Some),
         None => Ok(None),
     }
 }
 
-/// Whether the store is older than it once was: a head in the file beside it that the store's chains do not reach, or
-/// that another head stands in the place of. Times say nothing here: a clock may have been wrong when either was made.
-pub fn older_store<'a>(file: Option<&'a Checkpoint>, stored: Option<&Checkpoint>) -> Option<&'a Head> {
-    let stored = stored.map_or(&[][..], |stored| &stored.heads);
-    // The store is written before the file, so it may be ahead of it, never behind.
-    let is_reached = |known: &Head| {
-        let head = stored.iter().find(|head| head.writer == known.writer);
-        head.is_some_and(|head| head.seq > known.seq || head == known)
-    };
-    file?.heads.iter().find(|known| !is_reached(known))
+/// Whether the store is older than it once was: the first head in the file beside it that the store's chains do not have.
+/// Times say nothing here: a clock may have been wrong when either was made. Nor does the store's own checkpoint: it is
+/// written before the file, and may be by a writer that has gone on from the one that the file names.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn older_store(backend: &dyn Backend, file: &Checkpoint) -> Result<Option<Head>, storage::Error> {
+    let stored = last_checkpoint(backend).await?;
+    for head in &file.heads {
+        let is_newest = stored.as_ref().is_some_and(|stored| stored.heads.contains(head));
+        if !is_newest && !has(backend, head).await? {
+            return Ok(Some(head.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether this link is in the store, or was until retention dropped it.
+async fn has(backend: &dyn Backend, head: &Head) -> Result<bool, storage::Error> {
+    let writer = head.writer.simple().to_string();
+    let base = Key::new(BASES, writer.clone());
+    if let Some(item) = backend.get(&base).await? {
+        let base: Head = decode(&base, &item.value)?;
+        if base.seq >= head.seq {
+            return Ok(base.seq > head.seq || base.hash == head.hash);
+        }
+    }
+    let before = head.seq.checked_sub(BLOCK_LINKS as u64);
+    let mut after = before.map(|first| Block::key_of(&writer, first));
+    let prefix = Prefix::sub(BLOCKS, writer);
+    loop {
+        let page = backend.range(&prefix, after.as_ref(), PAGE).await?;
+        for item in &page.items {
+            let block: Block = decode(&item.key, &item.value)?;
+            if let Some(at) = head.seq.checked_sub(block.first)
+                && let Some(link) = usize::try_from(at).ok().and_then(|at| block.links.get(at))
+            {
+                return Ok(link.hash == head.hash);
+            }
+        }
+        match page.items.last() {
+            Some(last) if page.more => after = Some(last.key.clone()),
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// The file `audit-head` in the data directory: the newest checkpoint, outside the store and its backups.

@@ -160,19 +160,42 @@ async fn the_file_beside_the_store_shows_an_older_store() {
     world.commit(1).await;
     chainer.link(false).await.unwrap();
     let new = chainer.checkpoint().await.unwrap();
-    assert_eq!(older_store(Some(&new), Some(&new)), None);
-    assert_eq!(older_store(Some(&old), Some(&new)), None);
-    assert_eq!(older_store(None, Some(&new)), None);
-    assert_eq!(older_store(Some(&new), Some(&old)), Some(&new.heads[0]));
-    assert_eq!(older_store(Some(&new), None), Some(&new.heads[0]));
-    let ahead = Checkpoint { time: Timestamp::MAX, ..old.clone() };
-    assert_eq!(older_store(Some(&new), Some(&ahead)), Some(&new.heads[0]), "a clock hides a restore");
-    let behind = Checkpoint { time: Timestamp::UNIX_EPOCH, ..new.clone() };
-    assert_eq!(older_store(Some(&new), Some(&behind)), None, "a clock makes up a restore");
-    let mut forked = new.clone();
-    forked.heads[0].hash = Hash([7; 32]);
-    assert_eq!(older_store(Some(&new), Some(&forked)), Some(&new.heads[0]), "another chain of the same length");
+    let lost = async |file: &Checkpoint| older_store(&*world.backend, file).await.unwrap();
+    assert_eq!(lost(&new).await, None);
+    assert_eq!(lost(&old).await, None, "the file is written after the store");
+    let wrong_clock = Checkpoint { time: Timestamp::MAX, ..old.clone() };
+    assert_eq!(lost(&wrong_clock).await, None, "a clock makes up a restore");
+    for (change, why) in [
+        (Head { seq: 3, ..new.heads[0].clone() }, "links that are gone"),
+        (Head { hash: Hash([7; 32]), ..new.heads[0].clone() }, "another chain of the same length"),
+        (Head { hash: Hash([7; 32]), ..old.heads[0].clone() }, "another chain of more length"),
+        (Head { writer: Uuid::nil(), ..old.heads[0].clone() }, "a writer that is gone"),
+    ] {
+        let file = Checkpoint { heads: vec![change.clone()], ..new.clone() };
+        assert_eq!(lost(&file).await, Some(change), "{why}");
+    }
     assert_eq!(last_checkpoint(&*world.backend).await.unwrap(), Some(new));
+}
+
+/// The next writer goes on from the chain of the one before, and does not name it any more.
+#[tokio::test]
+async fn a_death_between_store_and_file_is_no_restore() {
+    let world = World::new();
+    let mut first = world.chainer().await;
+    // More blocks than a page has, and than one block has links.
+    for _ in 0..BLOCK_LINKS + 20 {
+        world.commit(1).await;
+        first.link(false).await.unwrap();
+    }
+    let file = first.checkpoint().await.unwrap();
+    world.commit(1).await;
+    let mut second = world.chainer().await;
+    let stored = second.checkpoint().await.unwrap();
+    assert!(stored.heads.iter().all(|head| head.writer != file.heads[0].writer));
+    assert_eq!(older_store(&*world.backend, &file).await.unwrap(), None);
+    world.clock.advance(Duration::from_secs(60));
+    assert!(drop_before(&*world.backend, world.clock.clock().now()).await.unwrap() > 0);
+    assert_eq!(older_store(&*world.backend, &file).await.unwrap(), None, "retention is no restore");
 }
 
 #[tokio::test]
