@@ -231,194 +231,185 @@ async fn until(mut look: impl FnMut() -> bool) {
     panic!("it did not happen in 10 s");
 }
 
-#[tokio::test]
-async fn an_agent_links_announces_serves_and_takes_its_word_back() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let echo = Echo::new();
-    let (readiness, stop) = (Readiness::new(), Stop::new());
-    let component = readiness.register("agent");
-    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-    let mut running = JoinSet::new();
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+/// An agent that runs, and what it meets.
+struct Running {
+    authority: Authority,
+    proxy: Proxy,
+    host: Host,
+    echo: Arc<Echo>,
+    readiness: Readiness,
+    stop: Stop,
+    tasks: JoinSet<()>,
+}
 
-    readiness.ready().await;
-    until(|| echo.announced.lock().unwrap().last().is_some_and(|proxies| proxies == &["proxy-1"])).await;
-    let before = echo.announced.lock().unwrap().len();
-    echo.changed.send_modify(|count| *count += 1);
-    until(|| echo.announced.lock().unwrap().len() > before).await;
+impl Running {
+    /// Starts one that serves `echo`, once `prepare` has had its way with that.
+    async fn start(prepare: impl FnOnce(&Echo)) -> Self {
+        let authority = Authority::new().await;
+        let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
+        let host = authority.host(&proxy.address, None).await;
+        let (echo, readiness, stop, mut tasks) = (Echo::new(), Readiness::new(), Stop::new(), JoinSet::new());
+        prepare(&echo);
+        let component = readiness.register("agent");
+        let (of_agent, services, stopping) = (host.clone(), vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
+        tasks.spawn(async move { run(of_agent, services, component, stopping).await.unwrap() });
+        Self { authority, proxy, host, echo, readiness, stop, tasks }
+    }
 
-    let open = |service| Open::service(service);
-    let mut stream = proxy.switchboard.open(HOST, &open("echo")).await.unwrap();
-    stream.write_all(b"hello").await.unwrap();
+    async fn echo(&self) -> Stream {
+        self.proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap()
+    }
+
+    fn announced(&self) -> usize {
+        self.echo.announced.lock().unwrap().len()
+    }
+
+    fn withdrawn(&self) -> bool {
+        *self.echo.withdrawn.borrow() == 1
+    }
+
+    /// What the agent says it waits for.
+    fn state(&self) -> String {
+        format!("{:?}", self.readiness.component("agent"))
+    }
+
+    async fn ended(&mut self) {
+        self.tasks.join_next().await.unwrap().unwrap();
+    }
+}
+
+/// Says something to a stream's other end, and hears it again.
+async fn hears_itself(stream: &mut Stream) {
     let mut answer = [0; 5];
+    stream.write_all(b"hello").await.unwrap();
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"hello");
+}
+
+#[tokio::test]
+async fn an_agent_links_announces_serves_and_takes_its_word_back() {
+    let mut agent = Running::start(|_| {}).await;
+    agent.readiness.ready().await;
+    until(|| agent.echo.announced.lock().unwrap().last().is_some_and(|proxies| proxies == &["proxy-1"])).await;
+    let before = agent.announced();
+    agent.echo.changed.send_modify(|count| *count += 1);
+    until(|| agent.announced() > before).await;
+
+    let mut stream = agent.echo().await;
+    hears_itself(&mut stream).await;
     stream.shutdown().await.unwrap();
     drop(stream);
-    let refused = proxy.switchboard.open(HOST, &open("ssh")).await.expect_err("there is no such service");
+    let refused = agent.proxy.switchboard.open(HOST, &Open::service("ssh")).await;
+    let refused = refused.expect_err("there is no such service");
     assert!(refused.to_string().contains("ssh"), "{refused}");
 
-    stop.soft();
-    until(|| *echo.withdrawn.borrow() == 1).await;
-    running.join_next().await.unwrap().unwrap();
+    agent.stop.soft();
+    until(|| agent.withdrawn()).await;
+    agent.ended().await;
 }
 
 #[tokio::test]
 async fn what_changes_all_the_time_is_announced_now_and_then_and_holds_up_no_stop() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
-    let announced = || echo.announced.lock().unwrap().len();
-    until(|| announced() > 0).await;
-    let before = announced();
+    let mut agent = Running::start(|_| {}).await;
+    until(|| agent.announced() > 0).await;
+    let before = agent.announced();
     for _ in 0..75 {
-        echo.changed.send_modify(|count| *count += 1);
+        agent.echo.changed.send_modify(|count| *count += 1);
         Clock::system().sleep(Duration::from_millis(20)).await;
     }
-    assert!(announced() - before <= 3, "{}", announced() - before);
-    let before = announced();
-    *echo.takes.lock().unwrap() = Duration::from_secs(600);
-    until(|| announced() > before).await;
-    stop.soft();
-    until(|| *echo.withdrawn.borrow() == 1).await;
-    running.join_next().await.unwrap().unwrap();
+    assert!(agent.announced() - before <= 3, "{}", agent.announced() - before);
+    let before = agent.announced();
+    *agent.echo.takes.lock().unwrap() = Duration::from_secs(600);
+    until(|| agent.announced() > before).await;
+    agent.stop.soft();
+    until(|| agent.withdrawn()).await;
+    agent.ended().await;
 }
 
 #[tokio::test]
 async fn what_is_being_announced_at_a_stop_is_announced_before_it_is_taken_back() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-    *echo.takes.lock().unwrap() = Duration::from_millis(300);
-    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
-    until(|| echo.announced.lock().unwrap().len() == 1).await;
-    stop.soft();
-    until(|| *echo.withdrawn.borrow() == 1).await;
-    assert_eq!(echo.carried_out.load(Ordering::Relaxed), 1, "it comes after it was taken back, and stays");
-    running.join_next().await.unwrap().unwrap();
+    let mut agent = Running::start(|echo| *echo.takes.lock().unwrap() = Duration::from_millis(300)).await;
+    until(|| agent.announced() == 1).await;
+    agent.stop.soft();
+    until(|| agent.withdrawn()).await;
+    assert_eq!(agent.echo.carried_out.load(Ordering::Relaxed), 1, "it comes after it was taken back, and stays");
+    agent.ended().await;
 }
 
 #[tokio::test]
 async fn no_proxy_is_dialled_before_streams_can_be_judged() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
     for is_prepared_at_last in [true, false] {
-        let host = authority.host(&proxy.address, None).await;
-        let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-        echo.prepared.send_replace(false);
-        let dialled = proxy.shown.lock().unwrap().len();
-        let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-        let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-        running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+        let mut agent = Running::start(|echo| {
+            echo.prepared.send_replace(false);
+        })
+        .await;
         Clock::system().sleep(Duration::from_millis(200)).await;
-        assert_eq!(proxy.shown.lock().unwrap().len(), dialled);
-        let state = format!("{:?}", readiness.component("agent"));
-        assert!(state.contains("has not come from the auth service"), "{state}");
+        assert!(agent.proxy.shown.lock().unwrap().is_empty());
+        assert!(agent.state().contains("has not come from the auth service"), "{}", agent.state());
         if is_prepared_at_last {
-            echo.prepared.send_replace(true);
-            readiness.ready().await;
+            agent.echo.prepared.send_replace(true);
+            agent.readiness.ready().await;
         }
-        stop.soft();
-        running.join_next().await.unwrap().unwrap();
+        agent.stop.soft();
+        agent.ended().await;
     }
 }
 
 #[tokio::test]
 async fn an_agent_without_a_link_is_not_ready() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-    let (services, stopping) = (vec![echo as Arc<dyn Service>], stop.clone());
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
+    let Running { proxy, readiness, stop, mut tasks, .. } = Running::start(|_| {}).await;
     readiness.ready().await;
     drop(proxy);
     until(|| !readiness.is_ready()).await;
     let state = format!("{:?}", readiness.component("agent"));
     assert!(state.contains("no link to a proxy"), "{state}");
     stop.soft();
-    running.join_next().await.unwrap().unwrap();
+    tasks.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_renewed_host_links_anew_and_what_runs_goes_on() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let echo = Echo::new();
-    let (readiness, stop) = (Readiness::new(), Stop::new());
-    let component = readiness.register("agent");
-    let mut running = JoinSet::new();
-    let (of_agent, stopping) = (host.clone(), stop.clone());
-    running.spawn(async move { run(of_agent, vec![echo as Arc<dyn Service>], component, stopping).await.unwrap() });
-    readiness.ready().await;
-    let mut stream = proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap();
-    let renewed = authority.identity("App", "app.teleport.cluster.local").await;
+    let mut agent = Running::start(|_| {}).await;
+    agent.readiness.ready().await;
+    let mut stream = agent.echo().await;
+    let renewed = agent.authority.identity("App", "app.teleport.cluster.local").await;
     let certificate = renewed.tls().der().to_vec();
-    host.replace(renewed).unwrap();
-    until(|| proxy.shown.lock().unwrap().last() == Some(&certificate)).await;
-    assert_eq!(proxy.shown.lock().unwrap().len(), 2, "one link each");
-    let mut answer = [0; 5];
-    stream.write_all(b"hello").await.unwrap();
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"hello", "a stream of the old link");
-    let mut next = proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap();
-    next.write_all(b"again").await.unwrap();
-    next.read_exact(&mut answer).await.unwrap();
+    agent.host.replace(renewed).unwrap();
+    until(|| agent.proxy.shown.lock().unwrap().last() == Some(&certificate)).await;
+    assert_eq!(agent.proxy.shown.lock().unwrap().len(), 2, "one link each");
+    // A stream of the old link, and one of the new.
+    hears_itself(&mut stream).await;
+    let mut next = agent.echo().await;
+    hears_itself(&mut next).await;
     for mut stream in [stream, next] {
         stream.shutdown().await.unwrap();
     }
-    stop.soft();
-    running.join_next().await.unwrap().unwrap();
+    agent.stop.soft();
+    agent.ended().await;
 }
 
 #[tokio::test]
 async fn what_streams_need_lives_as_long_as_the_last_of_them() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
-    readiness.ready().await;
-    let mut stream = proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap();
-    stop.soft();
-    until(|| *echo.withdrawn.borrow() == 1).await;
-    let mut answer = [0; 5];
-    stream.write_all(b"hello").await.unwrap();
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!((&answer, *echo.ended.borrow()), (b"hello", 0), "a stream runs, and what it needs");
+    let mut agent = Running::start(|_| {}).await;
+    agent.readiness.ready().await;
+    let mut stream = agent.echo().await;
+    agent.stop.soft();
+    until(|| agent.withdrawn()).await;
+    hears_itself(&mut stream).await;
+    assert_eq!(*agent.echo.ended.borrow(), 0, "a stream runs, and what it needs");
     stream.shutdown().await.unwrap();
     drop(stream);
-    running.join_next().await.unwrap().unwrap();
-    assert_eq!(*echo.ended.borrow(), 1);
+    agent.ended().await;
+    assert_eq!(*agent.echo.ended.borrow(), 1);
 }
 
 #[tokio::test]
 async fn what_panics_is_begun_anew_and_holds_up_no_stop() {
-    let authority = Authority::new().await;
-    let proxy = proxy(&authority, "proxy.teleport.cluster.local", b"tessera-tunnel").await;
-    let host = authority.host(&proxy.address, None).await;
-    let (echo, readiness, stop) = (Echo::new(), Readiness::new(), Stop::new());
-    echo.is_ill.store(true, Ordering::Relaxed);
-    let (component, mut running) = (readiness.register("agent"), JoinSet::new());
-    let (services, stopping) = (vec![Arc::clone(&echo) as Arc<dyn Service>], stop.clone());
-    running.spawn(async move { run(host, services, component, stopping).await.unwrap() });
-    until(|| !echo.is_ill.load(Ordering::Relaxed)).await;
-    until(|| !echo.announced.lock().unwrap().is_empty()).await;
-    stop.soft();
-    running.join_next().await.unwrap().unwrap();
+    let mut agent = Running::start(|echo| echo.is_ill.store(true, Ordering::Relaxed)).await;
+    until(|| !agent.echo.is_ill.load(Ordering::Relaxed)).await;
+    until(|| agent.announced() > 0).await;
+    agent.stop.soft();
+    agent.ended().await;
 }
 
 #[tokio::test]
