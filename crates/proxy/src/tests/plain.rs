@@ -1,6 +1,6 @@
 //! The plain port, where an ACME authority asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use net::{Listener, ListenerOptions};
 use tokio::{
@@ -9,12 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::world::{world, world_with};
+use super::world::{World, world, world_with};
 use crate::acme::http;
 
-#[tokio::test]
-async fn connections_of_one_address_that_say_nothing_keep_no_other_address_away() {
-    let world = world().await;
+/// The port for plain HTTP, and more connections to it from one address than it has places, none of which says anything.
+async fn crowded(world: &World) -> (SocketAddr, Vec<TcpStream>) {
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(http::accept(Arc::clone(&world.proxy), listener, CancellationToken::new()));
@@ -22,6 +21,13 @@ async fn connections_of_one_address_that_say_nothing_keep_no_other_address_away(
     for _ in 0..300 {
         silent.push(TcpStream::connect(address).await.unwrap());
     }
+    (address, silent)
+}
+
+#[tokio::test]
+async fn connections_of_one_address_that_say_nothing_keep_no_other_address_away() {
+    let world = world().await;
+    let (address, _silent) = crowded(&world).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut authority = socket.connect(address).await.unwrap();
@@ -35,13 +41,7 @@ async fn connections_of_one_address_that_say_nothing_keep_no_other_address_away(
 #[tokio::test]
 async fn nobody_waits_for_a_place_without_end() {
     let world = world_with(|config| config.limits.waiting_deadline = Duration::from_millis(300)).await;
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), ListenerOptions::default()).unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(http::accept(Arc::clone(&world.proxy), listener, CancellationToken::new()));
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(TcpStream::connect(address).await.unwrap());
-    }
+    let (_, mut silent) = crowded(&world).await;
     let ended = tokio::time::timeout(Duration::from_secs(8), silent[299].read(&mut [0])).await;
     assert_eq!(ended.expect("it waits for its turn to say nothing").unwrap(), 0);
 }
