@@ -32,7 +32,7 @@ fn inputs(target: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn targets_corpora_and_stubs_are_the_same() {
+fn every_target_has_a_corpus_and_a_program() {
     let targets: BTreeSet<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(targets, names("corpus", ""), "targets and directories of corpus/");
     assert_eq!(targets, names("fuzz_targets", ".rs"), "targets and files of fuzz_targets/");
