@@ -37,7 +37,24 @@ need_rust() {
 STEPS=() TIMES=() FAILED=""
 ONLY=("$@")
 
-# step NAME COMMAND…: runs one check, its output in a file; the first failure ends the run with that output last.
+# Seconds that one check may take. The longest takes a third of it on two cores; one that hangs is to fail while somebody
+# still waits, with what it said last.
+LIMIT=1500
+
+# within_limit PROGRAM…: the same, ended with all that it started when it takes too long or somebody interrupts us.
+within_limit() {
+    local running
+    timeout --kill-after=10 "$LIMIT" "$@" &
+    running=$!
+    trap 'kill "$running" 2>/dev/null; exit 130' INT TERM
+    wait "$running"
+    set -- $?
+    trap - INT TERM
+    [ "$1" -ne 124 ] && [ "$1" -ne 137 ] || say "ended after $LIMIT s: it hangs"
+    return "$1"
+}
+
+# step NAME PROGRAM…: runs one check, its output in a file; the first failure ends the run with that output last.
 step() {
     local name=$1 start end log
     shift
@@ -45,7 +62,7 @@ step() {
     log="${TMPDIR:-/tmp}/tessera-test-$$-$name.log"
     printf '%-14s … ' "$name" >&2
     start=$(date +%s)
-    if "$@" >"$log" 2>&1; then
+    if within_limit "$@" >"$log" 2>&1; then
         end=$(date +%s)
         say "ok    $((end - start)) s"
         grep -E '^test result: |^[0-9]+ passed, [0-9]+ failed' "$log" | grep -v ' 0 passed' | sed 's/^/    /' || true
@@ -81,13 +98,4 @@ finish() {
     fi
     printf '%d passed, 0 failed\n' "${#STEPS[@]}"
     exit 0
-}
-
-# dependency_policy: licences, banned and duplicate crates, sources (deny.toml).
-dependency_policy() {
-    if ! command -v cargo-deny >/dev/null 2>&1; then
-        echo "installing cargo-deny (once, about two minutes) …"
-        cargo install --locked --quiet cargo-deny@0.20.2 || return 1
-    fi
-    cargo deny --all-features check licenses bans sources
 }

@@ -37,7 +37,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// How long an ordinary request may take meanwhile, in a build without optimisation, both ends in this process.
-const PROMPT: Duration = Duration::from_secs(6);
+const PROMPT: Duration = Duration::from_secs(15);
 
 /// How much more memory this whole process may hold after an attack.
 const MEMORY: u64 = 128 << 20;
