@@ -31,8 +31,9 @@ impl<'n> Fields<'n> {
             Value::Map(entries) => entries,
             Value::Null => &[],
             Value::Scalar(_) | Value::List(_) => {
+                let what = if path.is_empty() { "the file" } else { path };
                 let message = format!("must be a mapping, found {}", node.what());
-                problems.error(Problem::at(node.place, 1, path, message));
+                problems.error(Problem::at(node.place, 1, what, message));
                 &[]
             }
         };

@@ -110,6 +110,8 @@ fn what_is_wrong_is_said_with_its_place() {
         ("auth_service: {listen_addr: 'host:port'}\n", &["auth_service.listen_addr: must be host:port"]),
         ("auth_service: {keep_alive_interval: 5}\n", &["must be a duration", "found \"5\""]),
         ("auth_service: [1]\n", &["auth_service: must be a mapping, found a list", ":1:15"]),
+        ("-----BEGIN CERTIFICATE-----\n", &["the file: must be a mapping, found a single value", ":1:1"]),
+        ("app_service: {apps: [{name: x, uri: 'htp://x'}]}\n", &["apps[0].uri: must begin with http://", ":1:37"]),
         ("auth_service: {cluster_name: 'a b'}\n", &["auth_service.cluster_name: must be 1 to 255 letters"]),
         ("auth_service: {tokens: [secret]}\n", &["auth_service.tokens: a token must be written"]),
         ("proxy_service: {acme: {enabled: yes, uri: 'http://a.example/d'}}\n", &["acme.uri: must be the https:// URL"]),

@@ -147,8 +147,9 @@ fn application(fields: &Fields<'_>) -> Option<Application> {
     name?;
     app.set_defaults();
     if let Err(error) = agent_app::App::check(&app) {
-        let key = CHECKED.iter().find(|(path, _)| error.message.starts_with(path)).map_or("name", |(_, key)| key);
-        fields.refuse(key, error.message, "");
+        let checked = CHECKED.iter().find_map(|(path, key)| Some((*key, error.message.strip_prefix(path)?)));
+        let (key, message) = checked.unwrap_or(("name", &error.message));
+        fields.refuse(key, message.trim_start_matches(['.', ':', ' ']), "");
         return None;
     }
     Some(Application(app))
