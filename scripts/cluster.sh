@@ -47,15 +47,19 @@ YAML
 server_run() {
     "$BIN/tessera" start -c "$CONFIG" >>"$DIR/server.out" 2>&1 &
     SERVER=$!
-    wait_for 20 curl -fsS "http://$DIAG/readyz" || { cat "$DIR/server.out" "$DIR/server.log" >&2; return 1; }
+    wait_for 20 curl -fsS --max-time 5 "http://$DIAG/readyz" || { cat "$DIR/server.out" "$DIR/server.log" >&2; return 1; }
 }
 
-# stop PID: ends a process that we started, and waits for it.
+# stop PID: ends a process that we started, and waits for it; one that does not end is killed.
 stop() {
     [ -n "${1:-}" ] || return 0
     kill "$1" 2>/dev/null || return 0
+    wait_for 30 ended "$1" || { echo "process $1 does not end: killed" >&2; kill -KILL "$1" 2>/dev/null; }
     wait "$1" 2>/dev/null || true
 }
+
+# ended PID: whether it runs no more; one that nobody has waited for yet has ended, too.
+ended() { ! kill -0 "$1" || [ "$(ps -o stat= -p "$1" | cut -c1)" = Z ]; }
 
 tctl() { "$BIN/tctl" -c "$CONFIG" "$@"; }
 
@@ -110,7 +114,7 @@ CONF
     [ "$(id -u)" -ne 0 ] || mkdir -p /run/sshd
     "$(PATH="$PATH:/usr/sbin" command -v sshd)" -D -e -f "$DIR/sshd_config" 2>>"$DIR/sshd.log" &
     SSHD=$!
-    wait_for 10 bash -c "exec 3<>/dev/tcp/127.0.0.1/$SSHD_PORT"
+    wait_for 30 bash -c "exec 3<>/dev/tcp/127.0.0.1/$SSHD_PORT"
 }
 
 # ssh_as LOGIN DIRECTORY COMMAND…: logs in with the artifacts of an output directory and nothing else.
