@@ -17,6 +17,7 @@ mod listener;
 pub mod lookup;
 mod serve;
 mod tcp;
+mod visitor;
 
 pub use access::{Access, Lead};
 pub use exchange::{Exchange, Exchanged};

@@ -9,13 +9,15 @@ use std::{
 
 use domain::{Error, error::Kind};
 use net::BoxIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional};
 use tokio_rustls::client::TlsStream;
 
 use crate::{
     Access,
     failure::{Failure, Hop},
     forward::Forwarder,
+    listener::Reach,
+    visitor::Visitor,
 };
 
 /// Carries a connection to its end.
@@ -30,12 +32,32 @@ pub(crate) async fn carry(forwarder: &Forwarder, access: &Arc<Access>, stream: &
         }
     };
     let mut there = There { inner, has_spoken: false, has_refused: false };
-    let copied = copy_bidirectional(stream, &mut there).await;
+    let copied = if forwarder.reach == Reach::Socket {
+        copy_bidirectional(stream, &mut there).await
+    } else {
+        let mut here = Visitor::new(stream, forwarder.reach == Reach::Machine, access.public_name());
+        let copied = copy_bidirectional(&mut here, &mut there).await;
+        if let Some(error) = here.denied {
+            return Err(refuse(stream, error).await);
+        }
+        copied
+    };
     if there.has_refused {
         forwarder.keyring.discard(access);
     }
     let broken = |error: io::Error| Hop::Proxy.failure(Error::unavailable(error.to_string()));
     copied.map(|_| ()).map_err(broken)
+}
+
+/// Says to a browser why its page gets nothing. Whether it reads that is its own affair.
+async fn refuse(stream: &mut BoxIo, error: Error) -> Failure {
+    let failure = Hop::Here.failure(error);
+    let text = format!("the connection failed {failure}\n");
+    let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\nx-content-type-options: nosniff\r\n\
+                connection: close\r\ncontent-length: ";
+    let _ = stream.write_all(format!("{head}{}\r\n\r\n{text}", text.len()).as_bytes()).await;
+    let _ = stream.shutdown().await;
+    failure
 }
 
 /// The side of the proxy. It hangs up without a word (RFC 8446 §6.1), which no application can make it do, when it does not

@@ -9,3 +9,4 @@
 mod doors;
 mod front;
 mod late;
+mod pages;
