@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use domain::role::SystemRole;
 use net::{
     BoxIo, Gate, Pass,
     gate::Crowded,
@@ -49,8 +50,6 @@ pub(crate) enum Ended {
     Late,
     #[error("nobody serves this name and protocol")]
     Unserved,
-    #[error("no host certificate of this cluster was shown")]
-    NoHost,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -201,14 +200,14 @@ fn established(
     let tls = stream.get_ref().1;
     let is_http2 = tls.alpn_protocol() == Some(H2);
     let shown = || Shown::of(tls, ends.client);
-    let host = || Host::of(tls, &proxy.config.cluster).ok_or(Ended::NoHost);
+    let host = |role| Host::of(tls, &proxy.config.cluster, role);
     Ok(match route {
         Route::Tunnel => {
-            let (host, stream) = (host()?, Box::new(stream));
+            let (host, stream) = (host(SystemRole::App)?, Box::new(stream));
             Box::pin(async move { Ok(tunnels::attach(&proxy, host, stream, stop).await?) })
         }
         Route::Peer => {
-            let (host, stream) = (host()?, Box::new(stream));
+            let (host, stream) = (host(SystemRole::Proxy)?, Box::new(stream));
             Box::pin(async move { Ok(tunnels::serve_peer(&proxy, host, stream, stop).await?) })
         }
         Route::Ssh => {

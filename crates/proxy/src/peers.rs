@@ -7,6 +7,7 @@ use std::{
 };
 
 use crypto::tls::{ClientOptions, Trust, client_config};
+use domain::role::SystemRole;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -16,6 +17,7 @@ use crate::{
     Identity, Proxy,
     applications::places::{Full, Holder},
     router::PEER,
+    tunnels::Host,
     view::Server,
 };
 
@@ -166,6 +168,7 @@ async fn dial(proxy: &Proxy, id: &str, address: &str, identity: &Identity) -> st
     };
     let stream = proxy.ports.clock.timeout(DIAL_WITHIN, Box::pin(dial)).await;
     let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
+    Host::of(stream.get_ref().1, &proxy.config.cluster, SystemRole::Proxy)?;
     let (opener, link) = Opener::begin(Box::new(stream), id, &proxy.ports.clock).await?;
     proxy.tasks.spawn(link);
     Ok(opener)

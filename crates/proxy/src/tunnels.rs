@@ -7,7 +7,7 @@ use crypto::x509::Certificate;
 use domain::{identity::Identity, role::SystemRole};
 use net::BoxIo;
 use rbac::locks::LockSubject;
-use rustls::ServerConnection;
+use rustls::CommonState;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio_util::sync::CancellationToken;
 use tunnel::{
@@ -27,9 +27,9 @@ use crate::{
 /// Read at once, each way, of a stream that is carried between proxies.
 const BUFFER: usize = 32 * 1024;
 
-/// A host that has proved who it is.
+/// A host that has proved who it is, and what.
 pub(crate) struct Host {
-    pub(crate) id: String,
+    id: String,
     role: SystemRole,
     certificate: Certificate,
     /// The authorities by which it was found good last: its signature is checked again only when they change.
@@ -37,13 +37,28 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// The host at the other end; the handshake has verified its certificate against the host authorities.
-    pub(crate) fn of(connection: &ServerConnection, cluster: &str) -> Option<Self> {
-        let leaf = connection.peer_certificates()?.first()?;
-        let certificate = Certificate::from_der(leaf).ok()?;
-        let identity = Identity::from_subject(certificate.subject()).ok()?;
-        let (role, id) = (identity.system_role()?, identity.host_id()?.to_owned());
-        (identity.teleport_cluster == cluster).then_some(Self { id, role, certificate, trusted_by: None })
+    /// The host at the other end; the handshake has verified its certificate against the host authorities. The services of
+    /// a machine share its id and the name of that; by their role alone none can pass for another one.
+    ///
+    /// # Errors
+    /// There is no host of the cluster, or one of another role.
+    pub(crate) fn of(connection: &CommonState, cluster: &str, role: SystemRole) -> io::Result<Self> {
+        let read = || {
+            let leaf = connection.peer_certificates()?.first()?;
+            let certificate = Certificate::from_der(leaf).ok()?;
+            let identity = Identity::from_subject(certificate.subject()).ok()?;
+            Some((identity, certificate)).filter(|(identity, _)| identity.teleport_cluster == cluster)
+        };
+        let invalid = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
+        let none = || invalid("no host certificate of this cluster was shown".to_owned());
+        let (identity, certificate) = read().ok_or_else(none)?;
+        let (shown, id) = identity.system_role().zip(identity.host_id()).ok_or_else(none)?;
+        if shown != role {
+            return Err(invalid(format!(
+                "the host {id} has shown a certificate of the role {shown}, {role} is needed"
+            )));
+        }
+        Ok(Self { id: id.to_owned(), role, certificate, trusted_by: None })
     }
 
     /// Waits until the host may not be connected any more: its certificate has expired, its authority is not trusted any
@@ -88,12 +103,9 @@ impl Host {
 
 /// Holds an agent's link, until it ends, the agent may not be connected any more, or has gone elsewhere after `stop`.
 pub(crate) async fn attach(proxy: &Proxy, mut host: Host, stream: BoxIo, stop: CancellationToken) -> io::Result<()> {
-    if matches!(host.role, SystemRole::Proxy | SystemRole::Auth) {
-        return Err(refused(format!("a host of the role {} does not attach", host.role.as_str())));
-    }
     host.check(proxy).map_err(refused)?;
     let id = host.id.clone();
-    tracing::debug!(host = id, role = host.role.as_str(), "a link of an agent begins");
+    tracing::debug!(host = id, "a link of an agent begins");
     let ended = tokio::select! {
         ended = proxy.switchboard.attach(&id, stream, stop) => ended,
         over = host.is_over(proxy) => {
@@ -112,9 +124,6 @@ pub(crate) async fn serve_peer(
     stream: BoxIo,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    if host.role != SystemRole::Proxy {
-        return Err(refused(format!("a host of the role {} is no proxy", host.role.as_str())));
-    }
     host.check(proxy).map_err(refused)?;
     let (switchboard, places, pool) = (proxy.switchboard.clone(), Arc::clone(&proxy.places), Arc::clone(&proxy.pool));
     let serve = Arc::new(Onward { switchboard, places, pool, peer: host.id.clone() });

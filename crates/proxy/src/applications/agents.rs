@@ -4,6 +4,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use crypto::tls::{ClientOptions, Trust, client_config};
+use domain::role::SystemRole;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tunnel::{Open, OpenError, Stream};
@@ -16,6 +17,7 @@ use crate::{
     Proxy,
     router::{H2, HTTP_1_1, TCP},
     sessions::Live,
+    tunnels::Host,
     view::Server,
 };
 
@@ -92,7 +94,7 @@ impl NoWay {
             Self::NoAgent | Self::Full(_) | Self::Unsent | Self::Broken(_) => true,
             // Who refuses may be about to stop, or is another proxy that the agent has left or whose link to it is full.
             Self::Tunnel(error) => !matches!(error, OpenError::TooSlow(_)),
-            // What the TLS library has to say of the agent will be the same in a moment.
+            // What is wrong with the agent's TLS or certificate will be the same in a moment.
             Self::Handshake(error) => error.kind() != io::ErrorKind::InvalidData,
             _ => false,
         }
@@ -118,10 +120,10 @@ pub(crate) async fn connect(
     let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
     let stream = open(proxy, server, &Holder::user(&live.session.user), source).await?;
     let handshake = TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream);
-    match proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await {
-        Ok(done) => done.map_err(NoWay::Handshake),
-        Err(_) => Err(NoWay::Handshake(io::ErrorKind::TimedOut.into())),
-    }
+    let shaken = proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await;
+    let stream = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(NoWay::Handshake)?;
+    Host::of(stream.get_ref().1, &proxy.config.cluster, SystemRole::App).map_err(NoWay::Handshake)?;
+    Ok(stream)
 }
 
 /// Opens a stream to an agent, and takes a place for it on the link that carries it.

@@ -138,10 +138,11 @@ async fn the_login_page_says_where_somebody_was_going_and_runs_nothing() {
 }
 
 #[tokio::test]
-async fn only_hosts_of_the_cluster_attach_and_only_proxies_are_peers() {
+async fn only_agents_of_the_cluster_attach_and_only_proxies_are_peers() {
     let world = world().await;
     let chain = |(certificate, key)| crypto::tls::CertificateChain::new(&[certificate], &key).unwrap();
     let agent = chain(world.hosts.host("a1", "App", &[]).await);
+    let node = chain(world.hosts.host("a1", "Node", &["app.teleport.cluster.local"]).await);
     let proxy = chain(world.hosts.host("p1", "Proxy", &[]).await);
     let user = world.session("alice", "grafana", "s").await;
     let name = "proxy.teleport.cluster.local";
@@ -149,8 +150,10 @@ async fn only_hosts_of_the_cluster_attach_and_only_proxies_are_peers() {
         (None, TUNNEL, false),
         (Some(user.clone()), TUNNEL, false),
         (Some(proxy.clone()), TUNNEL, false),
+        (Some(node.clone()), TUNNEL, false),
         (Some(agent.clone()), TUNNEL, true),
         (Some(agent), PEER, false),
+        (Some(node), PEER, false),
         (Some(user), PEER, false),
         (Some(proxy), PEER, true),
     ] {

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use crypto::tls::CertificateChain;
+use crypto::tls::{CertificateChain, ClientAuth, ServerCertificate, server_config};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::{
@@ -11,7 +11,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
+use tokio_rustls::TlsAcceptor;
 use tunnel::{Open, OpenError, link::Opener};
 
 use super::world::{AGENT, APP, SESSION, World, get, text, world};
@@ -24,12 +25,6 @@ use crate::{
 const LONG: Duration = Duration::from_secs(8);
 
 impl World {
-    /// The certificate of a host, as it shows it to us.
-    async fn chain(&self, id: &str, role: &str) -> CertificateChain {
-        let (certificate, key) = self.hosts.host(id, role, &[]).await;
-        CertificateChain::new(&[certificate], &key).unwrap()
-    }
-
     /// A client's connection for gRPC.
     async fn grpc(&self, certificate: &CertificateChain) -> SendRequest<Full<Bytes>> {
         let stream = self.connect(APP, Some(certificate.clone()), &[H2]).await.unwrap();
@@ -153,4 +148,38 @@ async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let answer = timeout(LONG, senders[0].send_request(call("/one/more"))).await.expect("no answer").unwrap();
     assert!(text(answer).await.contains("POST /one/more"));
+}
+
+#[tokio::test]
+async fn another_service_of_an_agents_machine_does_not_pass_for_the_agent() {
+    let world = world().await;
+    let node = world.chain(AGENT, "Node").await;
+    let _agent = world.agent_that_shows(node, &world.users, AGENT, world.address).await;
+    let certificate = world.session("alice", "grafana", SESSION).await;
+    let response = world.http(APP, Some(certificate)).await.send_request(get(APP, "/")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+    let page = text(response).await;
+    assert!(page.contains("between the proxy and the agent"), "{page}");
+}
+
+#[tokio::test]
+async fn another_service_of_a_proxys_machine_does_not_pass_for_the_proxy() {
+    for (role, is_spoken_to) in [("Node", false), ("Proxy", true)] {
+        let mut world = world().await;
+        world.meet_another_proxy().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        world.proxy.peers.set([("f00d".to_owned(), address)].into());
+        let shown = ServerCertificate::new(world.chain("f00d", role).await);
+        let tls = server_config(shown, ClientAuth::None, &[PEER], &clock::Clock::system()).unwrap();
+        let heard = tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut stream = TlsAcceptor::from(tls).accept(tcp).await.unwrap();
+            matches!(stream.read(&mut [0]).await, Ok(1))
+        });
+        let certificate = world.session("alice", "grafana", SESSION).await;
+        let mut sender = world.http(APP, Some(certificate)).await;
+        tokio::spawn(async move { sender.send_request(get(APP, "/")).await.map(drop) });
+        assert_eq!(timeout(LONG, heard).await.unwrap().unwrap(), is_spoken_to, "{role}");
+    }
 }

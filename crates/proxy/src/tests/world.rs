@@ -399,6 +399,12 @@ impl World {
         start(&self.hosts, &self.users, config, &self.sessions, client, attached).await
     }
 
+    /// The certificate of a host, as it shows it to us.
+    pub(super) async fn chain(&self, id: &str, role: &str) -> CertificateChain {
+        let (certificate, key) = self.hosts.host(id, role, &[]).await;
+        CertificateChain::new(&[certificate], &key).unwrap()
+    }
+
     pub(super) async fn connect(
         &self,
         name: &str,
@@ -448,15 +454,24 @@ impl World {
 
     /// The same, with this host id and the users of this authority.
     pub(super) async fn agent_for(&self, users: &Authority, id: &str, address: SocketAddr) -> CancellationToken {
-        let (certificate, key) = self.hosts.host(id, "App", &[]).await;
-        let chain = CertificateChain::new(&[certificate], &key).unwrap();
+        self.agent_that_shows(self.chain(id, "App").await, users, id, address).await
+    }
+
+    /// The same; to those who come through its tunnel it shows this certificate.
+    pub(super) async fn agent_that_shows(
+        &self,
+        shown: CertificateChain,
+        users: &Authority,
+        id: &str,
+        address: SocketAddr,
+    ) -> CancellationToken {
         let users = TrustedClients::new(&[users.certificate()]).unwrap();
-        let certificate = ServerCertificate::new(chain.clone());
+        let certificate = ServerCertificate::new(shown);
         let tls =
             server_config(certificate, ClientAuth::Optional(users), &[b"h2", HTTP_1_1, TCP], &Clock::system()).unwrap();
         let options = ClientOptions {
             trust: Trust::Roots(vec![self.hosts.certificate()]),
-            certificate: Some(chain),
+            certificate: Some(self.chain(id, "App").await),
             alpn: vec![TUNNEL.to_vec()],
         };
         let dial = client_config(options, &Clock::system()).unwrap();
