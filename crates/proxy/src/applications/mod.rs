@@ -65,13 +65,13 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Where a request comes from, by the word of the balancer before us where that is believed.
+    /// Where a request comes from, by the word of the balancer before us where that is believed. What is inside an upgrade
+    /// passes the balancer unread: a header there is the client's own, and the upgrade's has said where it is.
     pub(crate) fn source(&self, proxy: &Proxy, headers: &HeaderMap) -> Ends {
-        let client = match proxy.config.trust_x_forwarded_for {
-            true => hygiene::client_behind(headers, self.ends.client),
-            false => self.ends.client,
-        };
-        Ends { client, ..self.ends }
+        match proxy.config.trust_x_forwarded_for && !self.ends.is_upgraded {
+            true => Ends { client: hygiene::client_behind(headers, self.ends.client), ..self.ends },
+            false => self.ends,
+        }
     }
 }
 

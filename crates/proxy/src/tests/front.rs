@@ -179,33 +179,6 @@ async fn the_test_for_a_connection_upgrade_finds_that_none_is_needed() {
 }
 
 #[tokio::test]
-async fn inside_a_connection_upgrade_is_the_port_itself_with_the_host_certificate() {
-    let world = world().await;
-    let mut sender = world.http(PROXY, None).await;
-    let mut request = get(PROXY, "/webapi/connectionupgrade");
-    request.headers_mut().insert("connection", "Upgrade".parse().unwrap());
-    request.headers_mut().append("upgrade", "websocket".parse().unwrap());
-    request.headers_mut().append("upgrade", "alpn".parse().unwrap());
-    let response = sender.send_request(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-    assert_eq!(response.headers()["upgrade"], "alpn");
-    let outer = hyper_util::rt::TokioIo::new(hyper::upgrade::on(response).await.unwrap());
-    let options = ClientOptions {
-        trust: Trust::Roots(vec![world.hosts.certificate()]),
-        certificate: None,
-        alpn: vec![REVERSE_TUNNEL.to_vec()],
-    };
-    let config = client_config(options, &clock::Clock::system()).unwrap();
-    let name = "proxy.teleport.cluster.local".try_into().unwrap();
-    let inner = TlsConnector::from(config).connect(name, outer).await.unwrap();
-    assert_eq!(inner.get_ref().1.alpn_protocol(), Some(REVERSE_TUNNEL));
-
-    let mut sender = world.http(PROXY, None).await;
-    let response = sender.send_request(get(PROXY, "/webapi/connectionupgrade")).await.unwrap();
-    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-}
-
-#[tokio::test]
 async fn a_stop_closes_the_port_and_ends_idle_connections() {
     let world = world().await;
     let mut sender = world.http(PROXY, None).await;

@@ -79,8 +79,9 @@ pub(crate) fn answer(proxy: &Arc<Proxy>, visit: &Visit, mut request: Request<Inc
         return pages::refusal(StatusCode::BAD_REQUEST, "upgrade a connection of HTTP/1.1, and once only");
     }
     let accepted = kind.clone();
+    let ends = Ends { is_upgraded: true, ..visit.source(proxy, request.headers()) };
     let upgrade = hyper::upgrade::on(&mut request);
-    let (proxy, ends, stop) = (Arc::clone(proxy), Ends { is_upgraded: true, ..visit.ends }, visit.stop.clone());
+    let (proxy, stop) = (Arc::clone(proxy), visit.stop.clone());
     let tasks = proxy.tasks.clone();
     tasks.spawn(async move {
         let outer = match upgrade.await {
