@@ -43,7 +43,7 @@ enum Beginning {
     /// No request.
     Other,
     /// The head of a request.
-    Head(Request<()>),
+    Head(Box<Request<()>>),
     /// A request that nobody can read.
     Broken,
 }
@@ -87,7 +87,7 @@ fn beginning(begun: &[u8]) -> Beginning {
         Ok(httparse::Status::Complete(_)) => {
             let request = Request::builder().method(head.method.unwrap_or_default()).uri(head.path.unwrap_or_default());
             let request = head.headers.iter().fold(request, |request, field| request.header(field.name, field.value));
-            request.body(()).map_or(Beginning::Broken, Beginning::Head)
+            request.body(()).map_or(Beginning::Broken, |request| Beginning::Head(Box::new(request)))
         }
         Err(_) => Beginning::Broken,
     }
