@@ -28,19 +28,36 @@ pub enum Fault {
 }
 
 type Hook = dyn Fn(&Batch) -> Fault + Send + Sync;
+type Refuses = dyn Fn() -> bool + Send + Sync;
 
-/// Passes everything through to another back end, except batches for which a hook names a fault.
+/// Passes everything through to another back end, except batches for which a hook names a fault, and reads that another
+/// one refuses.
 #[derive(Clone)]
 pub struct Faulty {
     inner: Arc<dyn Backend>,
     hook: Arc<Hook>,
+    refuses_reads: Arc<Refuses>,
 }
 
 impl Faulty {
     /// Wraps a back end; `hook` is asked before each batch.
     pub fn new(inner: Arc<dyn Backend>, hook: impl Fn(&Batch) -> Fault + Send + Sync + 'static) -> Self {
-        Self { inner, hook: Arc::new(hook) }
+        Self { inner, hook: Arc::new(hook), refuses_reads: Arc::new(|| false) }
     }
+
+    /// Asks before each read whether it is refused: [`Error::Unavailable`].
+    #[must_use]
+    pub fn refusing_reads(self, when: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { refuses_reads: Arc::new(when), ..self }
+    }
+
+    fn read(&self) -> Result<&dyn Backend> {
+        if (self.refuses_reads)() { Err(unavailable()) } else { Ok(&*self.inner) }
+    }
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable { reason: "injected by a test".to_owned() }
 }
 
 impl fmt::Debug for Faulty {
@@ -52,18 +69,18 @@ impl fmt::Debug for Faulty {
 #[async_trait]
 impl Backend for Faulty {
     async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        self.inner.get(key).await
+        self.read()?.get(key).await
     }
 
     async fn range(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Page> {
-        self.inner.range(prefix, after, limit).await
+        self.read()?.range(prefix, after, limit).await
     }
 
     async fn batch(&self, batch: Batch) -> Result<Committed> {
         let unknown = || Error::OutcomeUnknown { reason: "injected by a test".to_owned() };
         match (self.hook)(&batch) {
             Fault::None => self.inner.batch(batch).await,
-            Fault::Unavailable => Err(Error::Unavailable { reason: "injected by a test".to_owned() }),
+            Fault::Unavailable => Err(unavailable()),
             Fault::UnknownLost => Err(unknown()),
             Fault::UnknownApplied => self.inner.batch(batch).await.and_then(|_| Err(unknown())),
         }
@@ -78,11 +95,11 @@ impl Backend for Faulty {
     }
 
     async fn expired(&self, limit: usize) -> Result<Vec<Item>> {
-        self.inner.expired(limit).await
+        self.read()?.expired(limit).await
     }
 
     async fn journal_read(&self, after: Option<JournalPosition>, limit: usize) -> Result<JournalPage> {
-        self.inner.journal_read(after, limit).await
+        self.read()?.journal_read(after, limit).await
     }
 
     async fn journal_trim(&self, to: JournalPosition) -> Result<()> {

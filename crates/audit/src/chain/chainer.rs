@@ -81,6 +81,8 @@ pub struct Chainer {
     own: Option<(Head, Revision)>,
     /// The heads of the writers before us, until our first block has bound them.
     found: Vec<(Key, Head)>,
+    /// Only the store knows where the chain ends: a block was sent there, and nothing was heard of it.
+    is_doubtful: bool,
 }
 
 impl Chainer {
@@ -91,7 +93,7 @@ impl Chainer {
     pub async fn open(mut setup: Setup) -> Result<Self, ChainError> {
         let writer = setup.random.uuid();
         let deliveries = std::mem::take(&mut setup.sinks).into_iter().map(Delivery::new).collect();
-        let mut chainer = Self { setup, deliveries, writer, own: None, found: Vec::new() };
+        let mut chainer = Self { setup, deliveries, writer, own: None, found: Vec::new(), is_doubtful: false };
         chainer.load().await?;
         chainer.link(true).await?;
         Ok(chainer)
@@ -123,8 +125,6 @@ impl Chainer {
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "audit chain is behind");
                     pause = (pause * 2).clamp(RETRY, CHECKPOINT_EVERY);
-                    // After an unknown outcome only the store knows where the chain ends.
-                    self.reload().await;
                 }
             }
             tokio::select! {
@@ -151,6 +151,9 @@ impl Chainer {
     /// # Errors
     /// The store cannot be read or written.
     pub async fn link(&mut self, late: bool) -> Result<usize, ChainError> {
+        if self.is_doubtful {
+            self.load().await?;
+        }
         let mut linked = 0;
         loop {
             let after = self.position().map(JournalPosition);
@@ -243,9 +246,9 @@ impl Chainer {
         for (dead, _) in self.found.iter().take(storage::MAX_BATCH_OPERATIONS - batch.writes.len() - 1) {
             batch = batch.delete(dead.clone());
         }
+        self.is_doubtful = true;
         let committed = self.setup.backend.batch(batch).await?;
-        self.own = Some((head, committed.revision));
-        self.found.clear();
+        (self.own, self.found, self.is_doubtful) = (Some((head, committed.revision)), Vec::new(), false);
         Ok(())
     }
 
@@ -254,9 +257,11 @@ impl Chainer {
     }
 
     async fn load(&mut self) -> Result<(), storage::Error> {
+        // All of them, or none: without a head the journal would be linked again from its beginning.
+        let heads = read_all::<Head>(&*self.setup.backend, &Prefix::kind(HEADS)).await?;
         let own = self.head_key();
-        (self.own, self.found) = (None, Vec::new());
-        for (key, revision, head) in read_all::<Head>(&*self.setup.backend, &Prefix::kind(HEADS)).await? {
+        (self.own, self.found, self.is_doubtful) = (None, Vec::new(), false);
+        for (key, revision, head) in heads {
             if key == own {
                 self.own = Some((head, revision));
             } else {
@@ -264,11 +269,5 @@ impl Chainer {
             }
         }
         Ok(())
-    }
-
-    async fn reload(&mut self) {
-        if let Err(error) = self.load().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "audit heads cannot be read");
-        }
     }
 }

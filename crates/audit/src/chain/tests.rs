@@ -262,6 +262,44 @@ async fn a_commit_whose_outcome_is_unknown_breaks_no_chain() {
 }
 
 #[tokio::test]
+async fn a_store_that_cannot_be_read_for_a_while_gets_no_link_twice() {
+    for fault in [Fault::None, Fault::UnknownLost, Fault::UnknownApplied] {
+        let world = World::new();
+        // What a writer before us linked, and we go on from without a block of our own.
+        world.commit(3).await;
+        world.chainer().await;
+        let is_down = Arc::new(AtomicBool::new(false));
+        let inner = Arc::clone(&world.backend) as Arc<dyn Backend>;
+        let (hook, down) = (Arc::clone(&is_down), Arc::clone(&is_down));
+        let is_block = |batch: &Batch| batch.writes.iter().any(|write| write.key().kind() == BLOCKS);
+        // The first block meets the fault, and takes the reads along.
+        let met = AtomicBool::new(fault == Fault::None);
+        let faulty = Faulty::new(inner, move |batch| {
+            if !is_block(batch) || met.swap(true, Ordering::SeqCst) {
+                return Fault::None;
+            }
+            hook.store(true, Ordering::SeqCst);
+            fault
+        });
+        let faulty = faulty.refusing_reads(move || down.load(Ordering::SeqCst));
+        let chainer = Chainer::open(Setup { backend: Arc::new(faulty), ..world.setup() }).await.unwrap();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let task = tokio::spawn(chainer.run(stop.clone()));
+        world.clock.parked(1).await;
+        world.commit(2).await;
+        is_down.store(fault == Fault::None, Ordering::SeqCst);
+        for _ in 0..10 {
+            world.clock.advance(Duration::from_secs(1));
+            world.clock.parked(1).await;
+        }
+        assert!(is_down.swap(false, Ordering::SeqCst), "{fault:?} was not met");
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        assert_eq!(world.verify(vec![]).await, Report { linked: 5, late: 3, ..Report::default() }, "{fault:?}");
+    }
+}
+
+#[tokio::test]
 async fn retention_drops_whole_blocks_that_a_checkpoint_covers() {
     let world = World::new();
     let mut chainer = world.chainer().await;
