@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::front::{NAME, PROXY, World};
+use crate::front::{NAME, PROXY, World, until};
 
 fn tunnel() -> Door {
     Door::Tunnel("grafana".into())
@@ -108,10 +108,11 @@ async fn a_session_that_has_ended_does_not_end_a_tunnel_to_a_tcp_application() {
     };
     assert_eq!(hello().await, "");
     let mut word = String::new();
-    while word.is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    until(async || {
         word = hello().await;
-    }
+        !word.is_empty()
+    })
+    .await;
     assert_eq!(word, "hello bot-2\n", "the refused one is shown until there is another");
     assert_eq!(hello().await, "hello bot-2\n", "an application that hangs up costs no session");
 }
@@ -171,7 +172,7 @@ async fn an_auth_service_that_says_nothing_holds_nobody_up_while_the_certificate
     world.time.parked(1).await;
     // The attempt is given up, and the next one waits for its time.
     world.time.advance(Duration::from_secs(16));
-    while world.ring.keep("grafana").await.is_err() {}
+    until(async || world.ring.keep("grafana").await.is_ok()).await;
     world.ask_until("by bot-2").await;
 }
 

@@ -225,9 +225,24 @@ impl World {
         let mut stream = TcpStream::connect(&self.local).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
         answer
     }
+}
+
+/// What happens by itself, and is given a minute of the machine's time for it.
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
+    Clock::system().timeout(Duration::from_secs(60), what).await.expect("not within a minute")
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    within(async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 impl Front {
