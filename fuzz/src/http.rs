@@ -199,3 +199,14 @@ pub fn upgrade_packets(data: &[u8]) {
 pub fn ssh_clients(data: &[u8]) {
     front::ssh(data);
 }
+
+/// The first words of a program, or of a browser, that comes to a local listener of an application that speaks no HTTP.
+pub fn first_words(data: &[u8]) {
+    let Some(passed) = app_access::fuzzing::first_words(data) else { return };
+    assert_eq!(passed, data);
+    // Nothing of a page of another site, in whichever way it is written.
+    let page = [b"POST / HTTP/1.1\r\nOrigin: https://evil.example\r\nX: ", data].concat();
+    if data.iter().all(|byte| byte.is_ascii_graphic()) {
+        assert!(app_access::fuzzing::first_words(&[&page[..], b"\r\n\r\n"].concat()).is_none());
+    }
+}

@@ -16,7 +16,7 @@ pub use crate::{
     certificates::{jwts, ssh_certificates, x509_certificates},
     configs::{bot_config, server_config},
     documents::{documents, stored_records},
-    http::{app_rewrites, launch_places, request_heads, ssh_clients, tunnel_streams, upgrade_packets},
+    http::{app_rewrites, first_words, launch_places, request_heads, ssh_clients, tunnel_streams, upgrade_packets},
     keys::{identity_files, private_keys, public_keys, ssh_keys},
     languages::predicates,
     messages::{grace_questions, messages, requests, watch_events},
@@ -67,6 +67,7 @@ targets!(
     tunnel_streams,
     upgrade_packets,
     ssh_clients,
+    first_words,
     http_proxies,
     key_pairs,
 );

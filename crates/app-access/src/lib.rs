@@ -12,6 +12,8 @@ mod connector;
 mod exchange;
 mod failure;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keyring;
 mod listener;
 pub mod lookup;

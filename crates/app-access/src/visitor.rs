@@ -93,6 +93,15 @@ fn beginning(begun: &[u8]) -> Beginning {
     }
 }
 
+/// What passes of words that come all at once.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn passes(said: &[u8]) -> Option<Vec<u8>> {
+    let mut stream: BoxIo = Box::new(tokio::io::empty());
+    let mut visitor = Visitor::new(&mut stream, true, "db.proxy.example");
+    visitor.begun = said.to_vec();
+    visitor.judge().is_ok().then_some(visitor.begun)
+}
+
 impl AsyncRead for Visitor<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
