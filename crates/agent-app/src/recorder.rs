@@ -1,12 +1,12 @@
 //! What happens in sessions, on its way to the audit log: merged, bounded, and never waited for by a client.
 //!
-//! The requests of a session are told in stretches (*chunks*): that one begins at once, and at its end its requests, like
-//! ones counted together.
+//! The requests of a session from one place are told in stretches (*chunks*): that one begins at once, and at its end its
+//! requests, like ones counted together.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     mem::{self, Discriminant},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -32,8 +32,13 @@ const KINDS: usize = 100;
 /// How much of a path is kept.
 const LONGEST_PATH: usize = 200;
 
-/// Stretches that are kept at a time; a session beyond is not told of request by request.
+/// Stretches that are kept at a time; what is beyond is not told of request by request.
 const CHUNKS: usize = 16 * 1024;
+
+/// Places that one session is told of apart at a time: who uses a copy of its certificate shows by where he is. Beyond them
+/// it is told without an address, which is not to be anybody else's, and whoever has addresses without end fills neither
+/// this agent nor the log.
+const PLACES: usize = 8;
 
 /// Reports that wait while auth cannot be reached. More are counted and lost.
 const WAITING: usize = 4096;
@@ -51,8 +56,8 @@ const GATHER: Duration = Duration::from_secs(1);
 /// How often is looked for stretches that are over, and how long a failed call is let be.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long is not told again that the same session was refused, or cut, for the same reason: a session has as many
-/// connections as it likes, and comes back as often.
+/// How long is not told again that the same session was refused, or cut, at the same place for the same reason: a session
+/// has as many connections as it likes, and comes back as often.
 const SAME_REFUSAL: Duration = Duration::from_secs(60);
 
 /// How long the last reports may take when the agent stops.
@@ -69,14 +74,31 @@ pub(crate) struct Recorder {
 
 #[derive(Default)]
 struct State {
-    chunks: HashMap<String, Chunk>,
-    /// When it was told what: session, what happened to it, why.
-    told: HashMap<(String, Discriminant<Happened>, String), Duration>,
+    chunks: BTreeMap<Key, Chunk>,
+    /// When it was told what (session, what happened to it, why) of whom.
+    told: HashMap<(String, Discriminant<Happened>, String), BTreeMap<Place, Duration>>,
     waiting: Vec<Report>,
     lost: u64,
 }
 
+/// Where a client is, and whether that is certain: the port 0 says that the proxy has just anybody's word for it. None: it is
+/// not known, or not told apart.
+type Place = Option<(IpAddr, bool)>;
+
+/// A session (its `sid`), and where.
+type Key = (String, Place);
+
+fn place(source: Option<SocketAddr>) -> Place {
+    source.map(|source| (source.ip().to_canonical(), source.port() != 0))
+}
+
 impl State {
+    /// How many places of a session have a stretch.
+    fn places(&self, sid: &str) -> usize {
+        let from_first = self.chunks.range((sid.to_owned(), None)..);
+        from_first.take_while(|((of, _), _)| of == sid).filter(|((_, place), _)| place.is_some()).count()
+    }
+
     /// What is told next: so many reports at most, and no more than one call takes.
     fn next(&self, most: usize) -> Vec<Report> {
         let mut lines = 0;
@@ -122,8 +144,8 @@ impl Recorder {
         source: Option<SocketAddr>,
         (method, path, status): (&Method, &str, StatusCode),
     ) {
-        let mut state = self.chunk(session, source);
-        let Some(chunk) = state.chunks.get_mut(session.sid()) else { return };
+        let (mut state, key) = self.chunk(session, source);
+        let Some(chunk) = state.chunks.get_mut(&key) else { return };
         let path = path.char_indices().nth(LONGEST_PATH).map_or(path, |(end, _)| &path[..end]);
         let is_like = |like: &&mut Like| like.method == method && like.status == status;
         if let Some(like) = chunk.requests.get_mut(path).and_then(|likes| likes.iter_mut().find(is_like)) {
@@ -151,9 +173,11 @@ impl Recorder {
         let (mut state, now) = (self.lock(), self.clock.monotonic());
         // Counted from the one that was told: whoever goes on trying is told of again.
         let key = (session.sid().to_owned(), mem::discriminant(&what), reason.to_owned());
-        let is_told = state.told.get(&key).is_some_and(|told| now.saturating_sub(*told) < SAME_REFUSAL);
-        if !is_told {
-            state.told.insert(key, now);
+        let told = state.told.entry(key).or_default();
+        told.retain(|_, told| now.saturating_sub(*told) < SAME_REFUSAL);
+        let source = source.filter(|_| told.len() < PLACES || told.contains_key(&place(source)));
+        if let Entry::Vacant(new) = told.entry(place(source)) {
+            new.insert(now);
             self.push(&mut state, session, source, what);
         }
     }
@@ -183,15 +207,19 @@ impl Recorder {
         }
     }
 
-    /// The state, in which the session has a stretch that runs, unless there are too many.
-    fn chunk(&self, session: &Session, source: Option<SocketAddr>) -> MutexGuard<'_, State> {
+    /// The state, and where in it the session has a stretch that runs, unless there are too many.
+    fn chunk(&self, session: &Session, source: Option<SocketAddr>) -> (MutexGuard<'_, State>, Key) {
         let (mut state, now) = (self.lock(), self.clock.monotonic());
         let is_running =
             |chunk: &Chunk| now.saturating_sub(chunk.begun) < CHUNK && chunk.session.not_after() > self.clock.now();
-        if state.chunks.get(session.sid()).is_some_and(is_running) {
-            return state;
+        let mut key = (session.sid().to_owned(), place(source));
+        let is_apart = state.chunks.contains_key(&key) || state.places(session.sid()) < PLACES;
+        let source = source.filter(|_| is_apart);
+        key.1 = place(source);
+        if state.chunks.get(&key).is_some_and(is_running) {
+            return (state, key);
         }
-        if let Some(over) = state.chunks.remove(session.sid()) {
+        if let Some(over) = state.chunks.remove(&key) {
             self.close(&mut state, over);
         }
         if state.chunks.len() < CHUNKS {
@@ -205,10 +233,10 @@ impl Recorder {
                 kinds: 0,
                 others: 0,
             };
-            state.chunks.insert(session.sid().to_owned(), chunk);
+            state.chunks.insert(key.clone(), chunk);
             self.push(&mut state, session, source, Happened::Chunk(id));
         }
-        state
+        (state, key)
     }
 
     /// Puts the requests of stretches that are over among the reports.
@@ -216,11 +244,11 @@ impl Recorder {
         let (mut state, now, wall) = (self.lock(), self.clock.monotonic(), self.clock.now());
         let is_over =
             |chunk: &Chunk| all || now.saturating_sub(chunk.begun) >= CHUNK || chunk.session.not_after() <= wall;
-        let over: Vec<Chunk> = state.chunks.extract_if(|_, chunk| is_over(chunk)).map(|(_, chunk)| chunk).collect();
+        let over: Vec<Chunk> = state.chunks.extract_if(.., |_, chunk| is_over(chunk)).map(|(_, chunk)| chunk).collect();
         for chunk in over {
             self.close(&mut state, chunk);
         }
-        state.told.retain(|_, last| now.saturating_sub(*last) < SAME_REFUSAL);
+        state.told.retain(|_, told| told.values().any(|last| now.saturating_sub(*last) < SAME_REFUSAL));
     }
 
     fn close(&self, state: &mut State, chunk: Chunk) {

@@ -1,6 +1,7 @@
 //! What the audit log is told.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -103,6 +104,76 @@ async fn what_cannot_be_told_now_is_told_later_and_refusals_once_a_minute() {
     }
     recorder.farewell().await;
     assert_eq!(told(&auth).len(), 4096, "what waits is bounded");
+}
+
+/// What is told, with the address that it is told of.
+fn told_of(auth: &FakeAuth) -> Vec<(Option<IpAddr>, Happened)> {
+    let reports = auth.reports.lock().unwrap().drain(..).collect::<Vec<_>>();
+    reports.into_iter().map(|report| (report.source.map(|source| source.ip()), report.what)).collect()
+}
+
+#[tokio::test]
+async fn who_uses_a_copy_elsewhere_is_told_of_by_his_own_address() {
+    let (manual, auth) = (ManualClock::new(Clock::system().now()), Arc::new(FakeAuth::default()));
+    let recorder = Recorder::new(auth.clone(), manual.clock(), Random::system());
+    let session = session("one").await;
+    let [bot, again, claimed, thief] =
+        ["10.0.0.5:1000", "[::ffff:10.0.0.5]:1001", "10.0.0.5:0", "203.0.113.9:7"].map(|at| at.parse().unwrap());
+    for source in [bot, thief, again, claimed, thief] {
+        recorder.request(&session, Some(source), (&GET, "/", OK));
+        recorder.connected(&session, Some(source));
+        recorder.refused(&session, Some(source), "locked");
+        recorder.cut(&session, Some(source), "locked");
+    }
+    recorder.farewell().await;
+    let told = told_of(&auth);
+    let of = |source: SocketAddr, is_it: fn(&Happened) -> bool| {
+        told.iter().filter(|(at, what)| *at == Some(source.ip()) && is_it(what)).count()
+    };
+    for is_it in [
+        (|what| matches!(what, Happened::Chunk(_))) as fn(&Happened) -> bool,
+        |what| matches!(what, Happened::Refused(_)),
+        |what| matches!(what, Happened::Cut(_)),
+        |what| matches!(what, Happened::Requests(_, requests) if requests[0].count <= 2),
+    ] {
+        assert_eq!(
+            (of(bot, is_it), of(thief, is_it)),
+            (2, 1),
+            "once where it is certain, once where it is claimed: {told:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn who_has_addresses_without_end_fills_nothing_and_speaks_for_nobody() {
+    let (manual, auth) = (ManualClock::new(Clock::system().now()), Arc::new(FakeAuth::default()));
+    let recorder = Recorder::new(auth.clone(), manual.clock(), Random::system());
+    let sessions = [session("one").await, session("two").await];
+    for host in 0..50 {
+        let source = SocketAddr::from(([203, 0, 113, host], 7));
+        recorder.request(&sessions[0], Some(source), (&GET, "/", OK));
+        recorder.refused(&sessions[0], Some(source), "locked");
+    }
+    recorder.request(&sessions[1], Some("10.0.0.5:1".parse().unwrap()), (&GET, "/", OK));
+    recorder.farewell().await;
+    let told = told_of(&auth);
+    let chunks: Vec<_> =
+        told.iter().filter(|(_, what)| matches!(what, Happened::Chunk(_))).map(|(at, _)| *at).collect();
+    assert_eq!(chunks.len(), 8 + 1 + 1, "{told:?}");
+    assert_eq!(chunks.iter().filter(|at| at.is_none()).count(), 1);
+    assert_eq!(told.iter().filter(|(_, what)| matches!(what, Happened::Refused(_))).count(), 8 + 1);
+    let counted = |is_it: fn(Option<IpAddr>) -> bool| {
+        let requests = told.iter().filter(|(at, _)| is_it(*at)).map(|(_, what)| match what {
+            Happened::Requests(_, requests) => requests.iter().map(|like| like.count).sum(),
+            _ => 0_u64,
+        });
+        requests.sum::<u64>()
+    };
+    assert_eq!((counted(|at| at.is_some()), counted(|at| at.is_none())), (8 + 1, 50 - 8));
+    manual.advance(Duration::from_secs(61));
+    recorder.refused(&sessions[0], Some("203.0.113.49:7".parse().unwrap()), "locked");
+    recorder.farewell().await;
+    assert!(told_of(&auth).iter().all(|(at, _)| at.is_some()), "places of before are forgotten");
 }
 
 #[tokio::test]
