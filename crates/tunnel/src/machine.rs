@@ -76,18 +76,22 @@ pub struct Machine {
     links: BTreeMap<LinkId, Link>,
     waits: BTreeMap<String, Wait>,
     next: u64,
+    /// Counts our certificates.
+    generation: u64,
 }
 
 #[derive(Debug)]
 struct Link {
     address: String,
+    /// The certificate that it was dialled with: the proxy ends it when that one ends.
+    generation: u64,
     state: State,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Dialling,
-    Up { proxy: String, incarnation: String, since: Duration, is_old: bool },
+    Up { proxy: String, incarnation: String, since: Duration },
     Leaving,
 }
 
@@ -117,6 +121,7 @@ impl Machine {
             links: BTreeMap::new(),
             waits: BTreeMap::new(),
             next: 0,
+            generation: 0,
         }
     }
 
@@ -163,10 +168,10 @@ impl Machine {
 
     fn up(&mut self, now: Duration, id: LinkId, hello: Hello, jitter: f64, effects: &mut Vec<Effect>) {
         let Some(link) = self.links.get(&id).filter(|link| link.state == State::Dialling) else { return };
-        let address = link.address.clone();
+        let (address, generation) = (link.address.clone(), link.generation);
         let known = self.links.iter().find_map(|(other, link)| match &link.state {
-            State::Up { proxy, incarnation, is_old, .. } if *proxy == hello.proxy => {
-                Some((*other, *incarnation == hello.incarnation && !is_old))
+            State::Up { proxy, incarnation, .. } if *proxy == hello.proxy => {
+                Some((*other, *incarnation == hello.incarnation && link.generation >= generation))
             }
             _ => None,
         });
@@ -186,8 +191,7 @@ impl Machine {
             None => {}
         }
         if let Some(link) = self.links.get_mut(&id) {
-            link.state =
-                State::Up { proxy: hello.proxy.clone(), incarnation: hello.incarnation, since: now, is_old: false };
+            link.state = State::Up { proxy: hello.proxy.clone(), incarnation: hello.incarnation, since: now };
         }
         self.know(now, hello.proxy, hello.peers, jitter);
     }
@@ -248,11 +252,7 @@ impl Machine {
     /// Each link is good until another one leads to its proxy. All agents of a start renew at about the same time: what
     /// they do then is spread, too.
     fn renewed(&mut self, now: Duration, jitter: f64) {
-        for link in self.links.values_mut() {
-            if let State::Up { is_old, .. } = &mut link.state {
-                *is_old = true;
-            }
-        }
+        self.generation += 1;
         for address in self.missing() {
             self.spread(now, &address, jitter);
         }
@@ -289,7 +289,8 @@ impl Machine {
             }
             let id = LinkId(self.next);
             self.next += 1;
-            self.links.insert(id, Link { address: address.clone(), state: State::Dialling });
+            let link = Link { address: address.clone(), generation: self.generation, state: State::Dialling };
+            self.links.insert(id, link);
             effects.push(Effect::Dial(id, address));
         }
     }
@@ -316,7 +317,7 @@ impl Machine {
     /// The proxies that there is a link to which shows our present certificate.
     fn fresh(&self) -> BTreeSet<&str> {
         let fresh = self.links.values().filter_map(|link| match &link.state {
-            State::Up { proxy, is_old: false, .. } => Some(proxy.as_str()),
+            State::Up { proxy, .. } if link.generation == self.generation => Some(proxy.as_str()),
             _ => None,
         });
         fresh.collect()

@@ -18,6 +18,10 @@ fn machine() -> Machine {
     Machine::new(["entry:1".to_owned()])
 }
 
+fn renewed() -> Event {
+    Event::Entry { addresses: vec!["entry:1".to_owned()], is_renewed: true }
+}
+
 fn dialled(effects: &[Effect]) -> Vec<(LinkId, &str)> {
     let dials = effects.iter().filter_map(|effect| match effect {
         Effect::Dial(link, address) => Some((*link, address.as_str())),
@@ -120,9 +124,9 @@ fn a_renewed_agent_links_anew_before_it_lets_the_old_link_go() {
     let hello = || hello("a", "1", &[("a", None)]);
     let (first, _) = dialled(&machine.on(SECOND, Event::Tick, 0.5))[0];
     drop(machine.on(SECOND, Event::Up(first, hello()), 0.5));
-    let renewed = |is_renewed| Event::Entry { addresses: vec!["entry:1".to_owned()], is_renewed };
-    assert_eq!(machine.on(20 * SECOND, renewed(false), 0.5), [], "the same certificate");
-    assert_eq!(machine.on(20 * SECOND, renewed(true), 0.5), [], "not at once: others renew at the same time");
+    let same = Event::Entry { addresses: vec!["entry:1".to_owned()], is_renewed: false };
+    assert_eq!(machine.on(20 * SECOND, same, 0.5), [], "the same certificate");
+    assert_eq!(machine.on(20 * SECOND, renewed(), 0.5), [], "not at once: others renew at the same time");
     assert_eq!(machine.connected(), BTreeSet::from(["a"]), "it still leads there");
     let (second, _) = dialled(&machine.on(20 * SECOND + SPREAD, Event::Tick, 0.5))[0];
     assert_eq!(machine.on(20 * SECOND + SPREAD, Event::Up(second, hello()), 0.5), [Effect::Close(first)]);
@@ -135,6 +139,19 @@ fn a_renewed_agent_links_anew_before_it_lets_the_old_link_go() {
     let effects = machine.on(50 * SECOND, Event::Down(second), 0.0);
     assert_eq!(dialled(&effects).len(), 1);
     assert_eq!(dialled(&effects)[0].1, "other:1");
+}
+
+#[test]
+fn a_link_that_was_dialled_before_a_renewal_is_replaced_though_it_came_up_after_it() {
+    let mut machine = machine();
+    let hello = || hello("a", "1", &[("a", None)]);
+    let (first, _) = dialled(&machine.on(SECOND, Event::Tick, 0.5))[0];
+    drop(machine.on(SECOND, renewed(), 0.5));
+    drop(machine.on(SECOND, Event::Up(first, hello()), 0.5));
+    assert_eq!(machine.connected(), BTreeSet::from(["a"]), "it leads there, until the old certificate ends");
+    let (second, _) = dialled(&machine.on(SECOND + SPREAD, Event::Tick, 0.5))[0];
+    assert_eq!(machine.on(SECOND + SPREAD, Event::Up(second, hello()), 0.5), [Effect::Close(first)]);
+    assert!(machine.is_complete());
 }
 
 #[test]
@@ -217,6 +234,7 @@ fn address(kind: u8, id: &str) -> Option<String> {
 struct Connection {
     proxy: usize,
     incarnation: u32,
+    generation: u32,
     is_cut: bool,
     is_up: bool,
     /// When the agent notices the end of a link that is cut.
@@ -229,7 +247,10 @@ struct World {
     machine: Machine,
     proxies: Vec<Proxy>,
     connections: BTreeMap<LinkId, Connection>,
-    dialling: BTreeMap<LinkId, (String, Duration)>,
+    /// Where to, with which certificate, and when it ends.
+    dialling: BTreeMap<LinkId, (String, u32, Duration)>,
+    /// The agent's certificate.
+    generation: u32,
     /// What proxies have said and the agent has not heard yet, in the order in which it was said.
     said: Vec<(Duration, LinkId, Vec<Peer>)>,
     /// Until then no dial reaches anybody.
@@ -247,6 +268,7 @@ enum Trouble {
     HalfOpen(usize),
     /// For so many seconds all dials fail, though proxies live.
     Dark(u8),
+    Renew,
     Wait(u8),
 }
 
@@ -258,6 +280,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         (0..8usize).prop_map(Trouble::Cut),
         (0..8usize).prop_map(Trouble::HalfOpen),
         (1..40u8).prop_map(Trouble::Dark),
+        Just(Trouble::Renew),
         (1..40u8).prop_map(Trouble::Wait),
     ]
 }
@@ -270,6 +293,7 @@ impl World {
             proxies,
             connections: BTreeMap::new(),
             dialling: BTreeMap::new(),
+            generation: 0,
             said: Vec::new(),
             dark: Duration::ZERO,
             dials: 0,
@@ -303,12 +327,12 @@ impl World {
             match effect {
                 Effect::Dial(link, address) => {
                     assert!(
-                        self.dialling.values().all(|(other, _)| *other != address),
+                        self.dialling.values().all(|(other, ..)| *other != address),
                         "two dials of one address at a time"
                     );
                     self.dials += 1;
                     let takes = self.some(800);
-                    self.dialling.insert(link, (address, self.now + takes));
+                    self.dialling.insert(link, (address, self.generation, self.now + takes));
                 }
                 Effect::Close(link) => {
                     let end = self.now + self.some(5000);
@@ -342,14 +366,15 @@ impl World {
         while self.now < end {
             self.now += Duration::from_millis(100);
             let done: Vec<LinkId> =
-                self.dialling.iter().filter(|(_, (_, at))| *at <= self.now).map(|(link, _)| *link).collect();
+                self.dialling.iter().filter(|(_, (.., at))| *at <= self.now).map(|(link, _)| *link).collect();
             for link in self.shuffled(done) {
-                let Some((address, _)) = self.dialling.remove(&link) else { continue };
+                let Some((address, generation, _)) = self.dialling.remove(&link) else { continue };
                 match self.answer(&address) {
                     None => self.tell(Event::Down(link)),
                     Some(proxy) => {
                         let incarnation = self.proxies[proxy].incarnation;
-                        let connection = Connection { proxy, incarnation, is_cut: false, is_up: true, noticed: None };
+                        let connection =
+                            Connection { proxy, incarnation, generation, is_cut: false, is_up: true, noticed: None };
                         self.connections.insert(link, connection);
                         let peers = self.peers();
                         let proxy = self.proxies[proxy].id.clone();
@@ -446,6 +471,10 @@ impl World {
                     connection.noticed.get_or_insert(noticed);
                 }
             }
+            Trouble::Renew => {
+                self.generation += 1;
+                self.tell(renewed());
+            }
             Trouble::Dark(seconds) => self.dark = self.now + SECOND * u32::from(seconds),
             Trouble::Wait(seconds) => self.step(SECOND * u32::from(seconds)),
         }
@@ -489,6 +518,8 @@ proptest! {
             let live = world.connections.values().filter(|c| c.proxy == proxy && !c.is_cut).count();
             prop_assert_eq!(live, 1, "links to {}", proxy);
             prop_assert!(world.connections.values().all(|c| c.incarnation <= world.proxies[c.proxy].incarnation));
+            let has_present = |c: &Connection| c.is_cut || c.generation == world.generation;
+            prop_assert!(world.connections.values().all(has_present), "an old certificate");
         }
         prop_assert!(world.dialling.is_empty());
         let dials = world.dials;
