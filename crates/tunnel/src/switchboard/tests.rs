@@ -78,6 +78,16 @@ fn agent(port: &Arc<Port>, stop: &CancellationToken) -> watch::Receiver<Vec<Stri
     seen
 }
 
+/// Waits until it is so.
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    Clock::system().timeout(Duration::from_secs(60), waited).await.expect("not within a minute");
+}
+
 async fn echo(board: &Switchboard, bytes: &[u8]) -> Vec<u8> {
     let stream = board.open("agent", &Open::service("echo")).await.unwrap();
     let (mut read, mut write) = tokio::io::split(stream);
@@ -189,9 +199,7 @@ async fn a_proxy_that_stops_after_its_agent_cuts_no_stream() {
     let mut running = port.board.open("agent", &Open::service("echo")).await.unwrap();
     running.write_all(b"x").await.unwrap();
     stop.cancel();
-    while port.board.is_connected("agent") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || !port.board.is_connected("agent")).await;
     port.stop.cancel();
     tokio::time::sleep(Duration::from_millis(50)).await;
     running.write_all(b"y").await.unwrap();
@@ -305,9 +313,7 @@ async fn a_link_whose_other_end_leaves_is_closed_to_new_streams_while_old_ones_r
     tokio::spawn(link);
     let mut running = opener.open(&Open::service("echo"), &clock).await.unwrap();
     stop.cancel();
-    while opener.open(&Open::service("echo"), &clock).await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || opener.open(&Open::service("echo"), &clock).await.is_err()).await;
     assert!(opener.is_closed());
     running.write_all(b"x").await.unwrap();
     running.read_exact(&mut [0]).await.unwrap();
