@@ -1,6 +1,11 @@
-//! The signed word about who is calling, kept to half its life.
+//! The signed word about who is calling, kept to half its life, and no longer than the definition that it was signed by.
+//!
+//! Whom it is for (`aud`) and what it says (`jwt_claims`) auth takes from what was announced.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use clock::{Clock, Timestamp};
 use domain::{Error, error::Kind};
@@ -10,8 +15,13 @@ use crate::{
     Session,
     liveness::{FIRST_PATIENCE, LET_BE, PATIENCE},
     ports::Assertions,
+    registry::Served,
     slots::{self, Slots},
 };
+
+/// How long after an announcement auth may still sign by the one before: it answers from what it has in memory, and there
+/// may be several of it.
+const SETTLES: Duration = Duration::from_secs(5);
 
 /// The assertions of sessions that are being served.
 pub(crate) struct Kept {
@@ -34,6 +44,9 @@ pub(crate) struct Known {
 struct Held {
     /// As it goes into requests, marked as a secret.
     assertion: HeaderValue,
+    /// What it is for.
+    served: Weak<Served>,
+    asked: Duration,
     expires: Timestamp,
     /// From then on another one is asked for.
     until: Timestamp,
@@ -54,10 +67,10 @@ impl Kept {
     ///
     /// # Errors
     /// What auth answered; an old one that is still valid is given instead when auth does not answer.
-    pub(crate) async fn of(&self, session: &Session, slot: &Slot) -> Result<HeaderValue, Error> {
+    pub(crate) async fn of(&self, session: &Session, served: &Arc<Served>, slot: &Slot) -> Result<HeaderValue, Error> {
         let mut known = slot.lock().await;
         let (now, at) = (self.clock.now(), self.clock.monotonic());
-        let valid = known.held.as_ref().filter(|held| now < held.expires);
+        let valid = known.held.as_ref().filter(|held| now < held.expires && held.is_for(served));
         if let Some(held) = valid.filter(|held| now < held.until) {
             return Ok(held.assertion.clone());
         }
@@ -75,8 +88,15 @@ impl Kept {
                 let mut assertion = HeaderValue::from_str(signed.token.expose())
                     .map_err(|_| Error::internal("the assertion cannot be sent in a header"))?;
                 assertion.set_sensitive(true);
-                let held =
-                    Held { assertion: assertion.clone(), until: half(now, signed.expires), expires: signed.expires };
+                let mut life = Duration::try_from(signed.expires.duration_since(now)).unwrap_or_default() / 2;
+                if let Some(announced) = served.announced.get()
+                    && at < *announced + SETTLES
+                {
+                    life = life.min(*announced + SETTLES - at);
+                }
+                let until = now.saturating_add(life).unwrap_or(now);
+                let (expires, served) = (signed.expires, Arc::downgrade(served));
+                let held = Held { assertion: assertion.clone(), served, asked: at, expires, until };
                 *known = Known { held: Some(held), unheard: None };
                 Ok(assertion)
             }
@@ -92,9 +112,12 @@ impl Kept {
     }
 }
 
-fn half(now: Timestamp, expires: Timestamp) -> Timestamp {
-    let left = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
-    now.saturating_add(left / 2).unwrap_or(now)
+impl Held {
+    /// Whether it was signed by this definition: before that was announced it was signed by the one before.
+    fn is_for(&self, served: &Arc<Served>) -> bool {
+        std::ptr::eq(self.served.as_ptr(), Arc::as_ptr(served))
+            && served.announced.get().is_none_or(|announced| *announced <= self.asked)
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +130,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::{ports::Assertion, tests::kit};
+    use crate::{Config, ports::Assertion, registry::Registry, tests::kit};
 
     /// Signs, until it falls silent.
     struct Auth {
@@ -128,14 +151,25 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn while_auth_is_silent_a_valid_one_is_given_and_the_queue_asks_once() {
-        let manual = ManualClock::new(Clock::system().now());
+    /// Auth, what is kept of it, and an application.
+    fn beginning(manual: &ManualClock) -> (Arc<Auth>, Arc<Kept>, Arc<Served>) {
         let (asked, is_silent) = (AtomicUsize::new(0), AtomicBool::new(false));
         let auth = Arc::new(Auth { clock: manual.clock(), asked, is_silent });
         let kept = Arc::new(Kept::new(auth.clone(), manual.clock()));
+        (auth, kept, defined(manual))
+    }
+
+    fn defined(manual: &ManualClock) -> Arc<Served> {
+        let apps = vec![kit::app("app", "http://127.0.0.1:1")];
+        Registry::new(Config { apps, ..Config::default() }, &manual.clock()).unwrap().find("app").unwrap()
+    }
+
+    #[tokio::test]
+    async fn while_auth_is_silent_a_valid_one_is_given_and_the_queue_asks_once() {
+        let manual = ManualClock::new(Clock::system().now());
+        let (auth, kept, served) = beginning(&manual);
         let session = kit::session(&[]).await;
-        let first = kept.of(&session, &kept.slot(&session)).await.unwrap();
+        let first = kept.of(&session, &served, &kept.slot(&session)).await.unwrap();
         assert!(first == "app.0" && first.is_sensitive());
         auth.is_silent.store(true, Ordering::Relaxed);
         // Past its half, but valid; then expired.
@@ -144,8 +178,8 @@ mod tests {
             let before = auth.asked.load(Ordering::Relaxed);
             let mut requests = JoinSet::new();
             for _ in 0..4 {
-                let (kept, session) = (Arc::clone(&kept), session.clone());
-                requests.spawn(async move { kept.of(&session, &kept.slot(&session)).await });
+                let (kept, session, served) = (Arc::clone(&kept), session.clone(), Arc::clone(&served));
+                requests.spawn(async move { kept.of(&session, &served, &kept.slot(&session)).await });
             }
             manual.parked(1).await;
             manual.advance(patience);
@@ -154,5 +188,31 @@ mod tests {
             assert!(answers.iter().all(|answer| answer.is_ok() == is_given), "{answers:?}");
             assert_eq!(auth.asked.load(Ordering::Relaxed), before + 1);
         }
+    }
+
+    #[tokio::test]
+    async fn one_that_was_signed_by_another_definition_is_given_to_nobody() {
+        let manual = ManualClock::new(Clock::system().now());
+        let (auth, kept, before) = beginning(&manual);
+        let (session, clock) = (kit::session(&[]).await, manual.clock());
+        let count = async |served: &Arc<Served>| {
+            let given = kept.of(&session, served, &kept.slot(&session)).await.unwrap();
+            given.to_str().unwrap().to_owned()
+        };
+        assert_eq!((count(&before).await, count(&before).await), ("app.0".into(), "app.0".into()));
+        let after = defined(&manual);
+        assert_eq!(count(&after).await, "app.1", "another definition");
+        assert_eq!(count(&after).await, "app.1");
+        manual.advance(Duration::from_millis(1));
+        after.announced.set(clock.monotonic()).unwrap();
+        assert_eq!(count(&after).await, "app.2", "auth signed by what was announced before");
+        manual.advance(SETTLES);
+        assert_eq!(count(&after).await, "app.3", "it may have done so for a moment more");
+        manual.advance(Duration::from_secs(299));
+        assert_eq!(count(&after).await, "app.3", "from then on it is kept to half its life");
+        let again = defined(&manual);
+        auth.is_silent.store(true, Ordering::Relaxed);
+        let none = manual.pass_until(FIRST_PATIENCE, kept.of(&session, &again, &kept.slot(&session))).await;
+        assert!(none.is_err(), "though auth does not answer");
     }
 }

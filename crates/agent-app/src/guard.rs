@@ -137,12 +137,12 @@ impl Guard {
         self.shared.liveness.check(self.session.id(), &self.liveness, mode).await
     }
 
-    /// The signed word about who is calling.
+    /// The signed word for this application about who is calling.
     ///
     /// # Errors
     /// What auth answered.
-    pub(crate) async fn assertion(&self) -> Result<HeaderValue, Error> {
-        self.shared.assertions.of(&self.session, &self.assertion).await
+    pub(crate) async fn assertion(&self, served: &Arc<Served>) -> Result<HeaderValue, Error> {
+        self.shared.assertions.of(&self.session, served, &self.assertion).await
     }
 
     /// Tells the audit log that the application was not dialled.

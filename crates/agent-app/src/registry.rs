@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
 
 use clock::Clock;
@@ -15,13 +16,15 @@ use crate::{
     web::pool::Pool,
 };
 
-/// An application with its connections and the labels that its commands print.
+/// An application with its connections and the labels that its commands print; another one for another definition.
 pub(crate) struct Served {
     pub(crate) app: App,
     pub(crate) dialler: Dialler,
     pub(crate) pool: Pool,
     /// The port of the address; of a TCP application the session decides.
     pub(crate) port: u16,
+    /// When auth had taken this definition, on the clock that nobody sets back.
+    pub(crate) announced: OnceLock<Duration>,
     printed: RwLock<BTreeMap<String, String>>,
 }
 
@@ -46,7 +49,8 @@ impl Served {
         let dialler = Dialler::new(&app, config, clock).map_err(|error| Error::invalid(error.to_string()))?;
         let port = app.target().port.unwrap_or_default();
         let pool = Pool::new(&dialler, port);
-        Ok(Arc::new(Self { app, dialler, pool, port, printed: RwLock::default() }))
+        let (announced, printed) = (OnceLock::new(), RwLock::default());
+        Ok(Arc::new(Self { app, dialler, pool, port, announced, printed }))
     }
 
     /// The labels that roles are asked about.

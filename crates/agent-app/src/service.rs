@@ -225,7 +225,10 @@ impl agent::Service for AppService {
             let mut lasting = server.clone();
             lasting.metadata.expires = expires;
             match self.shared.ports.presence.announce(lasting).await {
-                Ok(()) => drop(self.announced().insert(name.to_owned(), Some(Announced { server, at: begun }))),
+                Ok(()) => {
+                    served.announced.get_or_init(|| self.shared.clock.monotonic());
+                    self.announced().insert(name.to_owned(), Some(Announced { server, at: begun }));
+                }
                 Err(error) if error.kind == Kind::Unavailable => return Err(error),
                 // The others are none the worse for it.
                 Err(error) => {

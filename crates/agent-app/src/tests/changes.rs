@@ -1,19 +1,22 @@
 //! What changes while connections run.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use ::http::StatusCode;
 use agent::Service as _;
 use api::convert::watch::Event;
 use clock::{Clock, ManualClock};
-use domain::{AnyResource, Kind, ca::CaType, identity::Identity};
+use domain::{AnyResource, Kind, ca::CaType, identity::Identity, resources::app::Rewrite};
 use http_body_util::BodyExt as _;
 
 use super::{
     http::{Line, get, serving},
     kit::{Kit, app, identity, lock, role},
 };
-use crate::Config;
+use crate::{Config, registry::Served};
 
 /// Every change must have taken effect within this (ARCHITECTURE: 1 s).
 const SOON: Duration = Duration::from_secs(1);
@@ -175,6 +178,34 @@ async fn app_resources_are_served_by_label_and_announced() {
     is_cut(&kit, &shown, |kit| kit.put(define("one", "prod"))).await;
     let (status, body) = Line::to(&kit, &shown).await.get("/").await;
     assert_eq!(status, StatusCode::BAD_GATEWAY, "{body}");
+}
+
+#[tokio::test]
+async fn a_session_that_lives_on_is_vouched_for_by_the_new_definition() {
+    let (address, running) = super::application::start().await;
+    let resources = vec![[("*", vec!["*"])].into_iter().collect()];
+    let mut kit = Kit::new(Config { resources, ..Config::default() }).await;
+    kit.run(running);
+    let found = || kit.service.shared.registry.find("one");
+    let define = async |claims: &str| {
+        let mut document = app("one", &format!("http://{address}"));
+        document.spec.rewrite = Some(Rewrite { jwt_claims: claims.into(), ..Rewrite::default() });
+        kit.put(AnyResource::App(document.clone()));
+        let is_there = |served: &Arc<Served>| served.app.document().spec == document.spec;
+        kit.until(|| found().filter(is_there)).await;
+    };
+    define("traits").await;
+    kit.service.announce(&["proxy-1".to_owned()]).await.unwrap();
+    let mut line = Line::to(&kit, &kit.session("s", "one").await).await;
+    for _ in 0..2 {
+        assert!(line.get("/").await.1.contains("signed.one.0"));
+    }
+    define("none").await;
+    assert!(line.get("/").await.1.contains("signed.one.1"));
+    kit.service.announce(&["proxy-1".to_owned()]).await.unwrap();
+    for _ in 0..2 {
+        assert!(line.get("/").await.1.contains("signed.one.2"), "what auth signed before it was told counts no more");
+    }
 }
 
 #[tokio::test]

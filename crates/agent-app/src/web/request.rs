@@ -102,7 +102,7 @@ async fn prepare(
     headers::strip_hop_by_hop(headers);
     via.tell(headers);
     let failed = |reason: &str| Box::new(answer::failure(StatusCode::BAD_GATEWAY, "agent", reason, via));
-    let assertion = guard.assertion().await.map_err(|error| {
+    let assertion = guard.assertion(served).await.map_err(|error| {
         tracing::warn!(%error, app = served.app.name(), sid = guard.session().sid(), "no assertion for a request");
         failed("auth does not say who is calling")
     })?;
