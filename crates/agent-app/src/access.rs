@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use clock::{Clock, Timestamp};
-use domain::identity::Identity;
+use domain::{identity::Identity, resources::role::Role};
 use rbac::{
     AccessChecker, Family, LockingMode, RoleSet,
     locks::{self, LockSubject, LockView, Locked, Passed, STALE_AFTER_AT_AGENTS},
@@ -51,6 +51,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) session: &'a Session,
     /// Those of the session's application.
     pub(crate) labels: &'a BTreeMap<String, String>,
+    /// The keys of those whose values are not known yet.
+    pub(crate) unknown: &'a [String],
     pub(crate) cluster: &'a str,
     pub(crate) host_id: &'a str,
     /// Where the client is, as the proxy says.
@@ -98,7 +100,30 @@ pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<
         })?;
     }
     let labels = checker.check_labels(Family::App, asked.labels).into_result();
-    labels.map(|()| (mode, passed)).map_err(|reason| Refusal::Denied(reason.to_string()))
+    labels.map_err(|reason| Refusal::Denied(reason.to_string()))?;
+    check_unknown(&checker, asked)?;
+    Ok((mode, passed))
+}
+
+/// Whether what is allowed would be whatever the labels are that are not known: a label that is missing is no label of
+/// another value.
+fn check_unknown(checker: &AccessChecker, asked: &Asked<'_>) -> Result<(), Refusal> {
+    let roles = checker.roles().roles().iter().map(|role| role.role());
+    let hangs_on = |key: &&String| roles.clone().any(|role| could_refuse(role, key));
+    let Some(key) = asked.unknown.iter().find(hangs_on) else { return Ok(()) };
+    let app = &asked.session.route().name;
+    Err(Refusal::Unavailable(format!(
+        "the command that prints label {key:?} of application {app:?} has not worked yet, and a role of yours depends on it; \
+         the agent's log says why"
+    )))
+}
+
+/// Whether a role may refuse by this label somebody whom it lets in without. What an expression looks at shows only when it is
+/// asked.
+fn could_refuse(role: &Role, key: &str) -> bool {
+    let (allow, deny) = (&role.spec.allow, &role.spec.deny);
+    let is_plain = allow.app_labels_expression.is_empty() && deny.app_labels_expression.is_empty();
+    !is_plain || deny.app_labels.0.contains_key(key)
 }
 
 /// What the certificate itself narrows: an address, and a list of resources.

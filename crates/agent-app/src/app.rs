@@ -87,10 +87,9 @@ impl App {
     }
 
     /// The labels of the definition and those that commands print. A command cannot take the place of a fixed label.
-    pub(crate) fn labels(&self, printed: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut labels = printed.clone();
-        labels.extend(self.document.metadata.labels.clone());
-        labels
+    pub(crate) fn labels(&self, mut printed: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        printed.extend(self.document.metadata.labels.clone());
+        printed
     }
 }
 
@@ -105,7 +104,7 @@ mod tests {
         document.metadata.labels.insert("env".to_owned(), "prod".to_owned());
         let app = App::compile(document, Origin::Config).unwrap();
         let printed = [("env", "dev"), ("load", "low")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let labels = app.labels(&printed);
+        let labels = app.labels(printed);
         assert_eq!((labels["env"].as_str(), labels["load"].as_str()), ("prod", "low"));
         assert_eq!(labels[metadata::ORIGIN], "config");
     }

@@ -116,10 +116,12 @@ impl Guard {
         *decided = None;
         let app = &self.session.route().name;
         let served = shared.registry.find(app).ok_or_else(|| Refusal::NotServed(app.clone()))?;
-        let labels = served.labels();
+        // In this order: what is printed in between is known too late, never too early.
+        let (unknown, labels) = (served.unknown(), served.labels());
         let asked = Asked {
             session: &self.session,
             labels: &labels,
+            unknown: &unknown,
             cluster: &shared.me.cluster,
             host_id: &shared.me.host_id,
             // The port 0 says that the proxy has somebody's word for the address, and just anybody's.

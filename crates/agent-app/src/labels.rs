@@ -26,7 +26,7 @@ const SHORTEST_PERIOD: Duration = Duration::from_secs(1);
 const USUAL_PERIOD: Duration = Duration::from_secs(60);
 
 /// How long a command may take.
-const WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 
 /// A label is a word, not a file.
 const LONGEST: usize = 1024;
@@ -49,19 +49,17 @@ pub(crate) async fn run(registry: &Arc<Registry>, clock: &Clock, stop: Stop) {
 
 async fn keep(registry: Arc<Registry>, served: Arc<Served>, key: String, label: CommandLabel, clock: Clock) {
     let period = if label.period.is_zero() { USUAL_PERIOD } else { label.period.max(SHORTEST_PERIOD) };
+    let mut has_worked = false;
     loop {
-        match ask(&label.command, &clock).await {
-            Ok(value) => {
-                if served.print(&key, value) {
-                    registry.touch();
-                }
-            }
-            // What it printed last counts on: a label that comes and goes would open and close doors by chance.
-            Err(reason) => {
-                tracing::warn!(app = served.app.name(), label = key, reason, "the command of a label failed");
-            }
+        let printed = ask(&label.command, &clock).await.inspect_err(|reason| {
+            tracing::warn!(app = served.app.name(), label = key, reason, "the command of a label failed");
+        });
+        has_worked |= printed.is_ok();
+        if served.print(&key, printed.ok()) {
+            registry.touch();
         }
-        clock.sleep(period).await;
+        // Until it has worked, some are not let in for it.
+        clock.sleep(if has_worked { period } else { period.min(USUAL_PERIOD) }).await;
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Served {
     pub(crate) port: u16,
     /// When auth had taken this definition, on the clock that nobody sets back.
     pub(crate) announced: OnceLock<Duration>,
-    printed: RwLock<BTreeMap<String, String>>,
+    /// By the key of the label. None: the command has run, and has not worked yet.
+    printed: RwLock<BTreeMap<String, Option<String>>>,
 }
 
 /// All of them.
@@ -55,24 +56,48 @@ impl Served {
 
     /// The labels that roles are asked about.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
-        self.app.labels(&self.printed.read().unwrap_or_else(PoisonError::into_inner))
+        self.app.labels(self.printed())
+    }
+
+    /// The keys of labels that it has, but whose values no command has printed yet: nobody knows what roles say of them.
+    pub(crate) fn unknown(&self) -> Vec<String> {
+        let (document, printed) = (self.app.document(), self.printed());
+        let keys = document.spec.dynamic_labels.keys();
+        let is_unknown = |key: &&String| !document.metadata.labels.contains_key(*key) && !printed.contains_key(*key);
+        keys.filter(is_unknown).cloned().collect()
+    }
+
+    /// Whether each of its commands has come to its end once.
+    fn is_tried(&self) -> bool {
+        let printed = self.printed.read().unwrap_or_else(PoisonError::into_inner);
+        self.app.document().spec.dynamic_labels.keys().all(|key| printed.contains_key(key))
+    }
+
+    fn printed(&self) -> BTreeMap<String, String> {
+        let printed = self.printed.read().unwrap_or_else(PoisonError::into_inner);
+        printed.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
     }
 
     /// The definition as others see it: with what the commands printed.
     pub(crate) fn document(&self) -> resources::App {
         let mut document = self.app.document().clone();
-        for (key, value) in &*self.printed.read().unwrap_or_else(PoisonError::into_inner) {
-            if let Some(label) = document.spec.dynamic_labels.get_mut(key) {
-                label.result.clone_from(value);
+        for (key, value) in self.printed() {
+            if let Some(label) = document.spec.dynamic_labels.get_mut(&key) {
+                label.result = value;
             }
         }
         document
     }
 
-    /// Takes what a command printed; returns whether that is new.
-    pub(crate) fn print(&self, key: &str, value: String) -> bool {
+    /// Takes what a command printed, or that it has not worked; returns whether that is new. What it printed last counts on: a
+    /// label that comes and goes would open and close doors by chance.
+    pub(crate) fn print(&self, key: &str, value: Option<String>) -> bool {
         let mut printed = self.printed.write().unwrap_or_else(PoisonError::into_inner);
-        printed.insert(key.to_owned(), value.clone()) != Some(value)
+        let is_new = printed.get(key).is_none_or(|last| value.is_some() && *last != value);
+        if is_new {
+            printed.insert(key.to_owned(), value);
+        }
+        is_new
     }
 }
 
@@ -122,6 +147,12 @@ impl Registry {
     /// Whether `app` resources are served as well.
     pub(crate) fn wants_resources(&self) -> bool {
         !self.selectors.is_empty()
+    }
+
+    /// Waits until each command of the applications of the configuration file has come to its end once.
+    pub(crate) async fn tried(&self) {
+        let mut changed = self.changed();
+        while !self.fixed().all(|served| served.is_tried()) && changed.changed().await.is_ok() {}
     }
 
     /// The applications of the configuration file.

@@ -252,6 +252,10 @@ impl agent::Service for AppService {
         self.shared.view.known().await;
         // Whoever is first must not find that applications are missing which the view has.
         self.shared.registry.follow(&self.shared.view.state());
+        // Nor that a label is missing which its command is about to print.
+        if self.shared.clock.timeout(labels::WITHIN, self.shared.registry.tried()).await.is_err() {
+            tracing::warn!("the commands of labels take long; whoever depends on one is refused until it has worked");
+        }
     }
 
     async fn run(&self, stop: Stop, over: Stop) {

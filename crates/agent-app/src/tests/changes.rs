@@ -9,7 +9,15 @@ use ::http::StatusCode;
 use agent::Service as _;
 use api::convert::watch::Event;
 use clock::{Clock, ManualClock};
-use domain::{AnyResource, Kind, ca::CaType, identity::Identity, resources::app::Rewrite};
+use domain::{
+    AnyResource, Kind,
+    ca::CaType,
+    identity::Identity,
+    resources::{
+        app::{CommandLabel, Rewrite},
+        role::Role,
+    },
+};
 use http_body_util::BodyExt as _;
 
 use super::{
@@ -243,7 +251,7 @@ async fn what_was_announced_just_now_is_not_announced_again() {
     };
     assert_eq!(announced("proxy-1").await, ["one", "two"]);
     assert!(announced("proxy-1").await.is_empty());
-    kit.service.shared.registry.find("two").unwrap().print("load", "high".into());
+    kit.service.shared.registry.find("two").unwrap().print("load", Some("high".into()));
     assert_eq!(announced("proxy-1").await, ["two"]);
     assert_eq!(announced("proxy-2").await, ["one", "two"]);
     manual.advance(Duration::from_secs(54));
@@ -287,18 +295,19 @@ async fn nothing_more_is_announced_once_the_agent_stops() {
     assert!(kit.auth.announced.lock().unwrap().is_empty());
 }
 
+/// A label whose value this command prints.
+fn by_command(command: &str) -> CommandLabel {
+    let command = ["/bin/sh", "-c", command].map(str::to_owned).into();
+    CommandLabel { period: Duration::from_secs(1), command, result: String::new() }
+}
+
 #[tokio::test]
 async fn labels_that_commands_print_decide_who_may_come() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("env");
     std::fs::write(&path, "prod").unwrap();
     let (kit, shown) = serving(|app| {
-        let label = domain::resources::app::CommandLabel {
-            period: Duration::from_secs(1),
-            command: vec!["/bin/cat".into(), path.display().to_string()],
-            result: String::new(),
-        };
-        app.spec.dynamic_labels.insert("env".into(), label);
+        app.spec.dynamic_labels.insert("env".into(), by_command(&format!("cat {}", path.display())));
     })
     .await;
     kit.put(role("reach", "env", "dev"));
@@ -308,4 +317,61 @@ async fn labels_that_commands_print_decide_who_may_come() {
     kit.until(|| (served.labels().get("env").map(String::as_str) == Some("dev")).then_some(())).await;
     assert_eq!(Line::to(&kit, &shown).await.get("/").await.0, StatusCode::OK);
     assert_eq!(served.document().spec.dynamic_labels["env"].result, "dev");
+}
+
+#[tokio::test]
+async fn a_label_that_no_command_has_printed_yet_opens_no_door_that_it_may_close() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("class");
+    let (kit, shown) = serving(|app| {
+        app.spec.dynamic_labels.insert("class".into(), by_command(&format!("cat {}", path.display())));
+    })
+    .await;
+    let reach = |change: fn(&mut Role)| {
+        let AnyResource::Role(mut reach) = role("reach", "*", "*") else { unreachable!() };
+        change(&mut reach);
+        kit.put(AnyResource::Role(reach));
+    };
+    let asked = async || Line::to(&kit, &shown).await.get("/").await;
+    let denying: fn(&mut Role) = |role| role.spec.deny.app_labels = [("class", vec!["secret"])].into_iter().collect();
+    for (change, expect) in [
+        ((|_| {}) as fn(&mut Role), StatusCode::OK),
+        (|role| role.spec.deny.app_labels = [("env", vec!["prod"])].into_iter().collect(), StatusCode::OK),
+        (
+            |role| role.spec.allow.app_labels_expression = "labels[\"class\"] != \"secret\"".into(),
+            StatusCode::SERVICE_UNAVAILABLE,
+        ),
+        (|role| role.spec.allow.app_labels = [("class", vec!["open"])].into_iter().collect(), StatusCode::FORBIDDEN),
+        (denying, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        reach(change);
+        let (status, body) = asked().await;
+        assert_eq!(status, expect, "{body}");
+        let says = body.contains("label \"class\" of application \"app\"");
+        assert_eq!(says, status == StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    }
+    let served = kit.service.shared.registry.find("app").unwrap();
+    for (class, expect) in [("open", StatusCode::OK), ("secret", StatusCode::FORBIDDEN)] {
+        std::fs::write(&path, class).unwrap();
+        kit.until(|| (served.labels().get("class").map(String::as_str) == Some(class)).then_some(())).await;
+        assert_eq!(asked().await.0, expect);
+    }
+    assert!(!served.print("class", None) && served.labels()["class"] == "secret", "a failure takes no label away");
+}
+
+#[tokio::test]
+async fn an_agent_is_prepared_when_each_command_has_ended_once_for_good_or_bad() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("go on");
+    let mut document = app("app", "http://127.0.0.1:1");
+    let waiting = format!("until test -e '{}'; do sleep 0.05; done; echo slow", path.display());
+    document.spec.dynamic_labels =
+        [("slow".to_owned(), by_command(&waiting)), ("broken".to_owned(), by_command("exit 1"))].into();
+    let kit = Kit::new(Config { apps: vec![document], ..Config::default() }).await;
+    let (clock, registry) = (Clock::system(), &kit.service.shared.registry);
+    assert!(clock.timeout(Duration::from_millis(300), kit.service.prepared()).await.is_err(), "one has not ended");
+    std::fs::write(&path, "").unwrap();
+    clock.timeout(Duration::from_secs(10), kit.service.prepared()).await.expect("all have ended");
+    let served = registry.find("app").unwrap();
+    assert_eq!((served.labels()["slow"].as_str(), served.unknown()), ("slow", vec!["broken".to_owned()]));
 }

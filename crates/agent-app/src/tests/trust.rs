@@ -111,7 +111,8 @@ async fn decided(kit: &Kit, state: &State, clock: &Clock) -> Result<LockingMode,
     let shown = kit.session("s", "dumper").await;
     let session = crate::Session::read(shown.certificate, CLUSTER).unwrap();
     let labels = Default::default();
-    let asked = Asked { session: &session, labels: &labels, cluster: CLUSTER, host_id: HOST_ID, source: None };
+    let (unknown, cluster, host_id) = (&[], CLUSTER, HOST_ID);
+    let asked = Asked { session: &session, labels: &labels, unknown, cluster, host_id, source: None };
     access::decide(state, &asked, clock).map(|(mode, _)| mode)
 }
 
