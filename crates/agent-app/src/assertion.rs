@@ -8,7 +8,7 @@ use std::{
 };
 
 use clock::{Clock, Timestamp};
-use domain::{Error, error::Kind};
+use domain::Error;
 use http::HeaderValue;
 
 use crate::{
@@ -66,7 +66,7 @@ impl Kept {
     /// The assertion for a session and the application that it leads to.
     ///
     /// # Errors
-    /// What auth answered; an old one that is still valid is given instead when auth does not answer.
+    /// What auth answered; an old one that is still valid is given instead when auth does not answer, or fails.
     pub(crate) async fn of(&self, session: &Session, served: &Arc<Served>, slot: &Slot) -> Result<HeaderValue, Error> {
         let mut known = slot.lock().await;
         let (now, at) = (self.clock.now(), self.clock.monotonic());
@@ -100,7 +100,7 @@ impl Kept {
                 *known = Known { held: Some(held), unheard: None };
                 Ok(assertion)
             }
-            Err(error) if error.kind == Kind::Unavailable => {
+            Err(error) if error.kind.is_silence() => {
                 known.unheard = Some((self.clock.monotonic(), error.clone()));
                 valid.ok_or(error)
             }
@@ -122,7 +122,10 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    };
 
     use async_trait::async_trait;
     use clock::ManualClock;
@@ -137,6 +140,7 @@ mod tests {
         clock: Clock,
         asked: AtomicUsize,
         is_silent: AtomicBool,
+        fails: Mutex<Option<Error>>,
     }
 
     #[async_trait]
@@ -146,6 +150,9 @@ mod tests {
             if self.is_silent.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
+            if let Some(error) = self.fails.lock().unwrap().clone() {
+                return Err(error);
+            }
             let expires = self.clock.now() + Duration::from_secs(600);
             Ok(Assertion { token: SecretString::new(format!("{app}.{count}")), expires })
         }
@@ -154,7 +161,7 @@ mod tests {
     /// Auth, what is kept of it, and an application.
     fn beginning(manual: &ManualClock) -> (Arc<Auth>, Arc<Kept>, Arc<Served>) {
         let (asked, is_silent) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let auth = Arc::new(Auth { clock: manual.clock(), asked, is_silent });
+        let auth = Arc::new(Auth { clock: manual.clock(), asked, is_silent, fails: Mutex::default() });
         let kept = Arc::new(Kept::new(auth.clone(), manual.clock()));
         (auth, kept, defined(manual))
     }
@@ -187,6 +194,24 @@ mod tests {
             let answers = answers.expect("the queue asks one by one");
             assert!(answers.iter().all(|answer| answer.is_ok() == is_given), "{answers:?}");
             assert_eq!(auth.asked.load(Ordering::Relaxed), before + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn where_auth_fails_a_valid_one_is_given_and_where_it_refuses_none() {
+        for (error, is_given) in [
+            (Error::internal("the key store failed"), true),
+            (Error::limit("too many requests"), true),
+            (Error::not_found("no such session"), false),
+        ] {
+            let manual = ManualClock::new(Clock::system().now());
+            let (auth, kept, served) = beginning(&manual);
+            let session = kit::session(&[]).await;
+            kept.of(&session, &served, &kept.slot(&session)).await.unwrap();
+            manual.advance(Duration::from_secs(301));
+            *auth.fails.lock().unwrap() = Some(error);
+            let given = kept.of(&session, &served, &kept.slot(&session)).await;
+            assert_eq!(given.is_ok(), is_given, "{given:?}");
         }
     }
 

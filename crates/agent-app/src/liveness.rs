@@ -9,7 +9,7 @@ use std::{
 };
 
 use clock::Clock;
-use domain::{Error, error::Kind};
+use domain::Error;
 use rbac::LockingMode;
 
 use crate::{
@@ -80,7 +80,7 @@ impl Liveness {
     }
 
     /// What auth says of the session and for how long that may be believed. It was said at most [`KEPT_FOR`] ago. When auth
-    /// does not answer, `mode` decides as it does for locks: `strict` refuses, `best_effort` goes on with what was known
+    /// does not answer, or fails, `mode` decides as it does for locks: `strict` refuses, `best_effort` goes on with what was known
     /// last, until the session's end.
     ///
     /// # Errors
@@ -113,7 +113,7 @@ impl Liveness {
                 *known = Known { said: Some(said), unheard: None };
                 believed
             }
-            Err(error) if error.kind == Kind::Unavailable => {
+            Err(error) if error.kind.is_silence() => {
                 let refusal = Refusal::Unavailable(error.message.clone());
                 let known = &mut *known;
                 match &known.said {

@@ -39,6 +39,12 @@ impl Kind {
         Self::Internal,
     ];
 
+    /// Whether a server that was asked if something is so has not said it by this: what was last known is not wrong by it.
+    #[must_use]
+    pub const fn is_silence(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Internal | Self::Limit)
+    }
+
     /// The kind as words, for logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -27,12 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The same where there is none.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether the auth service has not said by this if there is a session: what was last known is not wrong by that, and a
-/// client without one would not be helped by signing in.
-pub(crate) fn is_silence(error: &Error) -> bool {
-    matches!(error.kind, Kind::Unavailable | Kind::Internal | Kind::Limit)
-}
-
 /// Sessions that are kept before the first look for those that nobody uses.
 const FIRST_SWEEP: usize = 1024;
 
@@ -169,7 +163,7 @@ impl SessionCache {
             }
             Err(error) => error,
         };
-        if is_silence(&error) {
+        if error.kind.is_silence() {
             slot.unheard = Some(self.clock.monotonic());
             if let Some(known) = &slot.known {
                 tracing::warn!(%error, "a session cannot be checked; what was last known is used");

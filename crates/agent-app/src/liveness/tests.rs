@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicUsize;
+use std::sync::{Mutex, atomic::AtomicUsize};
 
 use async_trait::async_trait;
 use clock::{ManualClock, Timestamp};
@@ -6,10 +6,11 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::*;
 
-/// Says `true` to as many questions as there are answers, and to the others nothing at all.
+/// Says `true` to as many questions as there are answers, and to the others nothing at all, unless it fails.
 struct Auth {
     asked: AtomicUsize,
     answers: Semaphore,
+    fails: Mutex<Option<Error>>,
     until: Timestamp,
 }
 
@@ -17,6 +18,9 @@ struct Auth {
 impl Sessions for Auth {
     async fn live(&self, _: &str) -> Result<Option<Live>, Error> {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some(error) = self.fails.lock().unwrap().clone() {
+            return Err(error);
+        }
         self.answers.acquire().await.unwrap().forget();
         Ok(Some(Live { not_after: self.until, target_port: 0 }))
     }
@@ -33,7 +37,8 @@ impl World {
     fn new() -> Self {
         let manual = ManualClock::new(Clock::system().now());
         let until = manual.clock().now() + Duration::from_secs(3600);
-        let auth = Arc::new(Auth { asked: AtomicUsize::new(0), answers: Semaphore::new(0), until });
+        let (asked, answers, fails) = (AtomicUsize::new(0), Semaphore::new(0), Mutex::default());
+        let auth = Arc::new(Auth { asked, answers, fails, until });
         let metrics = Metrics::default();
         let liveness = Arc::new(Liveness::new(auth.clone(), manual.clock(), metrics.clone()));
         Self { manual, auth, metrics, liveness }
@@ -80,6 +85,25 @@ async fn a_silent_auth_service_is_asked_once_and_holds_nobody_up() {
     world.check(LockingMode::BestEffort).await.unwrap();
     assert_eq!(world.asked(), 3, "and then asked again");
     assert_eq!(world.metrics.stale_decisions.get(), 5);
+}
+
+#[tokio::test]
+async fn an_auth_service_that_fails_has_said_nothing_of_the_session() {
+    for (error, mode, goes_on) in [
+        (Error::internal("the disk failed"), LockingMode::BestEffort, true),
+        (Error::limit("too many requests"), LockingMode::BestEffort, true),
+        (Error::internal("the disk failed"), LockingMode::Strict, false),
+        (Error::denied("no agent"), LockingMode::BestEffort, false),
+    ] {
+        let world = World::new();
+        world.auth.answers.add_permits(1);
+        world.check(mode).await.unwrap();
+        world.manual.advance(KEPT_FOR);
+        *world.auth.fails.lock().unwrap() = Some(error);
+        let first = world.check(mode).await;
+        assert_eq!(first.is_ok(), goes_on, "{first:?}");
+        assert_eq!(world.metrics.stale_decisions.get(), u64::from(goes_on));
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use super::Visit;
 use crate::{
     Proxy,
     cookies::Cookies,
-    sessions::{Holder, Live, SessionKey, is_silence},
+    sessions::{Holder, Live, SessionKey},
     view::Authorities,
 };
 
@@ -100,10 +100,10 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    /// What the auth service has failed with, where it has not said if there is a session.
+    /// What the auth service has failed with, where it has not said if there is a session: signing in would not help.
     pub(crate) fn silence(&self) -> Option<&Error> {
         match self {
-            Self::NoSession(error) if is_silence(error) => Some(error),
+            Self::NoSession(error) if error.kind.is_silence() => Some(error),
             _ => None,
         }
     }
