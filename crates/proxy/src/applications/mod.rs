@@ -68,10 +68,13 @@ impl Visit {
     /// Where a request comes from, by the word of the balancer before us where that is believed. What is inside an upgrade
     /// passes the balancer unread: a header there is the client's own, and the upgrade's has said where it is.
     pub(crate) fn source(&self, proxy: &Proxy, headers: &HeaderMap) -> Ends {
-        match proxy.config.trust_x_forwarded_for && !self.ends.is_upgraded {
-            true => Ends { client: hygiene::client_behind(headers, self.ends.client), ..self.ends },
-            false => self.ends,
+        if !proxy.config.trust_x_forwarded_for || self.ends.is_upgraded {
+            return self.ends;
         }
+        let client = hygiene::client_behind(headers, self.ends.client);
+        // The port 0: the balancer itself is where anybody can have said.
+        let counted = if client.port() == 0 { self.ends.counted } else { client.ip() };
+        Ends { client, counted, ..self.ends }
     }
 }
 

@@ -133,6 +133,11 @@ async fn inside_an_upgrade_a_client_is_where_the_balancer_has_seen_it_and_not_wh
             let (said, _) = world.said(&header);
             assert_eq!(said.source.ip().to_string(), expect, "{is_trusted}");
             assert_ne!(said.source.port(), 0, "{is_trusted}: it is certain");
+            assert_eq!(
+                said.counted.to_string(),
+                expect,
+                "{is_trusted}: limits would count all behind the balancer as one"
+            );
         };
         tokio::select! {
             () = heard() => {}
