@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 
+mod acme;
 mod applications;
 mod browsers;
 mod cookies;

@@ -27,6 +27,7 @@ use api::{
 use clock::Timestamp;
 use crypto::{KeyPair, Secret, x509::Certificate};
 use domain::Error;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use crate::Proxy;
 
@@ -38,6 +39,9 @@ const ASK_EVERY: Duration = Duration::from_secs(30);
 
 /// The most names that are ordered for. Authorities give about fifty new ones a week to one domain.
 const MOST_NAMES: usize = 200;
+
+/// Names that are ordered for at a time: an order that leads nowhere takes minutes, and others need not wait for it.
+const AT_ONCE: usize = 4;
 
 /// How long an attempt may take: the claim ends with it, also when the proxy died.
 const ATTEMPT: Duration = Duration::from_secs(5 * 60);
@@ -76,12 +80,14 @@ impl std::fmt::Debug for AcmeConfig {
 #[derive(Default)]
 pub(crate) struct Acme {
     state: Mutex<State>,
+    /// Held while the account is looked for: of two orders that make one each, one is for nothing.
+    account: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
-    /// By name, from when to when the certificate that is served is good.
-    served: HashMap<String, (Timestamp, Timestamp)>,
+    /// By name, from when to when the certificate that is served is good; none before it is known what there is.
+    served: Option<HashMap<String, (Timestamp, Timestamp)>>,
     /// By name, before when nobody is to order it.
     wait_until: HashMap<String, Timestamp>,
     /// By name, the answer to its challenge, or none and since when.
@@ -97,6 +103,11 @@ impl Acme {
 /// Gets certificates, keeps them fresh, and takes over what other proxies got; never ends.
 pub(crate) async fn run(proxy: &Proxy) {
     let Some(config) = &proxy.config.acme else { return std::future::pending().await };
+    tokio::join!(follow(proxy), order(proxy, config));
+}
+
+/// Takes over what other proxies got; never ends.
+async fn follow(proxy: &Proxy) {
     let clock = &proxy.ports.clock;
     let mut asked: Option<Duration> = None;
     loop {
@@ -107,12 +118,29 @@ pub(crate) async fn run(proxy: &Proxy) {
                 Err(error) => tracing::warn!(%error, "the certificates of the public port cannot be read"),
             }
         }
-        if asked.is_some() {
-            for name in missing(proxy) {
-                attempt(proxy, config, &name).await;
+        clock.sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Orders what is missing, some at a time; never ends.
+async fn order(proxy: &Proxy, config: &AcmeConfig) {
+    let (mut names, mut orders) = (BTreeSet::new(), FuturesUnordered::new());
+    loop {
+        for name in missing(proxy) {
+            if names.len() < AT_ONCE && names.insert(name.clone()) {
+                orders.push(async move {
+                    attempt(proxy, config, &name).await;
+                    name
+                });
             }
         }
-        clock.sleep(LOOK_EVERY).await;
+        let ended = async {
+            while let Some(name) = orders.next().await {
+                names.remove(&name);
+            }
+            std::future::pending::<()>().await;
+        };
+        let _ = proxy.ports.clock.timeout(LOOK_EVERY, ended).await;
     }
 }
 
@@ -131,9 +159,10 @@ fn wanted(proxy: &Proxy) -> BTreeSet<String> {
 fn missing(proxy: &Proxy) -> Vec<String> {
     let now = proxy.ports.clock.now();
     let state = proxy.acme.lock();
+    let Some(served) = &state.served else { return Vec::new() };
     let is_due = |name: &String| {
         state.wait_until.get(name).is_none_or(|until| *until <= now)
-            && state.served.get(name).is_none_or(|(begin, end)| renewal(name, *begin, *end) <= now)
+            && served.get(name).is_none_or(|(begin, end)| renewal(name, *begin, *end) <= now)
     };
     wanted(proxy).into_iter().filter(is_due).collect()
 }
@@ -161,7 +190,7 @@ async fn take_over(proxy: &Proxy) -> Result<(), Error> {
     let pairs: Vec<_> = found.values().map(|(chain, key)| (chain.clone(), key.clone())).collect();
     proxy.ports.web.set_issued(&pairs).map_err(|error| Error::internal(error.to_string()))?;
     let served = found.into_iter().map(|(name, (chain, _))| (name, (chain[0].not_before(), chain[0].not_after())));
-    proxy.acme.lock().served = served.collect();
+    proxy.acme.lock().served = Some(served.collect());
     Ok(())
 }
 
@@ -171,7 +200,11 @@ async fn attempt(proxy: &Proxy, config: &AcmeConfig, name: &str) {
     let holder = random.hex(16);
     let claimed = match claim(proxy, name, &holder, ATTEMPT, None).await {
         Ok(claimed) => claimed,
-        Err(error) => return tracing::warn!(name, %error, "a certificate cannot be ordered now"),
+        Err(error) => {
+            // Others are tried meanwhile.
+            proxy.acme.lock().wait_until.insert(name.to_owned(), clock.now() + ASK_EVERY);
+            return tracing::warn!(name, %error, "a certificate cannot be ordered now");
+        }
     };
     if !claimed.granted {
         return wait(proxy, name, &claimed);

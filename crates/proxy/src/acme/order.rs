@@ -87,6 +87,7 @@ async fn refusal(order: &mut instant_acme::Order) -> Option<String> {
 /// The cluster's account with the authority; made when there is none.
 async fn account(proxy: &Proxy, config: &AcmeConfig) -> Result<Account, Error> {
     let client = proxy.client.load_full();
+    let only_one = proxy.acme.account.lock().await;
     let request = GetAcmeAccountRequest { directory: config.directory.clone() };
     let known = match client.call::<GetAccount>(request).await {
         Ok(known) => known,
@@ -106,6 +107,7 @@ async fn account(proxy: &Proxy, config: &AcmeConfig) -> Result<Account, Error> {
         }
         Err(error) => return Err(error),
     };
+    drop(only_one);
     let key = Secret::new(known.private_key);
     let key = PrivatePkcs8KeyDer::from(key.expose().as_slice());
     builder(proxy, config)?.from_parts(known.id, key, known.directory).await.map_err(failed)

@@ -341,16 +341,39 @@ pub(super) fn server(agent: &str, attached: &[&str]) -> AppServer {
 
 /// A client whose server answers every call with "unavailable".
 async fn silent_client(path: &Path, calls: &Arc<AtomicUsize>) -> Client {
-    let (listener, calls) = (UnixListener::bind(path).unwrap(), Arc::clone(calls));
+    let calls = Arc::clone(calls);
+    let count = move |_: &str, _: &[u8]| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        None
+    };
+    client_of(path, count).await
+}
+
+/// A client whose server answers calls, by their path and message, with a message; where there is none with "unavailable".
+pub(super) async fn client_of(
+    path: &Path,
+    answer: impl Fn(&str, &[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> Client {
+    let (listener, answer) = (UnixListener::bind(path).unwrap(), Arc::new(answer));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let calls = Arc::clone(&calls);
-            let answer = service_fn(move |_: Request<Incoming>| {
-                calls.fetch_add(1, Ordering::Relaxed);
-                async {
-                    let answer =
-                        Response::builder().header("content-type", "application/grpc").header("grpc-status", "14");
-                    Ok::<_, io::Error>(answer.body(Full::<Bytes>::default()).unwrap())
+            let answer = Arc::clone(&answer);
+            let answer = service_fn(move |request: Request<Incoming>| {
+                let answer = Arc::clone(&answer);
+                async move {
+                    let path = request.uri().path().to_owned();
+                    let asked = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+                    let message = answer(&path, asked.get(5..).unwrap_or_default());
+                    let status = if message.is_some() { "0" } else { "14" };
+                    // A message is preceded by whether it is compressed, and its length.
+                    let framed = message.map(|message| {
+                        [&[0][..], &u32::try_from(message.len()).unwrap().to_be_bytes(), &message].concat()
+                    });
+                    let end = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), status.parse().unwrap())]);
+                    let body = Full::<Bytes>::from(framed.unwrap_or_default());
+                    let body = body.with_trailers(std::future::ready(Some(Ok(end))));
+                    let answer = Response::builder().header("content-type", "application/grpc");
+                    Ok::<_, io::Error>(answer.body(Box::pin(body)).unwrap())
                 }
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
