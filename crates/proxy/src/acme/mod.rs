@@ -26,7 +26,7 @@ use api::{
 };
 use clock::Timestamp;
 use crypto::{KeyPair, Secret, x509::Certificate};
-use domain::Error;
+use domain::{Error, error::Kind};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use crate::Proxy;
@@ -197,7 +197,7 @@ async fn take_over(proxy: &Proxy) -> Result<(), Error> {
 /// Orders one certificate, unless another proxy does, or it was tried in vain not long ago.
 async fn attempt(proxy: &Proxy, config: &AcmeConfig, name: &str) {
     let (clock, random) = (&proxy.ports.clock, &proxy.ports.random);
-    let holder = random.hex(16);
+    let (holder, until) = (random.hex(16), clock.monotonic() + ATTEMPT);
     let claimed = match claim(proxy, name, &holder, ATTEMPT, None).await {
         Ok(claimed) => claimed,
         Err(error) => {
@@ -219,10 +219,7 @@ async fn attempt(proxy: &Proxy, config: &AcmeConfig, name: &str) {
     let issued = clock.timeout(ATTEMPT, Box::pin(order::issue(proxy, config, name, challenge))).await;
     let issued = issued.unwrap_or_else(|_| Err(Error::unavailable("the authority took too long")));
     let stored = match issued {
-        Ok(certificate) => {
-            let request = StorePublicCertificateRequest { certificate: Some(certificate) };
-            proxy.client.load_full().repeat::<Store>(request).await.map(drop)
-        }
+        Ok(certificate) => store(proxy, certificate, until).await,
         Err(error) => Err(error),
     };
     let (hold, failures) = match &stored {
@@ -247,6 +244,21 @@ async fn attempt(proxy: &Proxy, config: &AcmeConfig, name: &str) {
                 // Whoever forgets would try too often.
                 Err(_) => drop(proxy.acme.lock().wait_until.insert(name.to_owned(), clock.now() + hold)),
             }
+        }
+    }
+}
+
+/// Stores what was issued. Until then it is nowhere but here, and another one would count towards the authority's limits:
+/// an auth service that is away is waited for as long as the claim holds, which is until this moment.
+pub(crate) async fn store(proxy: &Proxy, certificate: PublicCertificate, until: Duration) -> Result<(), Error> {
+    let name = certificate.name.clone();
+    let request = StorePublicCertificateRequest { certificate: Some(certificate) };
+    loop {
+        match proxy.client.load_full().repeat::<Store>(request.clone()).await {
+            Err(error) if error.kind == Kind::Unavailable && proxy.ports.clock.monotonic() < until => {
+                tracing::warn!(name, %error, "a certificate that was issued cannot be stored; trying again");
+            }
+            stored => return stored.map(drop),
         }
     }
 }

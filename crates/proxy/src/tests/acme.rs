@@ -9,18 +9,18 @@ use std::{
 };
 
 use api::{
-    r#gen::tessera::v1::{AcmeAccount, ClaimPublicCertificateResponse},
+    r#gen::tessera::v1::{AcmeAccount, ClaimPublicCertificateResponse, PublicCertificate},
     methods::{
         Method as _,
-        tessera::v1::public_certificates::{Claim, GetAccount, List},
+        tessera::v1::public_certificates::{Claim, GetAccount, List, Store},
     },
 };
 use crypto::{Algorithm, KeyPair};
 use prost::Message;
 use tokio::{net::TcpListener, time::timeout};
 
-use super::world::{client_of, world_with};
-use crate::AcmeConfig;
+use super::world::{PROXY, client_of, world, world_with};
+use crate::{AcmeConfig, acme};
 
 /// Far below what an order may take.
 const LONG: Duration = Duration::from_secs(25);
@@ -65,4 +65,18 @@ async fn an_order_that_leads_nowhere_keeps_neither_other_names_waiting_nor_what_
     timeout(LONG, above(&ordered, 1)).await.expect("only one of the two names is ordered");
     let before = listed.load(Ordering::Relaxed);
     timeout(LONG, above(&listed, before)).await.expect("nobody looks what others have got");
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_issued_waits_for_an_auth_service_that_is_away() {
+    let world = world().await;
+    let (socket, asked) = (tempfile::tempdir().unwrap(), AtomicUsize::new(0));
+    let path = socket.path().join("auth");
+    let client = client_of(&path, move |path, _| {
+        (path == Store::PATH && asked.fetch_add(1, Ordering::Relaxed) >= 5).then(Vec::new)
+    });
+    world.proxy.client.store(Arc::new(client.await));
+    let certificate = PublicCertificate { name: PROXY.into(), ..PublicCertificate::default() };
+    let until = world.proxy.ports.clock.monotonic() + Duration::from_secs(60);
+    acme::store(&world.proxy, certificate, until).await.unwrap();
 }
