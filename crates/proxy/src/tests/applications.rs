@@ -7,7 +7,10 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::world::{AGENT, APP, PROXY, SESSION, get, text, world, world_with};
+use super::{
+    until,
+    world::{AGENT, APP, PROXY, SESSION, get, text, world, world_with},
+};
 use crate::router::{H2, HTTP_1_1, TCP};
 
 #[tokio::test]
@@ -337,9 +340,7 @@ async fn bytes_reach_a_tcp_application() {
     assert_eq!(&back, b"hello");
     // One that is not there yet is waited for.
     agent.cancel();
-    while world.proxy.switchboard.is_connected(AGENT) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| !world.proxy.switchboard.is_connected(AGENT)).await;
     let mut early = world.connect(APP, Some(certificate), &[TCP]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let _agent = world.agent().await;

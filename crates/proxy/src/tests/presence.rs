@@ -42,7 +42,10 @@ use tokio::{
 };
 use tunnel::{Open, Peer};
 
-use super::world::{Authority, world};
+use super::{
+    until,
+    world::{Authority, world},
+};
 use crate::{Identity, applications::places::Holder, feed, router::TUNNEL};
 
 /// What was said, and how often it was asked who is there.
@@ -160,9 +163,7 @@ async fn a_lock_is_obeyed_also_while_all_is_read_anew_and_is_newer_than_what_is_
     let mut followed = Some(client.watch(Vec::new()).await.unwrap());
     // What the proxy itself reads would stand in the way.
     world.stop.soft();
-    while Arc::strong_count(&world.proxy) > 1 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until(|| Arc::strong_count(&world.proxy) == 1).await;
     world.proxy.client.store(Arc::new(client));
     let mut changed = world.proxy.view.changed();
     let target = LockTarget { user: "mallory".into(), ..LockTarget::default() };
@@ -234,7 +235,7 @@ async fn a_proxy_that_cannot_be_reached_is_told_of_until_it_is() {
     let first = world.address.to_string();
     world.meet_another_proxy().await;
     let (proxy, clock) = (&world.proxy, Clock::system());
-    let server = proxy.view.servers_of("grafana", clock.now()).remove(0);
+    let server = proxy.view.servers_of("grafana").remove(0);
     let notice_with = async |address: &str| {
         proxy.peers.set([("f00d".to_owned(), address.to_owned())].into());
         drop(proxy.peers.open(proxy, &server, &Holder::user("alice"), Open::service(tunnel::APPLICATIONS)).await);
