@@ -158,10 +158,17 @@ impl World {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tsh"));
         command.env_clear().env("HOME", self.path("")).args(self.start(&proxy)).args(["proxy", "app"]).args(arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port = line.trim().rsplit_once(':').unwrap_or_else(|| panic!("{line:?}")).1.parse().unwrap();
-        Local { child, port }
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        // Whatever happens here, the program ends with this.
+        let mut local = Local { child, port: 0 };
+        let (tell, hear) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            tell.send(said.read_line(&mut line).map(|_| line))
+        });
+        let line = hear.recv_timeout(Duration::from_secs(60)).expect("it says where it listens").unwrap();
+        local.port = line.trim().rsplit_once(':').unwrap_or_else(|| panic!("{line:?}")).1.parse().unwrap();
+        local
     }
 }
 
@@ -209,12 +216,12 @@ async fn applications_are_named_below_the_proxys_own_name_and_chosen_by_labels_a
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_local_proxy_reads_the_identity_file_again() {
     let world = World::new().await;
-    world.sign_alice(4).await;
+    world.sign_alice(8).await;
     let log = world.path("log");
     let local = world.listens(&["web", &format!("--proxy-log-output={log}")]);
     assert!(local.ask().ends_with("hello"), "{}", local.ask());
     world.sign_alice(600).await;
-    Clock::system().sleep(Duration::from_secs(5)).await;
+    Clock::system().sleep(Duration::from_secs(9)).await;
     let answer = local.ask();
     assert!(answer.ends_with("hello"), "{answer}\n{}", std::fs::read_to_string(&log).unwrap());
 }
@@ -239,9 +246,9 @@ async fn what_names_a_session_stays_until_the_session_has_ended() {
     let (code, _, said) = world.tsh_at("127.0.0.1:1", &["apps", "logout", "web"]);
     assert!(code == 6 && said.contains("the session with app \"web\" goes on"), "{code} {said}");
     assert_eq!(logins(), "web\n");
-    world.sign_alice(2).await;
+    world.sign_alice(6).await;
     assert_eq!(world.tsh(&["apps", "login", "db"]).0, 0);
-    Clock::system().sleep(Duration::from_secs(3)).await;
+    Clock::system().sleep(Duration::from_secs(7)).await;
     // Whose the files are is known from an identity that has ended, too; what has ended with it needs no server.
     assert!(world.tsh(&["apps", "config", "db", "--format=cert"]).1.contains("alice-app"));
     let (code, _, said) = world.tsh_at("127.0.0.1:1", &["apps", "logout", "db"]);
