@@ -135,10 +135,11 @@ impl Lineage {
 
     /// Answers the pending question again when `keys` are its keys; `None` when this is another question.
     ///
-    /// Within its time the answer keeps its end; after it, while the grace lasts, it gets `not_after` and keeps its generation.
+    /// Within its time the answer keeps its end; after it, while the record lasts, it gets `not_after` and keeps its generation.
     pub fn repeat(&self, keys: Digest, not_after: Timestamp, grace: Duration, now: Timestamp) -> Option<Verdict> {
         let pending = self.pending.as_ref().filter(|pending| pending.keys == keys)?;
-        if now >= pending.not_after.saturating_add(grace).unwrap_or(Timestamp::MAX) {
+        // Not only as long as the pending answer: the certificate that the bot still has may live longer than that.
+        if now >= self.expires(grace) {
             return None;
         }
         if pending.repeats >= REPEATS && !pending.has_paused(now) {

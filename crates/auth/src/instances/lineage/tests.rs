@@ -12,7 +12,11 @@ fn keys(n: u8) -> Digest {
 }
 
 fn question(presented: u32, key: u8, now: Timestamp) -> Question {
-    Question { presented, keys: keys(key), not_after: now.saturating_add(HOUR).expect("in range") }
+    Question { presented, keys: keys(key), not_after: after(now, HOUR) }
+}
+
+fn after(time: Timestamp, span: Duration) -> Timestamp {
+    time.saturating_add(span).expect("in range")
 }
 
 fn joined() -> Lineage {
@@ -72,23 +76,42 @@ fn use_of_the_new_credential_ends_the_repeats() {
     assert_eq!(joined().arrived(2), None);
 }
 
+#[test]
+fn the_lost_answer_of_a_shorter_life_is_repeated_while_the_longer_certificate_lasts() {
+    let week = at(7 * 24 * 3600);
+    let held = Lineage::recreated("ci".into(), 5, week);
+    let Verdict::Renew(lost) = held.renew(question(5, 6, at(0)), GRACE, at(0)) else { panic!("no renewal") };
+    let later = at(74 * 3600);
+    let Verdict::Repeat(again) = lost.renew(question(5, 6, later), GRACE, later) else { panic!("locked as a copy") };
+    assert_eq!((again.generation, again.not_after), (6, after(later, HOUR)));
+    assert_eq!(lost.repeat(keys(6), at(0), GRACE, after(week, GRACE)), None, "nothing of it is good any more");
+}
+
 proptest::proptest! {
-    /// Whatever is lost or repeated in between, an honest bot never meets a mismatch and generations never go back.
+    /// Whatever is lost or repeated in between, however long it is away and its certificates live, an honest bot never meets
+    /// a mismatch and generations never go back.
     #[test]
-    fn an_honest_bot_is_never_locked(losses in proptest::collection::vec(proptest::bool::ANY, 1..60)) {
+    fn an_honest_bot_is_never_locked(
+        asks in proptest::collection::vec((proptest::bool::ANY, 60_u64..100 * 3600, 3600_u64..200 * 3600), 1..60),
+    ) {
         let mut server = joined();
-        let (mut held, mut asked, mut fresh) = (1_u32, 2_u8, true);
-        let mut now = 0_i64;
-        for lost in losses {
-            now += 700;
+        let (mut held, mut end, mut asked, mut fresh) = (1_u32, at(3600), 2_u8, true);
+        let mut now = at(0);
+        for (lost, away, life) in asks {
+            now = after(now, Duration::from_secs(away));
+            if now >= after(end, GRACE) {
+                // Its certificate is good for nothing any more: it needs a new token.
+                break;
+            }
             if fresh { asked = asked.wrapping_add(1); }
-            match server.renew(question(held, asked, at(now)), GRACE, at(now)) {
+            let not_after = after(now, Duration::from_secs(life));
+            match server.renew(Question { presented: held, keys: keys(asked), not_after }, GRACE, now) {
                 Verdict::Renew(next) | Verdict::Repeat(next) => {
                     proptest::prop_assert!(next.generation >= server.generation);
                     if lost {
                         fresh = false;
                     } else {
-                        held = next.generation;
+                        (held, end) = (next.generation, next.not_after);
                         fresh = true;
                     }
                     server = next;
