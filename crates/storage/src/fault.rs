@@ -77,6 +77,8 @@ impl Backend for Faulty {
     }
 
     async fn batch(&self, batch: Batch) -> Result<Committed> {
+        // As with a disk: others go on meanwhile.
+        tokio::task::yield_now().await;
         let unknown = || Error::OutcomeUnknown { reason: "injected by a test".to_owned() };
         match (self.hook)(&batch) {
             Fault::None => self.inner.batch(batch).await,

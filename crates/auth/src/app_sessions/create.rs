@@ -1,11 +1,10 @@
 //! A session begins: with a certificate that leads to the application, or with a cookie.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use audit::{
     AppMetadata, ConnectionMetadata,
-    events::{
-        app::{AppSessionEnd, AppSessionStart},
-        cert::CertificateCreate,
-    },
+    events::{app::AppSessionStart, cert::CertificateCreate},
 };
 use clock::Timestamp;
 use crypto::{Algorithm, KeyPair, PublicKey, SecretString, hash};
@@ -52,18 +51,17 @@ pub(crate) struct New {
     record: Record,
     start: AppSessionStart,
     certificate: CertificateCreate,
-    /// One that ends for it, with its event: there are too many.
-    ended: Option<(Record, AppSessionEnd)>,
+    /// Whether a change that it was added to has lost a race, as far as anybody knows: it is added to another one then.
+    has_raced: AtomicBool,
 }
 
 impl New {
-    /// Adds it to the change that also records what it belongs to.
-    pub(crate) fn add(&self, change: Change) -> Result<Change, Error> {
+    /// Adds it to the change that also records what it belongs to, with the end of those that are too many.
+    pub(crate) async fn add(&self, auth: &Auth, mut change: Change) -> Result<Change, Error> {
+        let has_raced = self.has_raced.swap(true, Ordering::Relaxed);
+        let ended = record::superfluous(auth, &mut change, &self.record, has_raced).await?;
         let change = record::put(change, &self.record)?.event(&self.start).event(&self.certificate);
-        Ok(match &self.ended {
-            Some((record, end)) => record::delete(change, record).event(end),
-            None => change,
-        })
+        Ok(ended.iter().fold(change, |change, old| record::delete(change, old).event(&end::superseded(auth, old))))
     }
 }
 
@@ -130,11 +128,7 @@ pub(crate) async fn prepare(
         public_addr: identity.route_to_app.public_addr.clone(),
         ..AppSessionStart::default()
     };
-    let ended = record::superfluous(auth, &record.user, &record.by).await?.map(|old| {
-        let end = end::superseded(auth, &old);
-        (old, end)
-    });
-    Ok(New { record, start, certificate, ended })
+    Ok(New { record, start, certificate, has_raced: AtomicBool::new(false) })
 }
 
 /// What an event says about the application.
@@ -244,7 +238,7 @@ pub async fn create(auth: &Auth, caller: &Caller, username: &str, route: Route) 
     auth.refuse_locked(&identity)?;
     let committed = settle(|| async {
         let change = auth.store.change().require_exists::<User>(&identity.username);
-        note_arrival(auth, caller, new.add(change)?).await?.commit().await
+        note_arrival(auth, caller, new.add(auth, change).await?).await?.commit().await
     });
     committed.await?;
     Ok(Cookie {

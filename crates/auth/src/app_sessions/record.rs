@@ -28,6 +28,12 @@ const OF_MAKER: &str = "tessera_app_session_by";
 /// somebody who makes them for nothing.
 pub const MOST_SESSIONS: usize = 500;
 
+/// How many sessions one new one ends at most, when there are more than too many: within the bounds of a batch.
+const ENDED_AT_ONCE: usize = 8;
+
+/// How many of the oldest sessions those choose from who have lost the race for the oldest one.
+const OLD: u32 = 32;
+
 /// How many sessions of a user are looked at for the call that names none.
 const MOST_WITH: usize = 1000;
 
@@ -229,16 +235,32 @@ fn maker(user: &str, by: &UserMetadata) -> String {
     if by.bot_instance_id.is_empty() { user.to_owned() } else { format!("{user}/{}", by.bot_instance_id) }
 }
 
-/// The session that must end before another one may begin, if there are too many.
-pub(super) async fn superfluous(auth: &Auth, user: &str, by: &UserMetadata) -> Result<Option<Record>, Error> {
-    let prefix = Prefix::sub(OF_MAKER, maker(user, by));
-    let page = auth.store.backend().range(&prefix, None, MOST_SESSIONS).await.map_err(storage_error)?;
-    if page.items.len() < MOST_SESSIONS {
-        return Ok(None);
-    }
+/// The sessions that must end for `new` to begin, because there are too many: the oldest ones, read for the change that
+/// ends them, so that each ends once.
+///
+/// Many that begin at one moment would all end the same one: after a race that was lost any of the oldest will do.
+pub(super) async fn superfluous(
+    auth: &Auth,
+    change: &mut Change,
+    new: &Record,
+    has_raced: bool,
+) -> Result<Vec<Record>, Error> {
+    let prefix = Prefix::sub(OF_MAKER, new.maker());
+    let page = auth.store.backend().range(&prefix, None, MOST_SESSIONS + ENDED_AT_ONCE).await.map_err(storage_error)?;
+    let too_many = (page.items.len() + 1).saturating_sub(MOST_SESSIONS).min(ENDED_AT_ONCE);
     let created = |item: &&Item| std::str::from_utf8(&item.value).ok().and_then(|text| text.parse::<Timestamp>().ok());
-    let Some(oldest) = page.items.iter().min_by_key(created) else { return Ok(None) };
-    read(auth, oldest.key.name()).await
+    let mut oldest: Vec<&Item> = page.items.iter().collect();
+    oldest.sort_by_key(created);
+    let skipped = if has_raced { auth.random.below(OLD) } else { 0 };
+    let mut ended = Vec::new();
+    for item in oldest.into_iter().skip(skipped as usize).take(2 * ENDED_AT_ONCE) {
+        if ended.len() >= too_many {
+            break;
+        }
+        // One that is gone by now makes room without us.
+        ended.extend(read_for(change, item.key.name()).await?);
+    }
+    Ok(ended)
 }
 
 /// Adds the end of a session to a change.

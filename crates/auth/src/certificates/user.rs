@@ -248,7 +248,7 @@ async fn finish(
     let committed = settle(|| async {
         let mut change = auth.store.change().require_exists::<User>(&pair.identity.username).event(&event);
         if let Some(session) = &session {
-            change = session.add(change)?;
+            change = session.add(auth, change).await?;
         }
         note_arrival(auth, caller, change).await?.commit().await
     });

@@ -40,6 +40,9 @@ use crate::{
 
 const FROM: &str = "192.0.2.7:4711";
 
+/// Where the ways to the sessions of whoever made them lie.
+const BY: &str = "tessera_app_session_by";
+
 fn route(app: &str) -> Route {
     Route { name: app.to_owned(), ..Route::default() }
 }
@@ -577,7 +580,8 @@ async fn what_a_command_printed_is_a_label_and_takes_no_fixed_ones_place() {
 
 #[tokio::test]
 async fn sessions_without_end_are_made_by_nobody() {
-    let cluster = Cluster::start().await;
+    // Each batch waits a moment: many at once have all decided before the first one is applied.
+    let cluster = Cluster::raced(|_| false, |_| None).await;
     furnish(&cluster).await;
     let (alice, bob) = (cluster.again("alice").await, cluster.again("bob").await);
     let other = create(&cluster.auth, &bob, "", route("debug")).await.unwrap();
@@ -598,4 +602,26 @@ async fn sessions_without_end_are_made_by_nobody() {
         (ended[0]["sid"].as_str(), ended[0]["reason"].as_str()),
         (Some(first.id.shown().as_str()), Some("too many sessions"))
     );
+
+    // Nor by somebody who asks for many at one moment.
+    const AT_ONCE: usize = 24;
+    let made = (0..AT_ONCE).map(|_| create(&cluster.auth, &alice, "", route("grafana")));
+    for made in futures_util::future::join_all(made).await {
+        assert!(lives(&made.unwrap()).await);
+    }
+    let ended = cluster.records("app.session.end").await;
+    let once: std::collections::BTreeSet<_> = ended.iter().map(|end| end["sid"].as_str().unwrap()).collect();
+    assert_eq!((ended.len(), once.len()), (1 + AT_ONCE, 1 + AT_ONCE), "each ends once");
+    let of_alice = async || cluster.backend.range(&storage::Prefix::sub(BY, "alice"), None, 1000).await.unwrap().items;
+    assert_eq!(of_alice().await.len(), MOST_SESSIONS);
+
+    // There are more than too many, as before this was counted in the same change: they become fewer.
+    let batch = (0..20).fold(Batch::new(), |batch, number| {
+        batch.put(Key::with_sub(BY, "alice", format!("z{number}")), "2099-01-01T00:00:00Z", None)
+    });
+    cluster.backend.batch(batch).await.unwrap();
+    for left in [513, 506, MOST_SESSIONS, MOST_SESSIONS] {
+        create(&cluster.auth, &alice, "", route("grafana")).await.unwrap();
+        assert_eq!(of_alice().await.len(), left);
+    }
 }
