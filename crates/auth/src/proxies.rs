@@ -7,6 +7,7 @@ use domain::{Error, Kind, names, role::SystemRole};
 use rbac::{RuleContext, Verb};
 use serde::{Deserialize, Serialize};
 use storage::{Key, Prefix};
+use store::settle;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -86,7 +87,13 @@ pub async fn upsert(auth: &Auth, caller: &Caller, mut proxy: Proxy) -> Result<Ti
     let expires = proxy.expires.map_or(latest, |asked| asked.clamp(earliest, latest));
     proxy.expires = Some(expires);
     let value = serde_json::to_vec(&proxy).map_err(|error| internal("a record cannot be written", error))?;
-    auth.store.change().put_record(Key::new(PROXY, proxy.host_id), value, Some(expires)).commit().await?;
+    let said = settle(|| async {
+        let change =
+            auth.store.change().put_record(Key::new(PROXY, proxy.host_id.clone()), value.clone(), Some(expires));
+        let (host_id, addresses) = (&proxy.host_id, &proxy.public_addrs);
+        known::note_addresses(change, host_id, SystemRole::Proxy, addresses, auth.clock.now()).await?.commit().await
+    });
+    said.await?;
     auth.proxies.forget().await;
     Ok(expires)
 }
@@ -105,7 +112,8 @@ pub async fn list(auth: &Auth, caller: &Caller) -> Result<Vec<Proxy>, Error> {
 /// Where the proxies are reached.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
-    /// The addresses by whose hosts somebody vouched that their proxies may be called; those of this process first.
+    /// The addresses by whose hosts somebody vouched that their proxies may be called; those of this process first, then
+    /// those of the proxy that says its own for the longest time.
     pub(crate) vouched: Vec<String>,
     /// An address that a proxy came up with later.
     other: Option<String>,
@@ -140,26 +148,26 @@ pub(crate) async fn addresses(auth: &Auth) -> Result<Arc<Addresses>, Error> {
 }
 
 async fn find_addresses(auth: &Auth) -> Result<Addresses, Error> {
-    let mut proxies = all(auth).await?;
-    proxies.sort_by_key(|proxy| proxy.host_id != auth.config.host_id);
-    let mut found = Addresses::default();
-    for proxy in proxies {
-        let names = known::names_of(auth, &proxy.host_id, SystemRole::Proxy).await?;
-        for address in proxy.public_addrs {
+    let (mut vouched, mut other) = (Vec::new(), None);
+    for proxy in all(auth).await? {
+        let known = known::known(auth, &proxy.host_id).await?;
+        let is_called = |address: &String| {
             let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).trim_matches(['[', ']']);
-            if names.iter().any(|name| name.eq_ignore_ascii_case(host)) {
-                found.vouched.push(address);
-            } else {
-                found.other.get_or_insert(address);
-            }
-        }
+            known.is_called(SystemRole::Proxy, host)
+        };
+        let (own, others): (Vec<_>, Vec<_>) = proxy.public_addrs.into_iter().partition(is_called);
+        other = other.or_else(|| others.into_iter().next());
+        let since = own.first().and_then(|first| known.says_since(SystemRole::Proxy, first)).unwrap_or(Timestamp::MAX);
+        vouched.push((proxy.host_id != auth.config.host_id, since, own));
     }
-    Ok(found)
+    vouched.sort_by_key(|&(is_other, since, _)| (is_other, since));
+    Ok(Addresses { vouched: vouched.into_iter().flat_map(|(_, _, own)| own).collect(), other })
 }
 
 /// Where people and programs reach the cluster: what is configured for the proxy of this process, else the first address of
-/// a proxy that is there and joined with that name. An address that a proxy came up with later is given only when there is
-/// no other: who has stolen the identity of one must not lead everybody away.
+/// a proxy that is there and joined with that name, of several the one that has said it longest. A host that a proxy came up
+/// with later is given only when there is no other: who has stolen the identity of one must not lead everybody away, nor to
+/// a port where nobody is.
 ///
 /// # Errors
 /// Whatever storage says.

@@ -30,6 +30,9 @@ const COMPANIONS: Duration = Duration::from_secs(600);
 /// than these have no living certificate.
 const MOST_KEYS: usize = 8;
 
+/// The addresses of a role that are remembered; any further one is as good as new each time.
+const MOST_ADDRESSES: usize = 64;
+
 /// The names of a role that are remembered; more do not fit a certificate that anybody would accept.
 const MOST_NAMES: usize = 256;
 
@@ -52,6 +55,8 @@ struct Part {
     keys: Vec<String>,
     /// What it may be called besides its id.
     names: Vec<String>,
+    /// Where it said that it is reached, and since when.
+    addresses: BTreeMap<String, Timestamp>,
 }
 
 /// Whether somebody says now that a host may have the names that it asks for.
@@ -83,9 +88,31 @@ fn decode(item: &Item) -> Result<Known, Error> {
 /// Adds it to a change, with the end of another certificate; it goes when the last one of the host has ended.
 pub(crate) fn put(change: Change, host_id: &str, known: Known, not_after: Timestamp) -> Result<Change, Error> {
     let until = known.until.map_or(not_after, |until| until.max(not_after));
-    let known = Known { until: Some(until), ..known };
-    let value = serde_json::to_vec(&known).map_err(|error| internal("a record cannot be written", error))?;
-    Ok(change.put_record(Key::new(HOST, host_id), value, Some(until)))
+    write(change, host_id, &Known { until: Some(until), ..known })
+}
+
+fn write(change: Change, host_id: &str, known: &Known) -> Result<Change, Error> {
+    let value = serde_json::to_vec(known).map_err(|error| internal("a record cannot be written", error))?;
+    Ok(change.put_record(Key::new(HOST, host_id), value, known.until))
+}
+
+/// Remembers in a change where a host says that it is reached, if that is new.
+pub(crate) async fn note_addresses(
+    mut change: Change,
+    host_id: &str,
+    role: SystemRole,
+    said: &[String],
+    now: Timestamp,
+) -> Result<Change, Error> {
+    let Some(mut known) = read(&mut change, host_id).await? else { return Ok(change) };
+    let Some(part) = known.roles.get_mut(role.as_str()) else { return Ok(change) };
+    let before = part.addresses.len();
+    for address in said {
+        if part.addresses.len() < MOST_ADDRESSES {
+            part.addresses.entry(address.clone()).or_insert(now);
+        }
+    }
+    if part.addresses.len() == before { Ok(change) } else { write(change, host_id, &known) }
 }
 
 /// Refuses somebody who joins with the id of a host that is there, and is not that host by anything that it shows. Of
@@ -119,10 +146,9 @@ pub(crate) async fn refuse_taken(
     .because(Reason::HostTaken))
 }
 
-/// The names that somebody vouched for.
-pub(crate) async fn names_of(auth: &Auth, host_id: &str, role: SystemRole) -> Result<Vec<String>, Error> {
-    let Some(item) = auth.store.record(&Key::new(HOST, host_id)).await? else { return Ok(Vec::new()) };
-    Ok(decode(&item)?.vouched(role).to_vec())
+/// What is known about the host now; nothing about one that never joined.
+pub(crate) async fn known(auth: &Auth, host_id: &str) -> Result<Known, Error> {
+    auth.store.record(&Key::new(HOST, host_id)).await?.map_or_else(|| Ok(Known::default()), |item| decode(&item))
 }
 
 async fn is_announced(auth: &Auth, host_id: &str) -> Result<bool, Error> {
@@ -139,6 +165,16 @@ impl Known {
     /// Whether it has been this.
     pub(crate) fn has(&self, role: SystemRole) -> bool {
         self.roles.contains_key(role.as_str())
+    }
+
+    /// Whether somebody vouched for this name.
+    pub(crate) fn is_called(&self, role: SystemRole, name: &str) -> bool {
+        self.vouched(role).iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Since when the host says that it is reached at this address.
+    pub(crate) fn says_since(&self, role: SystemRole, address: &str) -> Option<Timestamp> {
+        self.roles.get(role.as_str())?.addresses.get(address).copied()
     }
 
     fn vouched(&self, role: SystemRole) -> &[String] {
@@ -214,8 +250,7 @@ impl Known {
         if !has_names(role) {
             return Vec::new();
         }
-        let vouched = self.vouched(role);
-        let is_vouched = |name: &str| vouched.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_vouched = |name: &str| self.is_called(role, name);
         // A name without a dot may be that of the machine, and that of a zone by chance.
         let is_zone = |name: &str| name.contains('.') || name.eq_ignore_ascii_case("localhost");
         let is_below = |name: &str| name.split_once('.').is_some_and(|(_, above)| is_zone(above) && is_vouched(above));

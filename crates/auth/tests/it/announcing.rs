@@ -193,6 +193,42 @@ async fn a_proxy_that_comes_up_with_an_address_leads_nobody_there() {
 }
 
 #[tokio::test]
+async fn a_stolen_proxy_leads_nobody_to_another_port() {
+    let cluster = Cluster::start().await;
+    let auth = &cluster.auth;
+    host_token(&cluster, "proxies", &[SystemRole::Proxy]).await;
+    let mut proxies = Vec::new();
+    for id in [HOST, OTHER] {
+        let called = HostNames { dns_names: vec!["proxy.example".into()], ..names(id) };
+        let issued = join_as(auth, "proxies", SystemRole::Proxy, called).await.unwrap();
+        proxies.push(cluster.caller(&issued).unwrap());
+    }
+    let told = async || proxies::public_address(auth).await.unwrap();
+    let say = async |proxy: usize, address: &str| {
+        let id = [HOST, OTHER][proxy];
+        proxies::upsert(auth, &proxies[proxy], of_proxy(id, address)).await.unwrap();
+        cluster.clock.advance(Duration::from_secs(1));
+    };
+    // Whichever comes first in a list of them.
+    for (stolen, honest) in [(0, 1), (1, 0)] {
+        say(honest, "proxy.example:443").await;
+        say(stolen, "proxy.example:443").await;
+        say(stolen, "proxy.example:6666").await;
+        assert_eq!(told().await.as_deref(), Some("proxy.example:443"), "{stolen} is stolen");
+        // Also when nobody has heard of any of them for a while.
+        cluster.clock.advance(proxies::PRESENCE);
+        say(stolen, "proxy.example:6666").await;
+        say(honest, "proxy.example:443").await;
+        assert_eq!(told().await.as_deref(), Some("proxy.example:443"), "{stolen} is stolen");
+        cluster.clock.advance(proxies::PRESENCE);
+    }
+    // An administrator moves them to another port.
+    say(0, "proxy.example:8443").await;
+    say(1, "proxy.example:8443").await;
+    assert_eq!(told().await.as_deref(), Some("proxy.example:8443"));
+}
+
+#[tokio::test]
 async fn a_proxy_is_listed_as_long_as_it_says_and_its_word_is_plain() {
     let cluster = Cluster::start().await;
     let auth = &cluster.auth;
