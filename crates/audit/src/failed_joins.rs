@@ -79,21 +79,26 @@ impl FailedJoins {
         let first = self.recorder.clock().now();
         let (source, method) = (source(remote), method_name(method));
         let reason = reason.chars().take(REASON_LENGTH).collect();
-        let mut like = Like { joiner, source, method, reason };
+        self.add(Like { joiner, source, method, reason }, Count { attempts: 1, first });
+    }
+
+    fn add(&self, mut like: Like, count: Count) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if pending.len() >= KEPT_APART && !pending.contains_key(&like) {
             // Everything that a stranger can vary is given up, or this would not be a bound.
-            like = Like { joiner, source: OTHERS.into(), method: UNKNOWN.into(), reason: MANY.into() };
+            like = Like { source: OTHERS.into(), method: UNKNOWN.into(), reason: MANY.into(), ..like };
         }
-        pending.entry(like).or_insert(Count { attempts: 0, first }).attempts += 1;
+        let known = pending.entry(like).or_insert(Count { attempts: 0, ..count });
+        known.attempts += count.attempts;
+        known.first = known.first.min(count.first);
     }
 
-    /// Takes out everything counted, as journal entries.
-    pub fn drain(&self) -> Vec<JournalEntry> {
+    /// Takes out everything counted.
+    fn take(&self) -> Vec<(Like, Count)> {
         let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         let mut pending: Vec<_> = pending.into_iter().collect();
         pending.sort_by_key(|(_, count)| count.first);
-        pending.into_iter().map(|(like, count)| self.entry(&like, count)).collect()
+        pending
     }
 
     /// Writes what was counted, now and then, until `stop`, and once more then.
@@ -103,14 +108,24 @@ impl FailedJoins {
                 () = clock.sleep(FLUSH_EVERY) => false,
                 () = stop.cancelled() => true,
             };
-            for entries in self.drain().chunks(PER_COMMIT) {
-                let batch = Batch { journal: entries.to_vec(), ..Batch::new() };
-                if let Err(error) = backend.batch(batch).await {
-                    tracing::error!(%error, lost = entries.len(), "failed joins could not be audited");
-                }
-            }
+            self.flush(&*backend, stopping).await;
             if stopping {
                 return;
+            }
+        }
+    }
+
+    /// Writes what was counted. What the store does not take now, because its disk is full, is counted on.
+    async fn flush(&self, backend: &dyn Backend, is_last: bool) {
+        for some in self.take().chunks(PER_COMMIT) {
+            let journal = some.iter().map(|(like, count)| self.entry(like, *count)).collect();
+            match backend.batch(Batch { journal, ..Batch::new() }).await {
+                Ok(_) => {}
+                Err(error @ storage::Error::Unavailable { .. }) if !is_last => {
+                    tracing::warn!(%error, waiting = some.len(), "failed joins could not be audited yet");
+                    some.iter().for_each(|(like, count)| self.add(like.clone(), *count));
+                }
+                Err(error) => tracing::error!(%error, lost = some.len(), "failed joins could not be audited"),
             }
         }
     }
@@ -152,6 +167,10 @@ fn method_name(method: &str) -> String {
 mod tests {
     use clock::ManualClock;
     use crypto::Random;
+    use storage::{
+        fault::{Fault, Faulty},
+        memory::Memory,
+    };
 
     use super::*;
     use crate::Entry;
@@ -164,15 +183,47 @@ mod tests {
             let remote = format!("{}:{}", std::net::Ipv4Addr::from_bits(number % 1000), number % 60_000 + 1);
             joins.note(&remote, &format!("method_{number}"), &"x".repeat(number as usize % 500));
         }
-        let entries = joins.drain();
+        let entries = drain(&joins);
         assert_eq!(entries.len(), KEPT_APART + 1);
-        let attempts: u64 = entries
-            .iter()
-            .map(|entry| Entry::read(entry.value.clone()).unwrap().value().unwrap()["attempts"].as_u64().unwrap_or(1))
-            .sum();
-        assert_eq!(attempts, 100_000);
+        assert_eq!(attempts(&entries), 100_000);
         assert!(entries.iter().all(|entry| entry.value.len() < 1000));
-        assert!(joins.drain().is_empty());
+        assert!(drain(&joins).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_loses_no_attempt() {
+        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let random = Random::seeded(1);
+        let joins = FailedJoins::new(Recorder::new("example", clock.clock(), random.clone()));
+        let store = Arc::new(Memory::new(clock.clock(), &random));
+        let full = Faulty::new(Arc::clone(&store) as Arc<dyn Backend>, |_| Fault::Unavailable);
+        let first = clock.clock().now();
+        joins.note("0.0.0.0", "token", "unknown");
+        clock.advance(FLUSH_EVERY);
+        for _ in 0..3 {
+            for number in 0..400u32 {
+                joins.note(&std::net::Ipv4Addr::from_bits(number).to_string(), "token", "unknown");
+            }
+            joins.flush(&full, false).await;
+        }
+        joins.flush(&*store, false).await;
+        let page = store.journal_read(None, 1000).await.unwrap();
+        let entries: Vec<_> = page.records.into_iter().map(|record| record.entry).collect();
+        assert_eq!(attempts(&entries), 1201);
+        assert!(entries.len() <= KEPT_APART + 1, "{}", entries.len());
+        let started = |entry: &JournalEntry| Entry::read(entry.value.clone()).unwrap().value().unwrap();
+        let started = entries.iter().map(started).find(|record| record["addr.remote"] == "0.0.0.0").unwrap();
+        assert_eq!(started["attempts"], 4);
+        assert_eq!(started["first_attempt"].as_str().unwrap().parse::<Timestamp>().unwrap(), first);
+    }
+
+    fn drain(joins: &FailedJoins) -> Vec<JournalEntry> {
+        joins.take().iter().map(|(like, count)| joins.entry(like, *count)).collect()
+    }
+
+    fn attempts(entries: &[JournalEntry]) -> u64 {
+        let of = |entry: &JournalEntry| Entry::read(entry.value.clone()).unwrap().value().unwrap();
+        entries.iter().map(|entry| of(entry)["attempts"].as_u64().unwrap_or(1)).sum()
     }
 
     #[test]
@@ -184,7 +235,7 @@ mod tests {
         }
         joins.note("nonsense", "\n", "token expired or not found");
         let records: Vec<_> =
-            joins.drain().into_iter().map(|entry| Entry::read(entry.value).unwrap().value().unwrap()).collect();
+            drain(&joins).into_iter().map(|entry| Entry::read(entry.value).unwrap().value().unwrap()).collect();
         assert_eq!(records.len(), 2);
         let merged = records.iter().find(|record| record["addr.remote"] == "10.0.0.1").unwrap();
         assert_eq!((merged["attempts"].as_u64(), merged["code"].as_str()), (Some(4), Some("TJ001E")));

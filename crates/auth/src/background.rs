@@ -44,7 +44,7 @@ impl Auth {
                         () = auth.clock.sleep(FLUSH_DENIALS) => false,
                         () = stop.requested() => true,
                     };
-                    auth.denials.flush(&auth.store, stopping).await;
+                    auth.denials.flush(&**auth.store.backend(), stopping).await;
                     if stopping {
                         return Ok::<(), Error>(());
                     }

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use audit::{Recorder, events::auth::AccessDenied};
-use store::Store;
+use storage::{Backend, Batch};
 
 /// How long a user's denials are counted before it may again have some kept apart.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -77,10 +77,10 @@ impl Like {
 }
 
 impl State {
-    fn note(&mut self, mut event: AccessDenied) {
+    fn note(&mut self, event: AccessDenied) {
         let like = Like::of(&event);
         if let Some(known) = self.pending.get_mut(&like) {
-            known.attempts += 1;
+            known.attempts += event.attempts;
             return;
         }
         let of_user = self.of_users.get(&like.user).copied().unwrap_or_default();
@@ -90,6 +90,22 @@ impl State {
             self.pending.insert(like, event);
             return;
         }
+        self.merge(event);
+    }
+
+    /// Takes back what could not be written. It was told apart from others before, and is so further, within the bound.
+    fn take_back(&mut self, event: AccessDenied) {
+        let like = Like::of(&event);
+        if let Some(known) = self.pending.get_mut(&like) {
+            known.attempts += event.attempts;
+        } else if self.pending.len() < KEPT_APART {
+            self.pending.insert(like, event);
+        } else {
+            self.merge(event);
+        }
+    }
+
+    fn merge(&mut self, mut event: AccessDenied) {
         for text in [&mut event.verb, &mut event.kind, &mut event.resource, &mut event.role, &mut event.rule] {
             text.clear();
         }
@@ -99,7 +115,8 @@ impl State {
             event.operation.clear();
             event.explanation = MANY_USERS.to_owned();
         }
-        self.merged.entry(Like::of(&event)).and_modify(|known| known.attempts += 1).or_insert(event);
+        let attempts = event.attempts;
+        self.merged.entry(Like::of(&event)).and_modify(|known| known.attempts += attempts).or_insert(event);
     }
 
     /// What is to be written; the merged ones at the end of a window.
@@ -122,29 +139,42 @@ impl Denials {
     /// Counts a denial.
     pub(crate) fn note(&self, mut event: AccessDenied) {
         cut(&mut event.resource);
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).note(event);
+        self.state().note(event);
     }
 
-    /// Writes what was counted; with `is_last` all of it.
-    pub(crate) async fn flush(&self, store: &Store, is_last: bool) {
+    /// Writes what was counted; with `is_last` all of it. What the store does not take now, because its disk is full, is
+    /// counted on.
+    pub(crate) async fn flush(&self, backend: &dyn Backend, is_last: bool) {
         let now = self.recorder.clock().monotonic();
-        let events = self.state.lock().unwrap_or_else(PoisonError::into_inner).take(now, is_last);
+        let events = self.state().take(now, is_last);
         for some in events.chunks(PER_COMMIT) {
-            if self.write(store, some).await.is_ok() {
-                continue;
-            }
-            // One that cannot be written must not take the others along.
-            for one in some {
-                if let Err(error) = self.write(store, std::slice::from_ref(one)).await {
-                    tracing::error!(%error, user = one.user.user, operation = one.operation, "a denial could not be audited");
+            match self.write(backend, some).await {
+                Ok(()) => {}
+                Err(error @ storage::Error::Unavailable { .. }) if !is_last => {
+                    tracing::warn!(%error, waiting = some.len(), "denials could not be audited yet");
+                    some.iter().for_each(|event| self.state().take_back(event.clone()));
                 }
+                // One that cannot be written must not take the others along.
+                Err(_) => self.write_each(backend, some).await,
             }
         }
     }
 
-    async fn write(&self, store: &Store, events: &[AccessDenied]) -> Result<(), domain::Error> {
-        let change = events.iter().fold(store.change(), |change, event| change.journal(self.recorder.entry(event)));
-        change.commit().await.map(|_| ())
+    async fn write_each(&self, backend: &dyn Backend, events: &[AccessDenied]) {
+        for one in events {
+            if let Err(error) = self.write(backend, std::slice::from_ref(one)).await {
+                tracing::error!(%error, user = one.user.user, operation = one.operation, "a denial could not be audited");
+            }
+        }
+    }
+
+    async fn write(&self, backend: &dyn Backend, events: &[AccessDenied]) -> Result<(), storage::Error> {
+        let journal = events.iter().map(|event| self.recorder.entry(event)).collect();
+        backend.batch(Batch { journal, ..Batch::new() }).await.map(|_| ())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,5 +182,49 @@ fn cut(text: &mut String) {
     if text.len() > LONGEST {
         text.truncate(text.floor_char_boundary(LONGEST));
         text.push('…');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clock::ManualClock;
+    use crypto::Random;
+    use storage::{
+        fault::{Fault, Faulty},
+        memory::Memory,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_loses_no_denial_and_keeps_a_bounded_number_of_records() {
+        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let random = Random::seeded(1);
+        let denials = Denials::new(Recorder::new("example", clock.clock(), random.clone()));
+        let store = Arc::new(Memory::new(clock.clock(), &random));
+        let full = Faulty::new(Arc::clone(&store) as Arc<dyn Backend>, |_| Fault::Unavailable);
+        let deny = |user: u32, resource: u32| {
+            let (user, resource) = (format!("user-{user}"), format!("resource-{resource}"));
+            let user = audit::UserMetadata { user, ..Default::default() };
+            denials.note(AccessDenied { user, resource, attempts: 1, ..AccessDenied::default() });
+        };
+        for round in 0..10 {
+            (0..100).for_each(|user| deny(user, 0));
+            (0..200).for_each(|resource| deny(1000, round * 200 + resource));
+            denials.flush(&full, false).await;
+            clock.advance(WINDOW);
+        }
+        denials.flush(&*store, true).await;
+        let page = store.journal_read(None, 1000).await.unwrap();
+        let read =
+            |entry: &storage::JournalRecord| audit::Entry::read(entry.entry.value.clone()).unwrap().value().unwrap();
+        let records: Vec<_> = page.records.iter().map(read).collect();
+        let attempts = |record: &serde_json::Value| record["attempts"].as_u64().unwrap_or(1);
+        assert_eq!(records.iter().map(attempts).sum::<u64>(), 10 * 300);
+        assert!(records.len() < KEPT_APART, "{}", records.len());
+        let of_one = records.iter().filter(|record| record["user"] == "user-7").map(attempts).collect::<Vec<_>>();
+        assert_eq!(of_one, [10], "one record of what was tried again and again");
     }
 }
