@@ -96,6 +96,16 @@ impl World {
     }
 }
 
+/// Drops what is older, with an entry that says how much that was.
+async fn drop_old(backend: &dyn Backend, before: Timestamp) -> storage::Result<u64> {
+    let note = |records| JournalEntry {
+        id: Uuid::from_u128(0xD509 + u128::from(records)),
+        time: Timestamp::UNIX_EPOCH,
+        value: Bytes::from(format!("dropped {records}")),
+    };
+    drop_before(backend, before, note).await
+}
+
 #[tokio::test]
 async fn what_is_committed_is_linked_by_this_writer_or_the_next() {
     let world = World::new();
@@ -194,7 +204,7 @@ async fn a_death_between_store_and_file_is_no_restore() {
     assert!(stored.heads.iter().all(|head| head.writer != file.heads[0].writer));
     assert_eq!(older_store(&*world.backend, &file).await.unwrap(), None);
     world.clock.advance(Duration::from_secs(60));
-    assert!(drop_before(&*world.backend, world.clock.clock().now()).await.unwrap() > 0);
+    assert!(drop_old(&*world.backend, world.clock.clock().now()).await.unwrap() > 0);
     assert_eq!(older_store(&*world.backend, &file).await.unwrap(), None, "retention is no restore");
 }
 
@@ -309,17 +319,46 @@ async fn retention_drops_whole_blocks_that_a_checkpoint_covers() {
         world.clock.advance(Duration::from_secs(3600));
     }
     let everything = Timestamp::MAX;
-    assert_eq!(drop_before(&*world.backend, everything).await.unwrap(), 0, "nothing is covered yet");
+    assert_eq!(drop_old(&*world.backend, everything).await.unwrap(), 0, "nothing is covered yet");
     let kept = chainer.checkpoint().await.unwrap();
     let cut = "2026-01-01T01:30:00Z".parse().unwrap();
-    assert_eq!(drop_before(&*world.backend, cut).await.unwrap(), 4);
-    assert_eq!(world.records().await.len(), 2);
-    world.commit(1).await;
+    assert_eq!(drop_old(&*world.backend, cut).await.unwrap(), 4);
+    assert_eq!(world.records().await.len(), 2 + 1, "what is left, and that the others are gone");
     chainer.link(false).await.unwrap();
     let report = world.verify(vec![kept.clone()]).await;
     assert_eq!(report, Report { linked: 3, unproved: 1, ..Report::default() });
-    assert_eq!(drop_before(&*world.backend, everything).await.unwrap(), 2);
+    assert_eq!(drop_old(&*world.backend, everything).await.unwrap(), 2);
     assert!(world.verify(vec![kept]).await.is_intact());
+}
+
+#[tokio::test]
+async fn what_retention_drops_is_on_record_also_when_it_is_killed() {
+    let world = World::new();
+    let mut chainer = world.chainer().await;
+    for _ in 0..3 {
+        world.commit(2).await;
+        chainer.link(false).await.unwrap();
+    }
+    let kept = chainer.checkpoint().await.unwrap();
+    for batches in 0..3 {
+        let left = std::sync::atomic::AtomicUsize::new(batches);
+        let dies =
+            move |_: &Batch| match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+                Ok(_) => Fault::None,
+                Err(_) => Fault::Unavailable,
+            };
+        let dying = Faulty::new(Arc::clone(&world.backend) as Arc<dyn Backend>, dies);
+        let blocks = world.blocks().await.len();
+        let done = drop_old(&dying, Timestamp::MAX).await;
+        let notes = world.records().await.iter().filter(|(_, value)| value.starts_with(b"dropped")).count();
+        match batches {
+            0 => assert!(done.is_err() && notes == 0, "it says what is not so"),
+            1 => assert!(done.is_err() && notes == 1 && world.blocks().await.len() == blocks - 1),
+            // The two that were left.
+            _ => assert!(done == Ok(4) && notes == 2 && world.blocks().await.is_empty()),
+        }
+        assert!(world.verify(vec![kept.clone()]).await.is_intact());
+    }
 }
 
 /// One thing that somebody does to the records or the links.
@@ -545,7 +584,7 @@ async fn the_blocks_of_many_writers_are_walked_through_in_the_order_of_the_journ
     assert!(walked.is_sorted(), "{walked:?}");
     assert_eq!(walked.into_iter().map(|(_, writer)| writer).collect::<Vec<_>>(), expected);
     assert_eq!(world.verify(vec![]).await, Report { linked: 80, ..Report::default() });
-    assert_eq!(drop_before(&*world.backend, Timestamp::MAX).await.unwrap(), 80);
+    assert_eq!(drop_old(&*world.backend, Timestamp::MAX).await.unwrap(), 80);
     assert!(world.verify(vec![]).await.is_intact());
 }
 
@@ -589,7 +628,7 @@ impl Backend for Dropping {
         limit: usize,
     ) -> storage::Result<storage::JournalPage> {
         if !self.1.swap(true, Ordering::Relaxed) {
-            drop_before(&*self.0, Timestamp::MAX).await?;
+            drop_old(&*self.0, Timestamp::MAX).await?;
         }
         self.0.journal_read(after, limit).await
     }

@@ -33,12 +33,13 @@ impl Retention {
 }
 
 async fn drop_older(auth: &Auth, before: Timestamp) -> Result<(), Error> {
-    let dropped = audit::chain::drop_before(&**auth.store.backend(), before).await.map_err(storage_error)?;
-    if dropped == 0 {
-        return Ok(());
+    let note = |records| {
+        let user = UserMetadata::system(auth.host_name());
+        auth.store.recorder().entry(&RetentionDropped { user, records, before: Some(before) })
+    };
+    let dropped = audit::chain::drop_before(&**auth.store.backend(), before, note).await.map_err(storage_error)?;
+    if dropped > 0 {
+        tracing::info!(records = dropped, %before, "old records of the audit log were removed");
     }
-    tracing::info!(records = dropped, %before, "old records of the audit log were removed");
-    let user = UserMetadata::system(auth.host_name());
-    let event = RetentionDropped { user, records: dropped, before: Some(before) };
-    auth.store.change().event(&event).commit().await.map(|_| ())
+    Ok(())
 }
