@@ -59,7 +59,7 @@ impl Auth {
                 Verdict::Sweep => {
                     self.sweeper.set(None);
                     if mark.is_old(now, boot) {
-                        mark = Mark { wall: now, boot: Some(boot) };
+                        mark = Mark { wall: now, boot: Some(boot), doubted: None };
                         put_mark(&**backend, mark).await?;
                     }
                     if let Err(error) = self.sweep_once(now).await {
@@ -67,7 +67,16 @@ impl Auth {
                     }
                     retention.look(&self, now).await;
                 }
-                Verdict::Wait { reason } => self.sweeper.set(reason),
+                Verdict::Wait { reason } => {
+                    self.sweeper.set(reason);
+                    let noted = Mark { doubted: machine.doubted(), ..mark };
+                    if noted != mark {
+                        match put_mark(&**backend, noted).await {
+                            Ok(()) => mark = noted,
+                            Err(error) => tracing::warn!(%error, "the doubt about the clock could not be stored yet"),
+                        }
+                    }
+                }
             }
             tokio::select! {
                 () = self.clock.sleep(EVERY) => {}
@@ -85,7 +94,7 @@ impl Auth {
             return text.parse().map_err(|error| internal("the sweeper's time mark cannot be read", error));
         }
         let last = audit::chain::last_checkpoint(&**backend).await.map_err(storage_error)?;
-        let mark = Mark { wall: last.map_or_else(|| self.clock.now(), |last| last.time), boot: None };
+        let mark = Mark { wall: last.map_or_else(|| self.clock.now(), |last| last.time), boot: None, doubted: None };
         put_mark(&**backend, mark).await?;
         Ok(mark)
     }
@@ -142,7 +151,7 @@ impl Auth {
 
 /// Adds to a change that the clock is believed as it is now.
 pub(crate) fn believe(change: Change, clock: &Clock) -> Change {
-    let mark = Mark { wall: clock.now(), boot: Some(clock.boot()) };
+    let mark = Mark { wall: clock.now(), boot: Some(clock.boot()), doubted: None };
     change.put_record(mark_key(), mark.to_string(), None)
 }
 

@@ -24,6 +24,9 @@ const DOUBTED: Duration = Duration::from_secs(24 * 3600);
 /// How far the mark in the store may be behind the last look: far below what a clock must be off by to be doubted.
 const MARK_EVERY: Duration = Duration::from_secs(3600);
 
+/// What both clocks said at one moment: the wall clock, and the clock since boot.
+pub(crate) type Look = (Timestamp, Duration);
+
 /// A look that was believed, as it is kept in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
@@ -31,6 +34,8 @@ pub(crate) struct Mark {
     pub(crate) wall: Timestamp,
     /// What the clock since boot said; none in a mark that stands in for one.
     pub(crate) boot: Option<Duration>,
+    /// The look since which the clock is doubted, when it is now far beyond: a restart does not begin this wait anew.
+    pub(crate) doubted: Option<Look>,
 }
 
 impl Mark {
@@ -43,8 +48,9 @@ impl Mark {
 
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.wall)?;
-        self.boot.map_or(Ok(()), |boot| write!(f, " {}", boot.as_millis()))
+        let boot = self.boot.map_or_else(|| "-".to_owned(), |boot| boot.as_millis().to_string());
+        write!(f, "{} {boot}", self.wall)?;
+        self.doubted.map_or(Ok(()), |(wall, boot)| write!(f, " {wall} {}", boot.as_millis()))
     }
 }
 
@@ -52,8 +58,12 @@ impl FromStr for Mark {
     type Err = <Timestamp as FromStr>::Err;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (wall, boot) = text.split_once(' ').unwrap_or((text, ""));
-        Ok(Self { wall: wall.parse()?, boot: boot.parse().ok().map(Duration::from_millis) })
+        let mut parts = text.split(' ');
+        let wall = parts.next().unwrap_or_default().parse()?;
+        let millis = |part: Option<&str>| part?.parse().ok().map(Duration::from_millis);
+        let boot = millis(parts.next());
+        let doubted = parts.next().and_then(|wall| Some((wall.parse().ok()?, millis(parts.next())?)));
+        Ok(Self { wall, boot, doubted })
     }
 }
 
@@ -74,7 +84,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Machine {
     /// The last wall time that was believed: a mark from the store, or a look.
     mark: Option<Timestamp>,
-    last: Option<(Timestamp, Duration)>,
+    last: Option<Look>,
+    doubted: Option<Look>,
     is_first: bool,
     /// Until when, on the clock since boot, nothing is removed, and why.
     waits_until: Duration,
@@ -85,13 +96,18 @@ impl Machine {
     /// Before the first look; `mark` is the newest in the store.
     pub(crate) fn new(mark: Option<Mark>) -> Self {
         let last = mark.and_then(|mark| Some((mark.wall, mark.boot?)));
-        Self { mark: mark.map(|mark| mark.wall), last, is_first: true, waits_until: Duration::ZERO, reason: None }
+        let (mark, doubted) = (mark.map(|mark| mark.wall), mark.and_then(|mark| mark.doubted));
+        Self { mark, last, doubted, is_first: true, waits_until: Duration::ZERO, reason: None }
+    }
+
+    /// The look since which the clock is doubted, for the mark.
+    pub(crate) fn doubted(&self) -> Option<Look> {
+        self.doubted
     }
 
     /// One look at both clocks.
     pub(crate) fn look(&mut self, wall: Timestamp, boot: Duration) -> Verdict {
-        let step = self.last.map(|(last_wall, last_boot)| step(last_wall, last_boot, wall, boot));
-        match step {
+        match self.last.map(|(last_wall, last_boot)| step(last_wall, last_boot, wall, boot)) {
             Some(step) if step <= STEP => {}
             Some(step) if !self.is_first => {
                 let reason =
@@ -109,21 +125,25 @@ impl Machine {
             let reason = format!(
                 "the clock is more than 7 days beyond the last record ({mark}); expired items are kept for 24 hours"
             );
-            self.wait(boot, DOUBTED, Some(reason));
+            // As it was before a restart of the server, if both clocks went on as one since then.
+            let known = self.doubted.filter(|&(then, since)| step(then, since, wall, boot) <= STEP);
+            let doubted = known.unwrap_or((wall, boot));
+            self.doubted = Some(doubted);
+            self.wait(doubted.1, DOUBTED, Some(reason));
         }
         self.mark = Some(wall);
         self.last = Some((wall, boot));
         if boot < self.waits_until {
             return Verdict::Wait { reason: self.reason.clone() };
         }
-        self.reason = None;
+        (self.reason, self.doubted) = (None, None);
         Verdict::Sweep
     }
 
-    /// Waits at least this long; never shortens a wait.
-    fn wait(&mut self, boot: Duration, span: Duration, reason: Option<String>) {
-        if boot + span >= self.waits_until {
-            self.waits_until = boot + span;
+    /// Waits at least this long since then; never shortens a wait.
+    fn wait(&mut self, since: Duration, span: Duration, reason: Option<String>) {
+        if since + span >= self.waits_until {
+            self.waits_until = since + span;
             self.reason = reason;
         }
     }
@@ -152,7 +172,7 @@ mod tests {
 
     /// Looks: seconds of the wall clock, seconds since boot, and whether something is removed.
     fn follow(mark: Option<i64>, looks: &[(i64, u64, bool)]) {
-        follow_from(mark.map(|wall| Mark { wall: at(wall), boot: None }), looks);
+        follow_from(mark.map(|wall| Mark { wall: at(wall), boot: None, doubted: None }), looks);
     }
 
     fn follow_from(mark: Option<Mark>, looks: &[(i64, u64, bool)]) {
@@ -204,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_restart_of_the_server_goes_on_where_it_was_and_one_of_the_machine_does_not() {
-        let mark = Some(Mark { wall: at(0), boot: Some(Duration::from_secs(5000)) });
+        let mark = Some(Mark { wall: at(0), boot: Some(Duration::from_secs(5000)), doubted: None });
         follow_from(mark, &[(30, 5030, true)]);
         follow_from(mark, &[(3 * DAY, 5000 + 3 * 86_400, true)]);
         // The machine was started anew; or somebody set the clock, in either direction.
@@ -216,12 +236,35 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_of_the_server_goes_on_with_the_doubt() {
+        let mark = Mark { wall: at(0), boot: Some(Duration::from_secs(10)), doubted: None };
+        let (wall, boot) = (at(30 * DAY), Duration::from_secs(5000));
+        let mut machine = Machine::new(Some(mark));
+        assert!(matches!(machine.look(wall, boot), Verdict::Wait { reason: Some(_) }));
+        let mark = Mark { doubted: machine.doubted(), ..mark };
+        assert_eq!(mark.doubted, Some((wall, boot)));
+        let after = |seconds: i64| (30 * DAY + seconds, 5000 + seconds.unsigned_abs());
+        let look = |(wall, boot): (i64, u64), sweeps: bool| follow_from(Some(mark), &[(wall, boot, sweeps)]);
+        look(after(DAY - 1), false);
+        // Settled since; a start by itself waits a quarter of an hour more, when the clocks went apart since the mark.
+        follow_from(Some(mark), &[(30 * DAY + DAY - 900, 5000 + 85_500, false), (31 * DAY, 5000 + 86_400, true)]);
+        // The clock was set since then, or the machine started anew: it is another doubt.
+        follow_from(Some(mark), &[(32 * DAY, 5100, false), (32 * DAY + 86_300, 91_400, false)]);
+        follow_from(Some(mark), &[(31 * DAY, 60, false), (31 * DAY + 86_300, 86_360, false)]);
+    }
+
+    #[test]
     fn a_mark_is_read_as_it_was_written_also_by_an_older_server() {
         for boot in [None, Some(Duration::from_millis(1_234_567))] {
-            let mark = Mark { wall: at(1), boot };
-            assert_eq!(mark.to_string().parse::<Mark>().unwrap(), mark);
+            for doubted in [None, Some((at(9), Duration::from_millis(7)))] {
+                let mark = Mark { wall: at(1), boot, doubted };
+                assert_eq!(mark.to_string().parse::<Mark>().unwrap(), mark);
+            }
+            let (old, mark) =
+                (boot.map(|boot| format!(" {}", boot.as_millis())), Mark { wall: at(1), boot, doubted: None });
+            assert_eq!(format!("{}{}", at(1), old.unwrap_or_default()).parse::<Mark>().unwrap(), mark);
         }
-        let mark = Mark { wall: at(0), boot: Some(Duration::from_secs(10)) };
+        let mark = Mark { wall: at(0), boot: Some(Duration::from_secs(10)), doubted: None };
         let looks = [(100, 110), (3599, 3609), (3600, 3610), (100, 10), (-100, 10)];
         let old = looks.map(|(wall, boot)| mark.is_old(at(wall), Duration::from_secs(boot)));
         assert_eq!(old, [false, false, true, true, true]);

@@ -38,7 +38,7 @@ async fn checkpoint(cluster: &Cluster) {
 }
 
 #[tokio::test]
-async fn a_restart_shortens_the_doubt_about_a_clock() {
+async fn a_restart_neither_shortens_nor_renews_the_doubt_about_a_clock() {
     let cluster = Cluster::start().await;
     let key = Key::new("tessera_test", "ends-in-a-month");
     let end = cluster.auth.clock().now().saturating_add(Duration::from_secs(30 * DAY)).unwrap();
@@ -58,7 +58,7 @@ async fn a_restart_shortens_the_doubt_about_a_clock() {
         assert_eq!(cluster.backend.expired(10).await.unwrap().len(), 1, "a wrong clock has erased what was good");
     }
     // Nobody put it right for a day: then it is believed.
-    pass(&cluster, 24 * 60).await;
+    pass(&cluster, 24 * 60 - 60).await;
     assert!(cluster.backend.expired(10).await.unwrap().is_empty());
 }
 
