@@ -119,7 +119,7 @@ async fn read_anew(proxy: &Proxy, client: &Client, said: &Said) -> Result<Result
         Ok(())
     };
     let of_apps = async {
-        proxy.view.set_servers(&servers(client).await?);
+        proxy.view.set_servers(&servers(client).await?, proxy.ports.clock.now());
         Ok(())
     };
     let of_trust = Box::pin(authorities(proxy, client));
@@ -129,7 +129,7 @@ async fn read_anew(proxy: &Proxy, client: &Client, said: &Said) -> Result<Result
 
 /// Takes over what changes, until that cannot be heard any more.
 async fn follow(proxy: &Proxy, client: &Client, watch: &mut Watch, said: &Said) -> Result<(), Error> {
-    let mut withdrawn = Withdrawn::new(&proxy.view, || async {
+    let mut withdrawn = Withdrawn::new(&proxy.view, &proxy.ports.clock, || async {
         proxy.ports.clock.sleep(TOGETHER).await;
         servers(client).await
     });

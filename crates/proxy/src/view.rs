@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -25,6 +26,10 @@ use crate::{
     names::{Names, host},
 };
 
+/// How long a server that nobody has withdrawn outlives its announcement, from when it is first missed: agents could not
+/// announce while the auth service was away, and do so again within this. One that is really gone has no link.
+const MISSED_FOR: Duration = Duration::from_secs(30);
+
 /// An agent that serves an application.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Server {
@@ -38,8 +43,10 @@ pub(crate) struct Server {
     pub(crate) cors: Option<CorsPolicy>,
     /// The proxies that the agent said it is attached to.
     pub(crate) proxies: Vec<String>,
-    /// When it counts as gone unless it says so again.
-    pub(crate) expires: Option<Timestamp>,
+    /// When the auth service does not list it any more, unless it says again that it is there.
+    expires: Option<Timestamp>,
+    /// When it was not listed first.
+    missed: Option<Timestamp>,
 }
 
 impl Server {
@@ -52,7 +59,15 @@ impl Server {
             cors: app.spec.cors.clone(),
             proxies: resource.spec.proxy_ids.clone(),
             expires: resource.metadata.expires,
+            missed: None,
         })
+    }
+
+    /// Goes on though it is not listed, if that is because its announcement has ended, and not for long.
+    fn outlives_its_word(&self, now: Timestamp) -> Option<Self> {
+        let missed = self.missed.unwrap_or(now);
+        let goes_on = self.expires.is_some_and(|end| end <= now) && now < missed + MISSED_FOR;
+        goes_on.then(|| Self { missed: Some(missed), ..self.clone() })
     }
 }
 
@@ -133,24 +148,31 @@ impl Servers {
         }
     }
 
-    /// These, of which each keeps the public host that it had.
-    fn replaced(&self, servers: impl Iterator<Item = Server>) -> Self {
+    /// These, and those that outlive their word; each keeps the public host that it had.
+    fn replaced(&self, servers: impl Iterator<Item = Server>, now: Timestamp) -> Self {
         let mut next = Self::default();
         servers.for_each(|server| next.put(server));
+        for known in self.by_app.values().flatten() {
+            let is_listed = next.of(&known.app).any(|server| server.host_id == known.host_id);
+            known.outlives_its_word(now).filter(|_| !is_listed).into_iter().for_each(|server| next.put(server));
+        }
         for (host, app) in &self.by_host {
-            let mut of_app = next.by_app.get(app).into_iter().flatten();
-            if of_app.any(|server| server.public_host.as_ref() == Some(host)) {
+            if next.of(app).any(|server| server.public_host.as_ref() == Some(host)) {
                 next.by_host.insert(host.clone(), app.clone());
             }
         }
         next
     }
 
+    fn of(&self, app: &str) -> impl Iterator<Item = &Arc<Server>> {
+        self.by_app.get(app).into_iter().flatten()
+    }
+
     /// A host that an application does not have any more leads to another that claims it, or nowhere.
     fn release(&mut self, host: Option<&str>, app: &str) {
         let Some(host) = host.filter(|host| self.by_host.get(*host).is_some_and(|of| of == app)) else { return };
         let claims = |server: &&Arc<Server>| server.public_host.as_deref() == Some(host);
-        if self.by_app.get(app).into_iter().flatten().any(|server| claims(&server)) {
+        if self.of(app).any(|server| claims(&server)) {
             return;
         }
         match self.by_app.values().flatten().find(claims) {
@@ -230,10 +252,11 @@ impl View {
         self.preference.store(Arc::new(preference));
     }
 
-    /// Forgets all servers but these.
-    pub(crate) fn set_servers(&self, resources: &[AppServer]) {
+    /// All servers that the auth service lists now. Between two of its lists those of the first stand, however long it is
+    /// away.
+    pub(crate) fn set_servers(&self, resources: &[AppServer], now: Timestamp) {
         let mut servers = self.servers.write().unwrap_or_else(PoisonError::into_inner);
-        *servers = servers.replaced(resources.iter().filter_map(Server::of));
+        *servers = servers.replaced(resources.iter().filter_map(Server::of), now);
     }
 
     pub(crate) fn put_server(&self, resource: &AppServer) {
@@ -258,15 +281,15 @@ impl View {
     }
 
     /// The agents that serve an application.
-    pub(crate) fn servers_of(&self, app: &str, now: Timestamp) -> Vec<Arc<Server>> {
-        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner);
-        let of_app = servers.by_app.get(app).into_iter().flatten();
-        of_app.filter(|server| server.expires.is_none_or(|end| end > now)).cloned().collect()
+    pub(crate) fn servers_of(&self, app: &str) -> Vec<Arc<Server>> {
+        self.servers.read().unwrap_or_else(PoisonError::into_inner).of(app).cloned().collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::resources::{App, app::AppSpec, app_server::AppServerSpec};
+
     use super::*;
 
     fn server(host_id: &str, app: &str, public_host: &str) -> Server {
@@ -277,7 +300,41 @@ mod tests {
             cors: None,
             proxies: Vec::new(),
             expires: None,
+            missed: None,
         }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_outage_takes_no_server_away_until_its_agent_had_time_to_come_back() {
+        let view = View::new(Names::new(&[]));
+        let serves = |host_ids: &[&str]| {
+            let mut known: Vec<_> = view.servers_of("grafana").iter().map(|it| it.host_id.to_string()).collect();
+            known.sort();
+            assert_eq!(known, host_ids);
+        };
+        let announced = |host_id: &str, until: u64| {
+            let app = App::new("grafana", AppSpec { uri: "http://localhost:1".into(), ..AppSpec::default() });
+            let spec = AppServerSpec { host_id: host_id.into(), app: Some(app), ..AppServerSpec::default() };
+            let mut server = AppServer::new("grafana", spec);
+            server.metadata.expires = Some(at(until));
+            server
+        };
+        view.set_servers(&["back", "gone", "withdrawn"].map(|host_id| announced(host_id, 300)), at(0));
+        view.set_servers(&["back", "gone"].map(|host_id| announced(host_id, 300)), at(60));
+        serves(&["back", "gone"]);
+        // The auth service is away until long after the announcements have ended, and then lists nobody.
+        view.set_servers(&[], at(1000));
+        view.put_server(&announced("back", 1305));
+        view.set_servers(&[announced("back", 1305)], at(1010));
+        serves(&["back", "gone"]);
+        view.set_servers(&[announced("back", 1305)], at(1030));
+        serves(&["back"]);
+        view.set_servers(&[], at(1040));
+        serves(&[]);
     }
 
     #[test]
@@ -292,11 +349,12 @@ mod tests {
         servers.put(server("h2", "alpha", "a.example"));
         assert_eq!(leads(&servers).as_deref(), Some("alpha"));
         let listed = [("h0", "hijack", "a.example"), ("h2", "alpha", "a.example"), ("h9", "hijack", "a.example")];
-        let mut servers = servers.replaced(listed.into_iter().map(|(id, app, host)| server(id, app, host)));
+        let listed = listed.into_iter().map(|(id, app, host)| server(id, app, host));
+        let mut servers = servers.replaced(listed, at(0));
         assert_eq!(leads(&servers).as_deref(), Some("alpha"));
         servers.put(server("h2", "alpha", "b.example"));
         assert_eq!(leads(&servers).as_deref(), Some("hijack"), "alpha has another one now");
-        let servers = servers.replaced([server("h2", "alpha", "b.example")].into_iter());
+        let servers = servers.replaced([server("h2", "alpha", "b.example")].into_iter(), at(0));
         assert_eq!(leads(&servers), None);
         assert_eq!(servers.by_host.len(), 1);
     }

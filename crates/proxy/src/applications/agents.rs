@@ -172,7 +172,7 @@ async fn returned(proxy: &Proxy, agent: &str) {
 /// The agents that serve an application, in the order in which they are tried: those attached here first, each round
 /// beginning with another one.
 pub(crate) fn candidates(proxy: &Proxy, app: &str) -> Vec<Arc<Server>> {
-    let mut servers = proxy.view.servers_of(app, proxy.ports.clock.now());
+    let mut servers = proxy.view.servers_of(app);
     if servers.len() > 1 {
         let turn = proxy.turn() % servers.len();
         servers.rotate_left(turn);

@@ -92,7 +92,7 @@ pub(crate) async fn answer(
     let login = || launch::redirect(proxy, &asked.0, &asked.1);
     let app = proxy.view.app_of(&target.host);
     if preflight::is_preflight(&request) {
-        let servers = app.map(|app| proxy.view.servers_of(&app, proxy.ports.clock.now())).unwrap_or_default();
+        let servers = app.map(|app| proxy.view.servers_of(&app)).unwrap_or_default();
         return preflight::answer(servers.iter().find_map(|server| server.cors.as_ref()), request.headers());
     }
     let Some(app) = app else { return login() };

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 
+use clock::Clock;
 use domain::{Error, resources::AppServer};
 
 use crate::view::View;
@@ -12,6 +13,7 @@ type Reading<'a> = Pin<Box<dyn Future<Output = Result<Vec<AppServer>, Error>> + 
 /// Reads the servers anew when some were withdrawn.
 pub(super) struct Withdrawn<'a, F> {
     view: &'a View,
+    clock: &'a Clock,
     begin: F,
     reading: Option<Reading<'a>>,
     /// Another one was withdrawn since the reading began, and may be in what it finds.
@@ -25,8 +27,8 @@ where
     F: FnMut() -> R,
     R: Future<Output = Result<Vec<AppServer>, Error>> + Send + 'a,
 {
-    pub(super) fn new(view: &'a View, begin: F) -> Self {
-        Self { view, begin, reading: None, is_due: false, since: Vec::new() }
+    pub(super) fn new(view: &'a View, clock: &'a Clock, begin: F) -> Self {
+        Self { view, clock, begin, reading: None, is_due: false, since: Vec::new() }
     }
 
     /// One was withdrawn.
@@ -50,7 +52,7 @@ where
         let Some(reading) = &mut self.reading else { return std::future::pending().await };
         let found = reading.await;
         self.reading = None;
-        self.view.set_servers(&found?);
+        self.view.set_servers(&found?, self.clock.now());
         self.since.drain(..).for_each(|server| self.view.put_server(&server));
         if std::mem::take(&mut self.is_due) {
             self.one();
@@ -66,7 +68,6 @@ mod tests {
         sync::{Mutex, PoisonError},
     };
 
-    use clock::Clock;
     use domain::resources::{App, app::AppSpec, app_server::AppServerSpec};
     use tokio::sync::Semaphore;
 
@@ -80,10 +81,10 @@ mod tests {
 
     #[tokio::test]
     async fn many_that_are_withdrawn_are_read_once_and_nothing_that_happens_meanwhile_is_lost() {
-        let view = View::new(Names::new(&[]));
+        let (view, clock) = (View::new(Names::new(&[])), Clock::system());
         let (stored, reads) = (Mutex::new(vec![server("kept")]), Cell::new(0));
         let (turns, stored) = (&Semaphore::new(0), &stored);
-        let mut withdrawn = Withdrawn::new(&view, || {
+        let mut withdrawn = Withdrawn::new(&view, &clock, || {
             reads.set(reads.get() + 1);
             async move {
                 // What is found was there before the answer arrived.
@@ -92,7 +93,7 @@ mod tests {
                 Ok(found)
             }
         });
-        let is_there = |name: &str| !view.servers_of(name, Clock::system().now()).is_empty();
+        let is_there = |name: &str| !view.servers_of(name).is_empty();
         for name in ["kept", "gone"] {
             withdrawn.put(server(name));
         }

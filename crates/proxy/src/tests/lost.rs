@@ -55,7 +55,7 @@ async fn a_proxy_that_cannot_be_reached_is_dialled_once_for_all_who_need_it() {
             drop(stream);
         }
     });
-    let (proxy, server) = (&world.proxy, world.proxy.view.servers_of("grafana", Clock::system().now()).remove(0));
+    let (proxy, server) = (&world.proxy, world.proxy.view.servers_of("grafana").remove(0));
     let alice = Holder::user("alice");
     let open = || proxy.peers.open(proxy, &server, &alice, Open::service(tunnel::APPLICATIONS));
     let (first, second, third) = tokio::join!(open(), open(), open());
