@@ -24,6 +24,7 @@ use api::{
     },
 };
 use client::{Backoff, Client, Watch, WatchKind};
+use crypto::Random;
 use domain::{
     AnyResource, Error, Kind,
     ca::CaType,
@@ -39,6 +40,10 @@ const READ_ANEW: Duration = Duration::from_secs(60);
 
 /// The same, while the auth service lets us follow nothing.
 const READ_OFTEN: Duration = Duration::from_secs(3);
+
+/// The longest pause after a watch that broke.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), LONGEST_PAUSE);
 
 /// How often we say that we are here. Each time is a durable write.
 const PRESENCE: Duration = Duration::from_secs(20);
@@ -58,20 +63,31 @@ const PAGE: i32 = 1000;
 
 /// Asks, follows, and asks again; never ends.
 pub(crate) async fn changes(proxy: &Proxy) {
-    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-    let (mut watch, mut pause) = (None, Duration::ZERO);
+    let (mut watch, mut backoff, mut pause) = (None, BACKOFF, Duration::ZERO);
     loop {
-        match round(proxy, &mut watch, pause).await {
+        let began = proxy.ports.clock.monotonic();
+        let ended = round(proxy, &mut watch, pause).await;
+        let lasted = proxy.ports.clock.monotonic().saturating_sub(began + pause);
+        pause = match ended {
             Ok(()) => {
-                backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(10));
-                pause = Duration::ZERO;
+                backoff = BACKOFF;
+                Duration::ZERO
             }
             Err(error) => {
                 tracing::warn!(%error, "the cluster's state cannot be followed; what was last known is used");
-                pause = backoff.wait(&proxy.ports.random);
+                next_pause(&mut backoff, lasted, &proxy.ports.random)
             }
-        }
+        };
     }
+}
+
+/// The pause before all is read again. It grows with rounds that break at once; one that has lasted longer than it ever is
+/// has nothing to do with those before.
+fn next_pause(backoff: &mut Backoff, lasted: Duration, random: &Random) -> Duration {
+    if lasted >= LONGEST_PAUSE {
+        *backoff = BACKOFF;
+    }
+    backoff.wait(random)
 }
 
 /// What a watch has said of locks since all of them were asked for: the answer may be older.
@@ -299,4 +315,19 @@ async fn learn(proxy: &Proxy) -> Result<(), Error> {
         is_new
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_that_break_at_once_come_seldom_and_one_that_lasted_begins_anew() {
+        let (mut backoff, random) = (BACKOFF, Random::seeded(1));
+        for _ in 0..8 {
+            next_pause(&mut backoff, Duration::ZERO, &random);
+        }
+        assert!(next_pause(&mut backoff, Duration::from_secs(1), &random) >= LONGEST_PAUSE / 2);
+        assert!(next_pause(&mut backoff, Duration::from_secs(50), &random) <= Duration::from_millis(250));
+    }
 }
