@@ -1,6 +1,6 @@
 //! The WebSocket form of a connection upgrade (RFC 6455): binary messages carry the bytes, pings keep balancers awake.
 
-use std::{io, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
 use base64::Engine as _;
 use clock::Clock;
@@ -83,12 +83,19 @@ pub(super) async fn carry(
         }
     };
     let outwards = async {
-        let mut bytes = vec![0; PACKET];
+        let (mut bytes, mut ping) = (vec![0; PACKET], pin!(clock.sleep(ping_every)));
         loop {
-            let message = match clock.timeout(ping_every, read.read(&mut bytes)).await {
-                Ok(Ok(0)) => Message::Close(None),
-                Ok(length) => Message::Binary(Bytes::copy_from_slice(&bytes[..length?])),
-                Err(_) => Message::Ping(Bytes::new()),
+            let message = tokio::select! {
+                biased;
+                // Whatever flows to the client: it may have nothing else to answer.
+                () = ping.as_mut() => {
+                    ping.set(clock.sleep(ping_every));
+                    Message::Ping(Bytes::new())
+                }
+                length = read.read(&mut bytes) => match length? {
+                    0 => Message::Close(None),
+                    length => Message::Binary(Bytes::copy_from_slice(&bytes[..length])),
+                },
             };
             let is_over = matches!(message, Message::Close(_));
             match send.send(message).await {
@@ -177,5 +184,29 @@ mod tests {
         client.close(None).await.unwrap();
         assert_eq!(service.read(&mut read).await.unwrap(), 0);
         carried.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_only_reads_and_answers_pings_is_not_cut_off() {
+        let (far, near) = tokio::io::duplex(1024);
+        let (inner, mut service) = tokio::io::duplex(1024);
+        let clock = Clock::system();
+        tokio::spawn(async move { carry(near, inner, Duration::from_secs(30), &clock).await });
+        let mut client = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        let pieces = 2 * SILENCE.as_secs();
+        tokio::spawn(async move {
+            for _ in 0..pieces {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                service.write_all(b"x").await.unwrap();
+            }
+        });
+        let mut read = 0;
+        while read < pieces {
+            match client.next().await {
+                Some(Ok(Message::Binary(bytes))) => read += bytes.len() as u64,
+                Some(Ok(Message::Ping(_))) => {}
+                other => panic!("{other:?} after {read} of {pieces} bytes"),
+            }
+        }
     }
 }
