@@ -101,6 +101,23 @@ struct Entries {
     sweep_at: usize,
 }
 
+impl Entries {
+    /// Forgets the sessions that have ended and those that nobody uses: that were not asked for lately when the auth service
+    /// was last heard. While it is away nobody's moment moves, and who was there before is kept.
+    fn sweep(&mut self, now: Timestamp) {
+        let known = self.by_key.values().filter_map(|entry| entry.0.try_lock().ok()?.known.as_ref().map(|it| it.as_of));
+        let heard = known.max().unwrap_or_default();
+        self.by_key.retain(|_, entry| match entry.0.try_lock() {
+            Ok(slot) => slot.known.as_ref().is_some_and(|known| {
+                let is_used = slot.unheard.is_some() || heard.saturating_sub(known.as_of) < BELIEVED * 12;
+                is_used && known.session.session.expires > now
+            }),
+            Err(_) => true,
+        });
+        self.sweep_at = FIRST_SWEEP.max(self.by_key.len() * 2);
+    }
+}
+
 /// The lock is held while the auth service is asked: once for all who wait.
 #[derive(Default)]
 struct Entry(tokio::sync::Mutex<Slot>);
@@ -255,14 +272,7 @@ impl SessionCache {
             return Arc::clone(entry);
         }
         if entries.by_key.len() >= entries.sweep_at {
-            let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-            entries.by_key.retain(|_, entry| match entry.0.try_lock() {
-                Ok(slot) => slot.known.as_ref().is_some_and(|known| {
-                    known.session.session.expires > now && monotonic.saturating_sub(known.as_of) < BELIEVED * 12
-                }),
-                Err(_) => true,
-            });
-            entries.sweep_at = FIRST_SWEEP.max(entries.by_key.len() * 2);
+            entries.sweep(self.clock.now());
         }
         Arc::clone(entries.by_key.entry(*key).or_default())
     }
