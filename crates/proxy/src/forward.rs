@@ -109,13 +109,19 @@ pub(crate) async fn dial(proxy: &Proxy, ends: Ends) -> io::Result<TcpStream> {
 
 async fn connect(proxy: &Proxy) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotConnected, "no auth service is configured");
-    for address in &proxy.config.auth_addresses {
+    let (addresses, first) = (&proxy.config.auth_addresses, &proxy.auth_first);
+    for _ in addresses {
+        let index = first.load(Ordering::Relaxed);
+        let address = &addresses[index];
         match proxy.ports.clock.timeout(DIAL_WITHIN, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
         tracing::warn!(address, error = %last, "the auth service cannot be reached");
+        // Whoever comes next begins with another one, unless somebody has seen to that meanwhile.
+        let next = (index + 1) % addresses.len();
+        let _ = first.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
     }
     Err(last)
 }

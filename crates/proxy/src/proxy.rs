@@ -89,6 +89,8 @@ pub struct Proxy {
     pub(crate) tasks: Tasks,
     pub(crate) acme: Acme,
     pub(crate) metrics: Metrics,
+    /// The address of an auth service that connections are carried to first.
+    pub(crate) auth_first: AtomicUsize,
     turn: AtomicUsize,
 }
 
@@ -125,6 +127,7 @@ impl Proxy {
             tasks: Tasks::default(),
             acme: Acme::default(),
             metrics: ports.metrics.clone(),
+            auth_first: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             client,
             identity: ArcSwap::from_pointee(identity),

@@ -6,7 +6,7 @@ use crypto::{Algorithm, KeyPair, ssh::CertificateType};
 use net::proxy_protocol::{self, Mode};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::world::{PROXY, World, world, world_with};
@@ -172,6 +172,24 @@ async fn an_auth_service_that_is_away_is_said_so() {
     let channel = client.transport().await.unwrap();
     assert_eq!(client.dial_auth(channel).await.unwrap(), Heard::Failure);
     assert_eq!(client.hear().await.unwrap(), Heard::Stderr(b"the auth service cannot be reached".to_vec()));
+}
+
+#[tokio::test]
+async fn an_auth_service_that_was_away_is_not_dialled_first_again() {
+    let away = TcpSocket::new_v4().unwrap();
+    away.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = away.local_addr().unwrap().to_string();
+    let world = world_with(|config| config.auth_addresses.insert(0, address)).await;
+    let arrives = async || {
+        let mut client = alice(&world).await;
+        let channel = client.transport().await.unwrap();
+        assert_eq!(client.dial_auth(channel).await.unwrap(), Heard::Success);
+        let arrived = clock::Clock::system().timeout(Duration::from_secs(10), world.auth.accept()).await;
+        arrived.expect("it is carried to the other one").unwrap();
+    };
+    arrives().await;
+    let _back = away.listen(8).unwrap();
+    arrives().await;
 }
 
 #[tokio::test]
