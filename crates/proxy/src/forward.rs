@@ -29,7 +29,7 @@ pub(crate) const BUFFER: usize = 16 * 1024;
 /// end both together, and whoever keeps his open would keep two descriptors of ours for nothing. So are all at a stop.
 const SILENT: Duration = Duration::from_secs(5);
 
-/// How long one that is not silent goes on after a stop: its owner dials anew, and finds another proxy.
+/// How long what is not silent goes on after a stop: its owner dials anew, and finds another proxy.
 const AFTER_STOP: Duration = Duration::from_secs(60);
 
 /// Carries a connection, of which `bytes` have been read, to the auth service and back, to its end, or until some time after
@@ -51,8 +51,30 @@ pub(crate) async fn to_auth(
     Ok(pass.leave().run_until_cancelled(carried).await.ok_or(Crowded)??)
 }
 
-/// Carries bytes both ways until both sides have ended; once one has, or at `stop`, until both say nothing more.
-async fn both_ways(
+/// Carries bytes both ways until both sides have ended; once one has, or at `stop`, until both say nothing more, or until
+/// some time after `stop`.
+pub(crate) async fn both_ways(
+    client: impl AsyncRead + AsyncWrite,
+    auth: impl AsyncRead + AsyncWrite,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    until_after(stop, clock, until_silent(client, auth, clock, stop)).await
+}
+
+/// Does `work`, but not for long after `stop`.
+pub(crate) async fn until_after<T>(
+    stop: &CancellationToken,
+    clock: &Clock,
+    work: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = async { stop.cancelled().await; clock.sleep(AFTER_STOP).await } => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn until_silent(
     client: impl AsyncRead + AsyncWrite,
     auth: impl AsyncRead + AsyncWrite,
     clock: &Clock,
@@ -67,14 +89,12 @@ async fn both_ways(
     if let Some(ended) = ending.run_until_cancelled(carried.as_mut()).await {
         return ended;
     }
-    let since = clock.monotonic();
     loop {
         let before = moved.load(Ordering::Relaxed);
         if let Ok(ended) = clock.timeout(SILENT, carried.as_mut()).await {
             return ended;
         }
-        let is_silent = moved.load(Ordering::Relaxed) == before;
-        if is_silent || stop.is_cancelled() && clock.monotonic().saturating_sub(since) >= AFTER_STOP {
+        if moved.load(Ordering::Relaxed) == before {
             return Err(io::ErrorKind::TimedOut.into());
         }
     }
@@ -165,7 +185,8 @@ mod tests {
             let ended = loop {
                 tokio::select! {
                     ended = &mut carried => break ended.unwrap(),
-                    () = time.parked(1) => {}
+                    // Nobody else sleeps on it: one for the silence, one for the stop.
+                    () = time.parked(2) => {}
                 }
                 if !is_silent {
                     speak().await;

@@ -22,6 +22,7 @@ use crate::{
     Proxy,
     door::{Ended, among_strangers},
     ends::Ends,
+    forward,
     router::Route,
 };
 
@@ -49,6 +50,7 @@ struct Callee {
     proxy: Arc<Proxy>,
     ends: Ends,
     speaks: Speaks,
+    stop: CancellationToken,
 }
 
 /// What a connection is for.
@@ -59,7 +61,7 @@ enum Speaks {
     Transport(Option<Box<Member>>),
 }
 
-/// Serves a connection to its end; after `stop` with the calls that run.
+/// Serves a connection to its end; after `stop` for a while with the calls that run.
 pub(crate) fn serve(
     proxy: Arc<Proxy>,
     stream: TlsStream<BoxIo>,
@@ -72,8 +74,8 @@ pub(crate) fn serve(
         _ => Speaks::Transport(Member::of(stream.get_ref().1).map(Box::new)),
     };
     let is_known = matches!(speaks, Speaks::Transport(Some(_)));
-    let callee = Arc::new(Callee { proxy: Arc::clone(&proxy), ends, speaks });
-    let served = Box::pin(http2(callee, Box::new(stream), is_known, stop));
+    let callee = Arc::new(Callee { proxy: Arc::clone(&proxy), ends, speaks, stop });
+    let served = Box::pin(http2(callee, Box::new(stream), is_known));
     async move {
         match is_known {
             true => Ok(served.await?),
@@ -82,7 +84,7 @@ pub(crate) fn serve(
     }
 }
 
-async fn http2(callee: Arc<Callee>, stream: BoxIo, is_known: bool, stop: CancellationToken) -> io::Result<()> {
+async fn http2(callee: Arc<Callee>, stream: BoxIo, is_known: bool) -> io::Result<()> {
     let limits = callee.proxy.config.limits;
     let whose = Arc::clone(&callee);
     let service = service_fn(move |request| {
@@ -101,20 +103,16 @@ async fn http2(callee: Arc<Callee>, stream: BoxIo, is_known: bool, stop: Cancell
         .keep_alive_interval(limits.header_deadline)
         .keep_alive_timeout(limits.header_deadline);
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => Some(ended),
-        () = stop.cancelled() => None,
+    tokio::select! {
+        ended = connection.as_mut() => return ended.map_err(io::Error::other),
+        () = whose.stop.cancelled() => {}
         // Whoever has a newer certificate comes again with it; what is inside of streams is judged there.
-        () = whose.is_over() => None,
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    ended.map_err(io::Error::other)
+        () = whose.is_over() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // Each call ends soon, but a client that does not read its answers would hold the connection.
+    let ended = async { connection.await.map_err(io::Error::other) };
+    forward::until_after(&whose.stop, &whose.proxy.ports.clock, ended).await
 }
 
 impl Callee {

@@ -3,6 +3,7 @@
 
 use std::{
     future::{Future, ready},
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,16 +20,17 @@ use api::{
     },
     status::to_status,
 };
+use bytes::Bytes;
 use domain::Error;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use prost::Message;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+    io::{AsyncReadExt, DuplexStream, duplex, join},
     task::JoinSet,
 };
+use tokio_util::io::StreamReader;
 use tonic::{Code, Status, Streaming, body::Body};
 use tonic_prost::ProstCodec;
 
@@ -108,25 +110,31 @@ async fn proxy_cluster(
         tracing::warn!(%error, "the auth service cannot be reached for a stream");
         to_status(&Error::unavailable("the auth service cannot be reached"))
     })?;
-    let (from_auth, to_auth) = auth.into_split();
-    let mut up = JoinSet::new();
-    up.spawn(carry_up(first.frame, requests, to_auth));
-    Ok(Box::pin(stream::unfold(Some(Carrying { from_auth, up }), async |carrying| carrying?.next().await)))
+    let (from_auth, to_client) = duplex(forward::BUFFER);
+    let client = join(StreamReader::new(sent(first.frame, requests)), to_client);
+    let mut carrying = JoinSet::new();
+    carrying.spawn(async move {
+        let carried = forward::both_ways(client, auth, &callee.proxy.ports.clock, &callee.stop).await;
+        carried.map_err(|error| error.downcast().unwrap_or_else(|_| broken()))
+    });
+    Ok(Box::pin(stream::unfold(Some(Carried { from_auth, carrying }), async |carried| carried?.next().await)))
 }
 
 /// The bytes of one stream.
-struct Carrying {
-    from_auth: OwnedReadHalf,
-    /// Carries the client's side; cut off with the stream.
-    up: JoinSet<Result<(), Status>>,
+struct Carried {
+    from_auth: DuplexStream,
+    /// Carries both sides; cut off with the stream.
+    carrying: JoinSet<Result<(), Status>>,
 }
 
-impl Carrying {
+impl Carried {
     async fn next(mut self) -> Option<(Result<ProxyClusterResponse, Status>, Option<Self>)> {
         let mut payload = Vec::with_capacity(forward::BUFFER);
         loop {
             tokio::select! {
-                Some(ended) = self.up.join_next(), if !self.up.is_empty() => match ended {
+                // Why it has ended, before that it has.
+                biased;
+                Some(ended) = self.carrying.join_next(), if !self.carrying.is_empty() => match ended {
                     Ok(Ok(())) => {}
                     Ok(Err(status)) => return Some((Err(status), None)),
                     Err(_) => return Some((Err(Status::internal("the stream broke")), None)),
@@ -141,24 +149,17 @@ impl Carrying {
     }
 }
 
-/// Carries the client's side to its end. A message without a frame, or with another cluster, is no message.
-async fn carry_up(
-    mut frame: Option<Frame>,
-    mut requests: Streaming<ProxyClusterRequest>,
-    mut to_auth: OwnedWriteHalf,
-) -> Result<(), Status> {
-    loop {
-        if let Some(frame) = frame {
-            to_auth.write_all(&frame.payload).await.map_err(|_| broken())?;
-        }
-        let Some(next) = requests.message().await.map_err(too_long)? else {
-            return to_auth.shutdown().await.map_err(|_| broken());
-        };
-        if next.frame.is_none() || !next.cluster.is_empty() {
-            return Err(to_status(&Error::invalid("after the first message there are frames only")));
-        }
-        frame = next.frame;
-    }
+/// What the client sends, to its end. A message without a frame, or with another cluster, is no message.
+fn sent(
+    first: Option<Frame>,
+    requests: Streaming<ProxyClusterRequest>,
+) -> impl Stream<Item = io::Result<Bytes>> + Unpin + Send {
+    let more = requests.map(|request| match request.map_err(too_long)? {
+        ProxyClusterRequest { frame: Some(frame), cluster } if cluster.is_empty() => Ok(frame),
+        _ => Err(to_status(&Error::invalid("after the first message there are frames only"))),
+    });
+    let frames = stream::iter(first.map(Ok)).chain(more);
+    frames.map(|frame| frame.map(|frame| frame.payload.into()).map_err(io::Error::other))
 }
 
 /// A connection to an SSH host: there are none. The first answer would carry the cluster's details, and say by that that

@@ -20,7 +20,7 @@ mod session;
 use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, copy_bidirectional_with_sizes},
+    io::{AsyncRead, AsyncWrite},
     sync::Notify,
     task::JoinSet,
 };
@@ -106,7 +106,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<'a, S> {
     }
 
     async fn run(mut self, stop: CancellationToken) -> Result<(), Ended> {
-        let farewell = match self.serve(&stop).await {
+        let clock = self.proxy.ports.clock.clone();
+        let farewell = match forward::until_after(&stop, &clock, self.serve(&stop)).await {
             Ok(why) => disconnect(BY_APPLICATION, why),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let _ = self.session.close(&disconnect(PROTOCOL_ERROR, &error.to_string())).await;
@@ -131,7 +132,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<'a, S> {
             }
             let idle = (idle_since + IDLE).saturating_sub(clock.monotonic());
             tokio::select! {
-                payload = self.session.receive() => self.take(&payload?, stop.is_cancelled()).await?,
+                payload = self.session.receive() => self.take(&payload?, stop).await?,
                 () = self.moved.notified() => {}
                 Some(_) = self.carrying.join_next(), if !self.carrying.is_empty() => {}
                 () = stop.cancelled(), if !self.channels.is_busy() => {}
@@ -155,11 +156,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<'a, S> {
         }
     }
 
-    async fn take(&mut self, payload: &[u8], is_closing: bool) -> io::Result<()> {
+    async fn take(&mut self, payload: &[u8], stop: &CancellationToken) -> io::Result<()> {
         if payload.first() == Some(&KEXINIT) {
             return self.session.exchange_again(payload).await;
         }
-        let closed = if is_closing {
+        let closed = if stop.is_cancelled() {
             Some("the proxy is stopping")
         } else if self.client.until <= self.proxy.ports.clock.now() {
             Some("the certificate has expired")
@@ -172,22 +173,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<'a, S> {
             self.session.queue(message)?;
         }
         if let Some(stream) = stream {
-            let (proxy, ends) = (Arc::clone(self.proxy), self.ends);
-            self.carrying.spawn(async move { carry(&proxy, stream, ends).await });
+            let (proxy, ends, stop) = (Arc::clone(self.proxy), self.ends, stop.clone());
+            self.carrying.spawn(async move { carry(&proxy, stream, ends, &stop).await });
         }
         Ok(())
     }
 }
 
 /// Carries a channel to the auth service and back.
-async fn carry(proxy: &Proxy, mut channel: Stream, ends: Ends) {
-    let mut auth = match forward::dial(proxy, ends).await {
+async fn carry(proxy: &Proxy, channel: Stream, ends: Ends, stop: &CancellationToken) {
+    let auth = match forward::dial(proxy, ends).await {
         Ok(auth) => auth,
         Err(_) => return channel.answer(Err("the auth service cannot be reached".to_owned())),
     };
     channel.answer(Ok(()));
-    let (up, down) = (forward::BUFFER, forward::BUFFER);
-    if let Err(error) = copy_bidirectional_with_sizes(&mut channel, &mut auth, up, down).await {
+    if let Err(error) = forward::both_ways(channel, auth, &proxy.ports.clock, stop).await {
         tracing::debug!(client = %ends.client, %error, "a channel to the auth service broke");
     }
 }

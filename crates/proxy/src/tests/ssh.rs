@@ -278,3 +278,14 @@ async fn who_is_slow_loses_the_place() {
     clock::Clock::system().sleep(2 * deadline).await;
     client.transport().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_channel_that_is_silent_does_not_hold_a_proxy_that_stops() {
+    let world = world().await;
+    let mut client = alice(&world).await;
+    let channel = client.transport().await.unwrap();
+    assert_eq!(client.dial_auth(channel).await.unwrap(), Heard::Success);
+    world.stop.soft();
+    let heard = clock::Clock::system().timeout(Duration::from_secs(15), client.hear()).await;
+    assert_eq!(heard.expect("it goes on").unwrap(), Heard::Ended);
+}
