@@ -1,6 +1,6 @@
 //! Outputs for applications, and a cluster that is reached through a proxy.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use api::{
     convert::Wire,
@@ -155,11 +155,6 @@ async fn a_bot_joins_and_renews_through_a_proxy() {
     assert!(outcome.err.contains(&format!("the proxy at {proxy} is not trusted")), "{}", outcome.err);
 }
 
-/// A port that nobody listens at now.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_renews_what_a_tunnel_shows_and_one_certificate_looks_for_all_names() {
     let world = World::new().await;
@@ -167,14 +162,12 @@ async fn a_reload_renews_what_a_tunnel_shows_and_one_certificate_looks_for_all_n
     world.announce("grafana").await;
     let token = world.token("t1").await;
     let proxy = front(world.cluster.address()).await;
-    let (pin, ports) = (world.pin(), [free_port(), free_port()]);
-    let config = world.path("listen.yaml");
+    let (pin, config) = (world.pin(), world.path("listen.yaml"));
     let text = format!(
         "version: v2\nproxy_server: {proxy}\nonboarding: {{join_method: token, token: {token}, ca_pins: ['{pin}']}}\n\
          storage: {{type: memory}}\nservices:\n\
-         - {{type: application-tunnel, app_name: grafana, listen: 'tcp://127.0.0.1:{}'}}\n\
-         - {{type: application-proxy, listen: 'tcp://127.0.0.1:{}'}}\n",
-        ports[0], ports[1]
+         - {{type: application-tunnel, app_name: grafana, listen: 'tcp://127.0.0.1:0'}}\n\
+         - {{type: application-proxy, listen: 'tcp://127.0.0.1:0'}}\n"
     );
     std::fs::write(&config, text).unwrap();
     let running = Running::start(&world, &config);
@@ -183,9 +176,10 @@ async fn a_reload_renews_what_a_tunnel_shows_and_one_certificate_looks_for_all_n
     running.signal("HUP");
     wait_until("another one", || issued() == 2).await;
     let before = world.certificates().await;
+    let port = running.port("application-proxy").await;
     for name in ["nosuch", "nosuch", "other"] {
         let request = format!("GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
-        let mut stream = TcpStream::connect(("127.0.0.1", ports[1])).await.unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -204,24 +198,19 @@ async fn a_local_proxy_that_is_told_to_stop_does_not_wait_for_ever() {
     let outcome = world.once(&world.config(&world.token("t1").await, &world.output("app", "")));
     assert_eq!(outcome.code, 0, "{}", outcome.err);
     // It takes connections, and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let (there, port) = (silent.local_addr().unwrap().to_string(), free_port());
-    let (directory, here) = (world.path("app").display().to_string(), format!("--port={port}"));
-    let line = ["proxy", "--destination-dir", &directory, "--proxy-server", &there, "app", &here, "grafana"];
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (there, directory) = (silent.local_addr().unwrap().to_string(), world.path("app").display().to_string());
+    let line = ["proxy", "--destination-dir", &directory, "--proxy-server", &there, "app", "--port=0", "grafana"];
     let mut local = Running::of(&world, &line);
-    let mut stream = None;
-    wait_until("a listener", || {
-        stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok();
-        stream.is_some()
-    })
-    .await;
-    std::io::Write::write_all(stream.as_mut().unwrap(), b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    // The request is on its way.
-    silent.accept().unwrap();
-    let began = Clock::system().monotonic();
+    let port = local.port("Proxying connections to grafana on").await;
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let clock = Clock::system();
+    let _taken = clock.timeout(Duration::from_secs(30), silent.accept()).await.expect("the request is on its way");
+    let began = clock.monotonic();
     local.signal("TERM");
     wait_until("its end", || local.child.try_wait().unwrap().is_some()).await;
-    let took = (Clock::system().monotonic() - began).as_secs();
+    let took = (clock.monotonic() - began).as_secs();
     assert!((4..15).contains(&took), "{took} s");
     assert!(local.log().contains("connections that are open have 5 s"), "{}", local.log());
 }
@@ -234,7 +223,7 @@ async fn front(auth: std::net::SocketAddr) -> String {
     let signer = ca::authority::tls_signer(&host.await.unwrap()).unwrap();
     let key = KeyPair::generate(Algorithm::EcdsaP256).unwrap();
     let identity = Identity { username: "front".into(), ..Identity::default() };
-    let end = clock.now() + std::time::Duration::from_secs(3600);
+    let end = clock.now() + Duration::from_secs(3600);
     let names = AlternativeNames::from_hosts(["127.0.0.1"]);
     let template = ca::x509::host_template(&identity, key.public().clone(), names, clock.now(), end);
     let certificate = ca::x509::issue(&template, &signer, &store, &random).await.unwrap();

@@ -112,12 +112,15 @@ async fn a_second_bot_leaves_the_pid_file_of_the_first() {
 }
 
 async fn forward(from: std::net::SocketAddr, to: std::net::SocketAddr) -> tokio::task::JoinHandle<()> {
-    let listener = loop {
-        match tokio::net::TcpListener::bind(from).await {
-            Ok(listener) => break listener,
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
-        }
-    };
+    let mut bound = None;
+    wait_until("the server leaves its address", || {
+        bound = std::net::TcpListener::bind(from).ok();
+        bound.is_some()
+    })
+    .await;
+    let listener = bound.unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
             tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Output},
     time::Duration,
 };
 
@@ -123,6 +123,7 @@ pub(crate) fn tbot(environment: &[(&str, &str)], arguments: &[&str]) -> Outcome 
 /// The program as a service, stopped when this is dropped.
 pub(crate) struct Running {
     pub(crate) child: Child,
+    /// All that it says.
     log: PathBuf,
 }
 
@@ -135,7 +136,7 @@ impl Running {
         let log = world.path("log");
         let file = std::fs::File::create(&log).unwrap();
         let mut command = command(&[], arguments);
-        let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { child, log }
     }
 
@@ -146,6 +147,23 @@ impl Running {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The port of this machine that it names in a line with `words`, once it has said that.
+    pub(crate) async fn port(&self, words: &str) -> u16 {
+        let mut port = None;
+        wait_until(words, || {
+            let log = self.log();
+            // The last line may be on its way.
+            let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            port = whole.lines().filter(|line| line.contains(words)).find_map(|line| {
+                let (_, rest) = line.rsplit_once("127.0.0.1:")?;
+                rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+            });
+            port.is_some()
+        })
+        .await;
+        port.unwrap()
     }
 }
 
