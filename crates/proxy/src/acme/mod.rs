@@ -82,6 +82,8 @@ pub(crate) struct Acme {
     state: Mutex<State>,
     /// Held while the account is looked for: of two orders that make one each, one is for nothing.
     account: tokio::sync::Mutex<()>,
+    /// Held while what is stored is read and served: what was read first may not be served last.
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -178,6 +180,7 @@ fn renewal(name: &str, begin: Timestamp, end: Timestamp) -> Timestamp {
 
 /// Serves what is stored.
 async fn take_over(proxy: &Proxy) -> Result<(), Error> {
+    let _only_one = proxy.acme.reading.lock().await;
     let answer = proxy.client.load_full().call::<List>(ListPublicCertificatesRequest {}).await?;
     let mut found = BTreeMap::new();
     for PublicCertificate { name, chain, private_key } in answer.certificates {
