@@ -110,9 +110,7 @@ async fn steadily<F: Future<Output = ()> + Send + 'static>(
 async fn prepared(services: &[Arc<dyn Service>], component: &Component, stop: &Stop) -> bool {
     for service in services {
         let name = service.name();
-        component.unready(format!(
-            "what {name:?} must know of the cluster has not come from the auth service yet; see the log"
-        ));
+        component.unready(format!("what {name:?} needs before it serves is not there yet; see the log"));
         tokio::select! {
             () = stop.requested() => return false,
             () = service.prepared() => {}
