@@ -171,9 +171,10 @@ fn lock(path: &Path) -> Result<File, Error> {
         }
         Err(error) => return Err(access(&file_path, "lock it")(error.into())),
     }
-    // The pid only serves the error message of the next process.
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(access(&file_path, "write its lock"))?;
+    // For whoever finds it locked; the lock itself is the kernel's and needs no content. A disk may be full.
+    if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        tracing::debug!(%error, file = %file_path.display(), "the process id is not written");
+    }
     Ok(file)
 }
 
@@ -267,6 +268,15 @@ mod tests {
         let error = DataDir::open(directory.path(), &Random::system()).unwrap_err().to_string();
         assert!(error.contains(&format!("in use by another process (pid {})", std::process::id())), "{error}");
         drop(first);
+        DataDir::open(directory.path(), &Random::system()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_the_pid_cannot_be_written_to_is_a_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        // It can be locked, and not be cut: as a file on a full disk can be locked, and not be written.
+        let (pipe, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, directory.path().join("lock"), pipe, mode, 0).unwrap();
         DataDir::open(directory.path(), &Random::system()).unwrap();
     }
 
