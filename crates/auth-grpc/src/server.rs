@@ -1,8 +1,8 @@
 //! The ports: gRPC over mutual TLS for everybody, and over a Unix socket for the administrator of this machine.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use auth::{Auth, Presented};
+use auth::{Auth, Presented, certificates::server::OwnCertificate};
 use crypto::{
     tls::{ALPN_H2, ClientAuth, ServerCertificate, TrustedClients, auth_alpn, server_config},
     x509,
@@ -45,8 +45,9 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(120);
 /// How long the answer to that may take; a bot behind a bad line needs some.
 const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(30);
 
-/// How often the server's own certificate is made anew; it lives four times as long.
-const OWN_CERTIFICATE_EVERY: Duration = Duration::from_secs(6 * 3600);
+/// How often the wall clock is looked at, which clients judge the server's own certificate by: it may be set, or stand still
+/// with a machine that is paused. For so long nobody can connect after that.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The pause after a connection to the administrator's socket could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -83,7 +84,8 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     // Decisions are made from the cache, and the authorities are in it.
     auth.cache().wait_ready().await;
-    let identity = ServerCertificate::new(auth.server_certificate().await.map_err(ServeError::Certificate)?);
+    let own = auth.server_certificate().await.map_err(ServeError::Certificate)?;
+    let identity = ServerCertificate::new(own.chain.clone());
     let trusted = TrustedClients::new(&auth.client_certificates().map_err(ServeError::Certificate)?)?;
     let own_alpn = auth_alpn(auth.cluster());
     let config = server_config(
@@ -101,16 +103,23 @@ pub async fn serve(
     });
     tokio::select! {
         () = accept => Ok(()),
-        () = keep_current(&auth, &identity, &trusted) => Ok(()),
+        () = keep_current(&auth, own, &identity, &trusted) => Ok(()),
     }
 }
 
 /// Renews the server's own certificate, and follows the authorities that callers' certificates may come from.
-async fn keep_current(auth: &Auth, identity: &ServerCertificate, trusted: &TrustedClients) {
+async fn keep_current(auth: &Auth, mut own: OwnCertificate, identity: &ServerCertificate, trusted: &TrustedClients) {
     let mut changes = auth.cache().subscribe();
+    // Outlasts the changes, some of which come more often than it ends.
+    let mut look = pin!(auth.clock().sleep(LOOK_EVERY));
     loop {
         tokio::select! {
-            () = auth.clock().sleep(OWN_CERTIFICATE_EVERY) => {}
+            () = &mut look => {
+                look.set(auth.clock().sleep(LOOK_EVERY));
+                if !own.is_due(auth.clock().now()) {
+                    continue;
+                }
+            }
             changed = changes.recv() => match changed {
                 Ok(Changed::Resource { kind, .. }) if kind != Kind::CertAuthority => continue,
                 // The opened keys are forgotten by the same change; this may come first, so look at the store itself.
@@ -118,7 +127,10 @@ async fn keep_current(auth: &Auth, identity: &ServerCertificate, trusted: &Trust
             },
         }
         match auth.server_certificate().await {
-            Ok(chain) => identity.set(chain),
+            Ok(renewed) => {
+                identity.set(renewed.chain.clone());
+                own = renewed;
+            }
             Err(error) => tracing::error!(%error, "the server's certificate cannot be renewed; the old one is kept"),
         }
         match auth.client_certificates() {

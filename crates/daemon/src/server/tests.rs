@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use domain::resources::Role;
+use clock::ManualClock;
+use domain::{Resource as _, resources::Role};
 
 use super::*;
 
@@ -77,6 +78,58 @@ async fn documents_are_applied_at_each_start() {
     let error = Server::start(&config(directory.path(), ""), environment).await.err().map(|error| format!("{error:#}"));
     let error = error.expect("a mistake in the file was ignored");
     assert!(error.contains("roles.yaml:4") && error.contains("logins"), "{error}");
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Connects as a new client does, within some minutes of the clock.
+async fn reach(server: &Server, manual: &ManualClock) {
+    let authorities = server.auth().host_certificates().unwrap();
+    let (clock, random) = (manual.clock(), Random::system());
+    let address = vec![server.auth_addr().to_string()];
+    let config = client::Config::new(address, client::Credentials::none(), clock, random)
+        .with_trust(client::Trust::Authorities(authorities));
+    let mut last = None;
+    for _ in 0..20 {
+        manual.advance(Duration::from_secs(60));
+        Clock::system().sleep(Duration::from_millis(100)).await;
+        match client::Client::connect(config.clone()).await {
+            Ok(_) => return,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("at {}: {last:?}", manual.clock().now());
+}
+
+#[tokio::test]
+async fn the_api_shows_a_good_certificate_whatever_the_wall_clock_did_and_however_much_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let manual = ManualClock::new(Clock::system().now());
+    let environment = Environment { clock: manual.clock(), ..Environment::system() };
+    let start = manual.clock().now();
+    let step = Duration::from_millis(10);
+    let config = config(directory.path(), "");
+    let server = manual.pass_until(step, Server::start(&config, environment)).await.unwrap();
+    let mut role = Role::new("ci", Default::default());
+    role.set_defaults();
+    let (store, mut changes) = (server.auth().store(), server.auth().cache().subscribe());
+    for hour in 0..25 {
+        role.spec.allow.logins = vec![format!("hour-{hour}")];
+        let changed = async {
+            store.change().upsert(&role).unwrap().commit().await.unwrap();
+            changes.recv().await.unwrap();
+            // Others were told, too.
+            Clock::system().sleep(Duration::from_millis(20)).await;
+        };
+        manual.pass_until(step, changed).await;
+        manual.advance(HOUR);
+    }
+    reach(&server, &manual).await;
+    for set in [start + HOUR, start + 90 * HOUR] {
+        manual.set(set);
+        reach(&server, &manual).await;
+    }
+    manual.pass_until(step, server.stop(GRACE)).await;
 }
 
 #[tokio::test]
