@@ -24,6 +24,7 @@ fn config(cluster: &Cluster, data_dir: &Path, names: &[&str]) -> Config {
         data_dir: Some(data_dir.to_owned()),
         additional_principals: Vec::new(),
         dns_names: names.iter().map(|&name| name.into()).collect(),
+        issuer: None,
         out: Proxies::default(),
         clock: Clock::system(),
         random: Random::system(),

@@ -1,11 +1,14 @@
 //! What a host needs to know before it can be one.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
+use async_trait::async_trait;
 use client::{Proxies, Trust};
 use clock::Clock;
 use crypto::{Random, SecretString};
-use domain::role::SystemRole;
+use domain::{Error, role::SystemRole};
+
+use crate::Identity;
 
 /// Everything about this host that does not change while it runs.
 #[derive(Clone)]
@@ -17,13 +20,15 @@ pub struct Config {
     pub entry: Vec<String>,
     /// What makes us believe the server that we join; later the authorities of our identity do.
     pub trust: Trust,
+    /// The authority, where it is in this process: a host that has it neither joins nor shows an identity to renew it.
+    pub issuer: Option<Arc<dyn Issuer>>,
     /// What lets us join. Needed until there is an identity.
     pub token: Option<SecretString>,
     /// How people call this host.
     pub node_name: String,
     /// What this host is to the cluster.
     pub role: SystemRole,
-    /// Where the identity is kept. None: only in memory, for an identity that is handed in.
+    /// Where the identity is kept. None: only in memory, where an [`Issuer`] makes it anew at each start.
     pub data_dir: Option<PathBuf>,
     /// Further names in the host certificate.
     pub additional_principals: Vec<String>,
@@ -35,4 +40,14 @@ pub struct Config {
     pub clock: Clock,
     /// Jitter, and the id of a host that has none yet.
     pub random: Random,
+}
+
+/// Makes the identity of this host without a connection.
+#[async_trait]
+pub trait Issuer: Send + Sync {
+    /// An identity with a key of its own.
+    ///
+    /// # Errors
+    /// What the authority says.
+    async fn issue(&self) -> Result<Identity, Error>;
 }

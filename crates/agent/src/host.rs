@@ -27,11 +27,15 @@ struct Inner {
 }
 
 impl Host {
-    /// The identity in the data dir, or a new one by the join token.
+    /// The identity that the issuer in this process makes, else that in the data dir, or a new one by the join token.
     ///
     /// # Errors
     /// No identity and no way to join, a damaged data dir, or what the auth service answered.
     pub async fn obtain(config: Config) -> Result<Self, Error> {
+        if let Some(issuer) = &config.issuer {
+            let identity = issuer.issue().await?;
+            return Self::with_identity(config, identity);
+        }
         let root =
             config.data_dir.as_deref().ok_or_else(|| Error::invalid("a host needs a data_dir to keep what it is"))?;
         let directory = Directory::new(root, config.role);
@@ -56,11 +60,8 @@ impl Host {
         Self::put_together(config, identity, Some(directory))
     }
 
-    /// A host with an identity that was made for it in this process. It is kept in the data dir, if there is one.
-    ///
-    /// # Errors
-    /// When TLS cannot use it, or it cannot be kept.
-    pub fn with_identity(config: Config, identity: Identity) -> Result<Self, Error> {
+    /// A host with an identity that was made for it. It is kept in the data dir, if there is one.
+    pub(crate) fn with_identity(config: Config, identity: Identity) -> Result<Self, Error> {
         let directory = config.data_dir.as_deref().map(|root| Directory::new(root, config.role));
         if let Some(directory) = &directory {
             directory.save(&State { identity: Some(identity.clone()), pending: None })?;

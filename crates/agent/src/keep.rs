@@ -13,25 +13,29 @@ use crate::{Host, Identity, exchange, identity::State};
 /// How often the cluster's host authorities are looked at. A rotation gives hosts hours to learn of a new one.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 
+/// The same for a host whose issuer is in this process. Here the wall clock is what is looked at: it may be set, or stand
+/// still with a machine that is paused, and the issuer heals what an authority elsewhere would refuse to.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_secs(60);
+
 /// The pauses after a failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(host: &Host, stop: Stop) {
     let clock = &host.config().clock;
+    let look_every = if host.config().issuer.is_some() { LOOK_AT_CLOCK_EVERY } else { LOOK_EVERY };
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let identity = host.identity();
-        let is_due = clock.now() >= renewal_time(identity.not_before(), identity.not_after());
-        let pause = match step(host, &identity, is_due).await {
+        let pause = match step(host, &identity, is_due(host, &identity)).await {
             Ok(()) => {
                 backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-                LOOK_EVERY
+                look_every
                     .min(until(clock.now(), renewal_time(host.identity().not_before(), host.identity().not_after())))
             }
             Err(error) => {
                 tracing::warn!(%error, until = %identity.not_after(), "cannot keep the identity of this host fresh; trying again");
-                backoff.wait(&host.config().random)
+                backoff.wait(&host.config().random).min(look_every)
             }
         };
         tokio::select! {
@@ -41,9 +45,19 @@ pub(crate) async fn run(host: &Host, stop: Stop) {
     }
 }
 
+/// An authority elsewhere has a clock of its own: what it issued is not valid yet for us only while ours is wrong.
+fn is_due(host: &Host, identity: &Identity) -> bool {
+    let now = host.config().clock.now();
+    now >= renewal_time(identity.not_before(), identity.not_after())
+        || (host.config().issuer.is_some() && now < identity.not_before())
+}
+
 async fn step(host: &Host, identity: &Identity, is_due: bool) -> Result<(), Error> {
     if is_due {
-        let renewed = renew(host, &host.client().await?, identity).await?;
+        let renewed = match &host.config().issuer {
+            Some(issuer) => issuer.issue().await?,
+            None => renew(host, &host.client().await?, identity).await?,
+        };
         tracing::info!(until = %renewed.not_after(), "renewed the identity of this host");
         keep(host, renewed)?;
     }

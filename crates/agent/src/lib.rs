@@ -21,7 +21,7 @@ mod tests;
 mod web_name;
 
 pub use crate::{
-    config::Config,
+    config::{Config, Issuer},
     host::Host,
     identity::{Certificates, Identity, IdentityError},
     run::run,

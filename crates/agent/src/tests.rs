@@ -1,5 +1,7 @@
 //! An agent against a proxy of two functions: TLS as a proxy does it, and a switchboard.
 
+mod keep;
+
 use std::{
     io,
     path::Path,
@@ -39,6 +41,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 struct Authority {
     store: SoftwareKeyStore,
     host: CertAuthority,
+    clock: Clock,
 }
 
 impl Authority {
@@ -46,7 +49,7 @@ impl Authority {
         let store = SoftwareKeyStore::new(vec![SealingKey::new(&[1; 32])], Random::system()).unwrap();
         let (clock, random) = (Clock::system(), Random::system());
         let host = ca::authority::new_authority(CaType::Host, CLUSTER, Suite::BalancedV1, &store, &clock, &random);
-        Self { host: host.await.unwrap(), store }
+        Self { host: host.await.unwrap(), store, clock }
     }
 
     /// The certificates of a host, as auth issues them.
@@ -58,7 +61,7 @@ impl Authority {
             ..domain::identity::Identity::default()
         };
         let names = ca::x509::AlternativeNames { dns: vec![name.into()], ..ca::x509::AlternativeNames::default() };
-        let now = Clock::system().now();
+        let now = self.clock.now();
         let template = ca::x509::host_template(&identity, key.public().clone(), names, now, now + LIFE);
         let signer = ca::authority::tls_signer(&self.host).unwrap();
         let tls = ca::x509::issue(&template, &signer, &self.store, &Random::system()).await.unwrap();
@@ -88,6 +91,7 @@ fn config(entry: &str, data_dir: Option<&Path>) -> Config {
         auth_servers: vec!["127.0.0.1:1".into()],
         entry: vec![entry.into()],
         trust: Trust::Credentials,
+        issuer: None,
         token: None,
         node_name: "node".into(),
         role: SystemRole::App,

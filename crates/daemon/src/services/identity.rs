@@ -4,7 +4,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ::auth::{Auth, certificates::host::HostNames, joining::host::own_service};
-use agent::{Certificates, Host};
+use agent::{Certificates, Host, Identity, Issuer};
+use async_trait::async_trait;
 use client::{Backoff, Trust};
 use crypto::{Algorithm, KeyPair, SecretString};
 use domain::{Error, error::Kind, role::SystemRole};
@@ -20,8 +21,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Where a service's identity comes from.
 pub(crate) struct Source {
     config: agent::Config,
-    /// The authority in this process.
-    auth: Option<Arc<Auth>>,
 }
 
 impl Source {
@@ -39,6 +38,11 @@ impl Source {
             Some(auth) => vec![dialled(auth.address()).to_string()],
             None => common.auth_servers.iter().chain(&common.proxy_server).map(ToString::to_string).collect(),
         };
+        let issuer = auth.map(|auth| -> Arc<dyn Issuer> {
+            let names =
+                HostNames { node_name: common.nodename.clone(), dns_names: names.clone(), ..HostNames::default() };
+            Arc::new(OwnAuthority { auth: Arc::clone(auth.auth()), role, names })
+        });
         let config = agent::Config {
             auth_servers,
             entry,
@@ -47,6 +51,7 @@ impl Source {
                 [] => Trust::Credentials,
                 pins => Trust::Pins(pins.to_vec()),
             },
+            issuer,
             token: common.join_params.as_ref().map(token).transpose()?,
             node_name: common.nodename.clone(),
             role,
@@ -58,7 +63,7 @@ impl Source {
             clock,
             random,
         };
-        Ok(Self { config, auth: auth.map(|auth| Arc::clone(auth.auth())) })
+        Ok(Self { config })
     }
 
     /// The host, tried for until `stop`: an agent may come up before the cluster that it belongs to.
@@ -69,7 +74,7 @@ impl Source {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         loop {
             let tried = tokio::select! {
-                tried = self.once() => tried,
+                tried = Host::obtain(self.config.clone()) => tried,
                 () = stop.requested() => return Ok(None),
             };
             let error = match tried {
@@ -87,24 +92,27 @@ impl Source {
             }
         }
     }
+}
 
-    async fn once(&self) -> Result<Host, Error> {
-        let Some(auth) = &self.auth else { return Host::obtain(self.config.clone()).await };
+/// The authority in this process, as the one who issues to a service of it.
+struct OwnAuthority {
+    auth: Arc<Auth>,
+    role: SystemRole,
+    names: HostNames,
+}
+
+#[async_trait]
+impl Issuer for OwnAuthority {
+    async fn issue(&self) -> Result<Identity, Error> {
         let key = KeyPair::generate(Algorithm::EcdsaP256).map_err(|error| Error::internal(error.to_string()))?;
-        let names = HostNames {
-            node_name: self.config.node_name.clone(),
-            dns_names: self.config.dns_names.clone(),
-            ..HostNames::default()
-        };
-        let issued = own_service(auth, self.config.role, names, key.public(), key.public()).await?;
+        let issued = own_service(&self.auth, self.role, self.names.clone(), key.public(), key.public()).await?;
         let certificates = Certificates {
             tls: issued.tls.map(|certificate| certificate.to_pem()).unwrap_or_default(),
             ssh: issued.ssh.map(|certificate| certificate.to_line()).unwrap_or_default(),
             tls_authorities: issued.tls_authorities.iter().map(|authority| authority.to_pem()).collect(),
             ssh_authorities: issued.ssh_authorities.iter().map(|key| key.to_authorized_key()).collect(),
         };
-        let identity = agent::Identity::new(key, certificates).map_err(|error| Error::internal(error.to_string()))?;
-        Host::with_identity(self.config.clone(), identity)
+        Identity::new(key, certificates).map_err(|error| Error::internal(error.to_string()))
     }
 }
 
