@@ -22,7 +22,7 @@ use domain::{
     suite::Suite,
 };
 use keystore::KeyStore;
-use storage::Backend;
+use storage::{Backend, Key};
 use store::{Cache, Store};
 
 use crate::{
@@ -100,6 +100,28 @@ impl Auth {
         });
         Ok((auth, driver))
     }
+
+    /// Whether this start is the first of the cluster, or the first came to no end: what the cluster was to begin with may
+    /// be missing.
+    ///
+    /// # Errors
+    /// The store is not available.
+    pub async fn is_first_start(store: &Store) -> Result<bool, Error> {
+        Ok(store.get::<ClusterName>("cluster-name").await?.is_none() || store.record(&unfinished()).await?.is_some())
+    }
+
+    /// Notes that the cluster has all that its first start was to give it.
+    ///
+    /// # Errors
+    /// The store is not available.
+    pub async fn first_start_is_over(&self) -> Result<(), Error> {
+        self.store.change().delete_record(unfinished()).commit().await.map(|_| ())
+    }
+}
+
+/// In the store from the commit that makes a cluster until its first start is over.
+fn unfinished() -> Key {
+    Key::new("tessera_first_start", "unfinished")
 }
 
 /// Makes the cluster if the store is empty: name, authorities, settings and preset roles.
@@ -126,7 +148,7 @@ async fn first_start(store: &Store, ports: &Ports, config: &Config) -> Result<()
         change = change.create(authority)?;
     }
     // There is nothing yet that a wrong clock could erase.
-    change = crate::sweep::believe(change, &ports.clock);
+    change = crate::sweep::believe(change, &ports.clock).put_record(unfinished(), Vec::new(), None);
     let created = authorities.iter().map(|authority| format!("cert_authority/{}", authority.ca_type()));
     let event = ClusterInit {
         user: UserMetadata::system(&config.host_id),

@@ -33,31 +33,41 @@ pub(crate) enum Error {
     },
 }
 
-/// Makes or replaces every resource of a file; each is one commit with its audit event, by the server itself.
-///
-/// # Errors
-/// When the file or one of its documents cannot be used; those before it are applied.
-pub(crate) async fn apply(auth: &Auth, path: &Path) -> Result<(), Error> {
-    for document in read(path)? {
-        let (kind, name) = (document.kind(), document.metadata().name.clone());
-        Box::pin(one(auth, document)).await.map_err(|source| Error::Apply {
-            path: path.to_owned(),
-            kind,
-            name: name.clone(),
-            source,
-        })?;
-        tracing::info!(%kind, name, file = %path.display(), "applied");
-    }
-    Ok(())
+/// The documents of a file.
+pub(crate) struct Documents {
+    path: PathBuf,
+    all: Vec<AnyResource>,
 }
 
-/// The documents of a file.
-///
-/// # Errors
-/// When the file or one of its documents cannot be used.
-pub(crate) fn read(path: &Path) -> Result<Vec<AnyResource>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    Ok(domain::document::read_valid_documents(&text, &path.display().to_string())?)
+impl Documents {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When the file or one of its documents cannot be used.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let all = domain::document::read_valid_documents(&text, &path.display().to_string())?;
+        Ok(Self { path: path.to_owned(), all })
+    }
+
+    /// Makes or replaces every one of them; each is one commit with its audit event, by the server itself.
+    ///
+    /// # Errors
+    /// When one cannot be kept; those before it are applied.
+    pub(crate) async fn apply(self, auth: &Auth) -> Result<(), Error> {
+        let Self { path, all } = self;
+        for document in all {
+            let (kind, name) = (document.kind(), document.metadata().name.clone());
+            Box::pin(one(auth, document)).await.map_err(|source| Error::Apply {
+                path: path.clone(),
+                kind,
+                name: name.clone(),
+                source,
+            })?;
+            tracing::info!(%kind, name, file = %path.display(), "applied");
+        }
+        Ok(())
+    }
 }
 
 /// Through the same operations as an administrator's call, so that each is checked and leaves its audit event.

@@ -13,7 +13,7 @@ use service::Handover;
 use crate::{
     config::{self, Config},
     data_dir::DataDir,
-    documents,
+    documents::Documents,
     server::Environment,
     services::{join_token, resolve},
     static_tokens,
@@ -97,7 +97,7 @@ impl Running<'_> {
         files(new)?;
         let (old, environment) = (&self.config.teleport, self.environment);
         if let Some(path) = &environment.apply_on_startup {
-            documents::read(path)?;
+            Documents::read(path)?;
         }
         if old.data_dir != new.teleport.data_dir {
             DataDir::open(&new.teleport.data_dir, &environment.random)?;

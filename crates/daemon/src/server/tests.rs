@@ -21,6 +21,13 @@ async fn start(directory: &Path, more: &str) -> anyhow::Result<Server> {
     Server::start(&config(directory, more), Environment::system()).await
 }
 
+/// A start that is over at once, and leaves things as a kill does.
+async fn killed(config: Config, environment: Environment) -> anyhow::Result<()> {
+    let start =
+        || tokio::runtime::Runtime::new()?.block_on(async { Server::start(&config, environment).await.map(drop) });
+    std::thread::scope(|scope| scope.spawn(start).join()).expect("nothing panics at a start")
+}
+
 fn pins(server: &Server) -> Vec<String> {
     server.auth().host_certificates().unwrap().iter().map(|certificate| certificate.pin()).collect()
 }
@@ -78,6 +85,38 @@ async fn documents_are_applied_at_each_start() {
     let error = Server::start(&config(directory.path(), ""), environment).await.err().map(|error| format!("{error:#}"));
     let error = error.expect("a mistake in the file was ignored");
     assert!(error.contains("roles.yaml:4") && error.contains("logins"), "{error}");
+}
+
+fn role(name: &str) -> String {
+    format!("---\nkind: role\nversion: v7\nmetadata: {{name: {name}}}\nspec: {{allow: {{logins: [root]}}}}\n")
+}
+
+#[tokio::test]
+async fn what_a_cluster_begins_with_is_applied_until_one_start_came_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("first.yaml");
+    let environment = Environment { bootstrap: Some(file.clone()), ..Environment::system() };
+    let refused = async |documents: &str, more| {
+        std::fs::write(&file, documents).unwrap();
+        format!("{:#}", killed(config(directory.path(), more), environment.clone()).await.unwrap_err())
+    };
+    let of_role = refused("kind: role\n", ", cluster_name: never.made").await;
+    assert!(of_role.contains("first.yaml"), "{of_role}");
+    let lock = "kind: lock\nversion: v2\nmetadata: {name: l}\nspec: {target: {user: eve}}\n";
+    let of_lock = refused(&[&role("ci"), "---\n", lock, &role("ops")].concat(), "").await;
+    assert!(of_lock.contains("a lock cannot be applied at start"), "{of_lock}");
+    for documents in [role("ci") + &role("ops"), role("late")] {
+        std::fs::write(&file, documents).unwrap();
+        let server = Server::start(&config(directory.path(), ""), environment.clone()).await.unwrap();
+        let there = async |name| server.auth().store().get::<Role>(name).await.unwrap().is_some();
+        assert!(there("ops").await, "the start that went wrong was the first one");
+        assert!(!there("late").await, "a cluster begins once");
+        server.stop(GRACE).await;
+    }
+    std::fs::remove_file(&file).unwrap();
+    let later =
+        Server::start(&config(directory.path(), ""), environment).await.expect("the file is not needed any more");
+    later.stop(GRACE).await;
 }
 
 const HOUR: Duration = Duration::from_secs(3600);

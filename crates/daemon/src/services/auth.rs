@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::Context;
-use audit::chain::{Chainer, KeyStoreSigner, Setup};
+use audit::{
+    Recorder,
+    chain::{Chainer, KeyStoreSigner, Setup},
+};
 use auth::{Auth, Ports};
 use clock::Clock;
 use domain::resources::ClusterName;
@@ -24,7 +27,7 @@ use crate::{
     backend,
     config::{AuditSink, Config},
     data_dir::DataDir,
-    documents,
+    documents::{self, Documents},
     local_socket::{self, ADMIN},
     metrics::Metrics,
     sealing,
@@ -64,8 +67,10 @@ struct Parts {
     driver: store::cache::Driver,
     listener: Listener,
     admin: UnixListener,
-    /// This is the first start of the cluster.
-    is_new: bool,
+    /// What shall be in the cluster before the server is ready.
+    documents: Vec<Documents>,
+    /// The cluster has not had a whole start yet.
+    is_first_start: bool,
 }
 
 impl AuthService {
@@ -76,17 +81,20 @@ impl AuthService {
     pub(crate) async fn start(shared: &Shared<'_>) -> anyhow::Result<Self> {
         let Shared { config, environment, .. } = *shared;
         let component = shared.readiness.register("auth");
-        let parts = open(shared).await?;
+        let mut parts = open(shared).await?;
         let address = parts.listener.local_addr()?;
         let chain = chain(config, environment, &parts, shared.data_dir.path()).await?;
-        let (auth, is_new, writable) = (Arc::clone(&parts.auth), parts.is_new, Arc::clone(&parts.writable));
+        let (auth, writable) = (Arc::clone(&parts.auth), Arc::clone(&parts.writable));
+        let (documents, is_first_start) = (std::mem::take(&mut parts.documents), parts.is_first_start);
         serve(parts, config, shared.supervisor);
         auth.cache().wait_ready().await;
         compare_pins(&auth, &config.teleport.ca_pin);
         Box::pin(static_tokens::apply(&auth, &config.auth_service.tokens)).await?;
-        let bootstrap = environment.bootstrap.as_ref().filter(|_| is_new);
-        for path in bootstrap.into_iter().chain(&environment.apply_on_startup) {
-            Box::pin(documents::apply(&auth, path)).await?;
+        for documents in documents {
+            Box::pin(documents.apply(&auth)).await?;
+        }
+        if is_first_start {
+            auth.first_start_is_over().await?;
         }
         component.ready();
         let watched = Watched { writable, component, metrics: shared.metrics.clone() };
@@ -127,13 +135,17 @@ async fn open(shared: &Shared<'_>) -> anyhow::Result<Parts> {
     let backend = environment.around_store.as_ref().map_or(Arc::clone(&backend), |around| around(backend));
     let writable = Writable::new(backend, clock.clone());
     let backend: Arc<dyn Backend> = Arc::clone(&writable) as _;
-    let stored = stored_cluster(&backend, config, environment).await?;
+    let store = Store::new(Arc::clone(&backend), Recorder::new(config.cluster_name(), clock.clone(), random.clone()));
+    // A file without a name follows the cluster that is there, so that a host that was renamed still starts.
+    let stored = store.get::<ClusterName>("cluster-name").await?.map(|name| name.spec.cluster_name);
+    let is_first_start = Auth::is_first_start(&store).await?;
+    // Before anything is made: a mistake in them is to be mended first.
+    let documents = documents(environment, is_first_start)?;
     let sealing = sealing::load(storage, data_dir.path(), random, stored.is_some())?;
     let keys: Arc<dyn KeyStore> = Arc::new(SoftwareKeyStore::new(sealing, random.clone())?);
     let listener = shared.listen(PORT, "auth_service.listen_addr", &config.auth_service.listen_addr).await?;
     let admin = local_socket::bind(data_dir.path(), ADMIN, environment.handover.as_ref())
         .context("the administrator's socket cannot be opened")?;
-    let is_new = stored.is_none();
     let cluster_name = match &config.auth_service.cluster_name {
         Some(name) => name.clone(),
         None => stored.unwrap_or_else(|| config.cluster_name().to_owned()),
@@ -149,19 +161,18 @@ async fn open(shared: &Shared<'_>) -> anyhow::Result<Parts> {
     let opened = Box::pin(Auth::open(ports, auth_config(config, cluster_name, data_dir)));
     let (auth, driver) = opened.await?;
     let metrics = metrics.clone();
-    Ok(Parts { backend, writable, metrics, keys, auth, driver, listener, admin, is_new })
+    Ok(Parts { backend, writable, metrics, keys, auth, driver, listener, admin, documents, is_first_start })
 }
 
-/// The name of the cluster that the store belongs to; a file without a name follows it, so that a host that was
-/// renamed still starts.
-async fn stored_cluster(
-    backend: &Arc<dyn Backend>,
-    config: &Config,
-    environment: &Environment,
-) -> anyhow::Result<Option<String>> {
-    let recorder = audit::Recorder::new(config.cluster_name(), environment.clock.clone(), environment.random.clone());
-    let name = Store::new(Arc::clone(backend), recorder).get::<ClusterName>("cluster-name").await?;
-    Ok(name.map(|name| name.spec.cluster_name))
+/// The documents of the files that were given for this start.
+fn documents(environment: &Environment, is_first_start: bool) -> Result<Vec<Documents>, documents::Error> {
+    let bootstrap = environment.bootstrap.as_ref().filter(|path| {
+        if !is_first_start {
+            tracing::info!(file = %path.display(), "--bootstrap: the cluster has begun already, nothing of the file is applied");
+        }
+        is_first_start
+    });
+    bootstrap.into_iter().chain(&environment.apply_on_startup).map(|path| Documents::read(path)).collect()
 }
 
 fn warn_about_name(name: &str) {
