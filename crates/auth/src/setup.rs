@@ -1,6 +1,7 @@
 //! Opening the authority: what it is made from, and what the first start makes.
 
 use std::{
+    fs, io,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -137,6 +138,7 @@ async fn first_start(store: &Store, ports: &Ports, config: &Config) -> Result<()
         }
         return Ok(());
     }
+    forget_other_store(config)?;
     let suite = suite_of(config);
     let authorities = new_authorities(ports, &config.cluster_name, suite, CaType::CREATED.to_vec()).await?;
     let mut name = ClusterName::default();
@@ -283,6 +285,16 @@ async fn check_keys(ports: &Ports, authority: &CertAuthority) -> Result<(), Erro
         ports.keystore.check(&key).await.map_err(|error| Error::invalid(error.to_string()))?;
     }
     Ok(())
+}
+
+/// A checkpoint beside an empty store is that of another one: what is made now would pass for a copy that was put back.
+fn forget_other_store(config: &Config) -> Result<(), Error> {
+    match config.audit_head.as_ref().map(fs::remove_file) {
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+            Err(internal("the audit-head file of an earlier cluster cannot be removed from the data directory", error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Looks in the store for what the checkpoint kept beside it vouches for.

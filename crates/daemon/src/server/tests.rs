@@ -119,6 +119,22 @@ async fn what_a_cluster_begins_with_is_applied_until_one_start_came_to_its_end()
     later.stop(GRACE).await;
 }
 
+#[tokio::test]
+async fn a_new_cluster_beside_what_another_left_is_not_a_restored_one() {
+    let directory = tempfile::tempdir().unwrap();
+    start(directory.path(), "").await.unwrap().stop(GRACE).await;
+    assert!(directory.path().join("data/audit-head").exists());
+    std::fs::remove_dir_all(directory.path().join("data/backend")).unwrap();
+    // The second start finds what the first one left when it did not get as far as a checkpoint.
+    killed(config(directory.path(), ""), Environment::system()).await.unwrap();
+    for _ in 0..2 {
+        let server = start(directory.path(), "").await.unwrap();
+        let noted = server.auth().store().record(&storage::Key::new("tessera_rollback", "all")).await.unwrap();
+        assert!(noted.is_none(), "single-use tokens of this cluster would be refused");
+        server.stop(GRACE).await;
+    }
+}
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Connects as a new client does, within some minutes of the clock.
