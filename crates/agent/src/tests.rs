@@ -349,7 +349,7 @@ async fn no_proxy_is_dialled_before_streams_can_be_judged() {
         .await;
         Clock::system().sleep(Duration::from_millis(200)).await;
         assert!(agent.proxy.shown.lock().unwrap().is_empty());
-        assert!(agent.state().contains("has not come from the auth service"), "{}", agent.state());
+        assert!(agent.state().contains("needs before it serves"), "{}", agent.state());
         if is_prepared_at_last {
             agent.echo.prepared.send_replace(true);
             agent.readiness.ready().await;
