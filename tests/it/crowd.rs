@@ -12,14 +12,15 @@ use std::{
 };
 
 use api::methods::{Method, proto::auth_service::Ping};
+use clock::Clock;
 use crypto::{KeyPair, tls::CertificateChain, x509::Certificate};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::Cluster;
 use tokio::io::AsyncWriteExt;
 
 use crate::{
-    hostile::resident,
+    hostile::PROMPT,
     support::{
+        memory::{Alone, descriptors},
         people,
         raw::{self, Raw, code},
     },
@@ -28,31 +29,25 @@ use crate::{
 /// As many as bots may stand idle on one server.
 const WANTED: u64 = 10_000;
 
-/// Descriptors that a process needs besides.
-const OTHERS: u64 = 500;
-
 /// What one connection may cost the server, in a build without optimisation and beside the other tests of this process.
 const EACH: u64 = 100_000;
+
+/// How long they may take to connect, in a build without optimisation.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(300);
 
 /// Says in the inner process where the server is, and where the certificate and its key are.
 const SERVER: &str = "TESSERA_TEST_SERVER";
 
-/// Raises the limit of descriptors as far as it goes, and says how far that is.
-fn descriptors() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
-    limit.maximum.unwrap_or(u64::MAX)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_idle_connections_leave_the_server_prompt() {
-    let count = WANTED.min(descriptors().saturating_sub(OTHERS));
+    let alone = Alone::here().await;
+    let count = alone.connections(WANTED, 1);
     let cluster = Cluster::start().await;
     let person = people::user(&cluster.admin().await, "alice", &["access"], 600).await;
     let identity = tempfile::NamedTempFile::new().unwrap();
     let text = [person.certificate.to_pem(), person.key.to_pem().unwrap().expose().clone()].concat();
     fs::write(identity.path(), text).unwrap();
-    let (before, since) = (resident(), Instant::now());
+    let (before, since) = (alone.resident(), Instant::now());
     let mut crowd = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crowd::inner_crowd", "--ignored", "--nocapture"])
         .env(SERVER, format!("{} {count} {}", cluster.address(), identity.path().display()))
@@ -61,20 +56,23 @@ async fn ten_thousand_idle_connections_leave_the_server_prompt() {
         .spawn()
         .unwrap();
     let mut output = BufReader::new(crowd.stdout.take().unwrap()).lines();
-    let (connected, output) = tokio::task::spawn_blocking(move || {
+    let connected = tokio::task::spawn_blocking(move || {
         let said = |line: String| line.strip_prefix("connected ")?.trim().parse::<u64>().ok();
         (output.by_ref().map_while(Result::ok).find_map(said), output)
-    })
-    .await
-    .unwrap();
+    });
+    let Ok(connected) = Clock::system().timeout(CONNECTED_WITHIN, connected).await else {
+        crowd.kill().unwrap();
+        panic!("{count} clients are not connected after {CONNECTED_WITHIN:?}");
+    };
+    let (connected, output) = connected.unwrap();
     assert_eq!(connected, Some(count));
-    let each = resident().saturating_sub(before) / count;
+    let each = alone.resident().saturating_sub(before) / count;
     println!("{count} idle connections within {:?}, {} kB each", since.elapsed(), each / 1000);
     for source in [[127, 77, 0, 1], [127, 0, 0, 1]] {
         let since = Instant::now();
         let newcomer = Raw::over(raw::connect(cluster.address(), source, raw::tls(None)).await.unwrap()).await;
         assert!(newcomer.call(Ping::PATH, b"").await.is(code::OK));
-        assert!(since.elapsed() < Duration::from_secs(1), "Ping took {:?}", since.elapsed());
+        assert!(since.elapsed() < PROMPT, "Ping took {:?}", since.elapsed());
     }
     assert!(each < EACH, "{each} bytes for each connection");
     crowd.stdin.take().unwrap().write_all(b"enough\n").unwrap();

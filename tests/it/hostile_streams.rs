@@ -15,12 +15,10 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::{
-    hostile::resident,
-    support::{
-        applications::{AMBIGUOUS, Bystander, ONE, PROXY, Stage, TWO, connect, until_quiet},
-        people::Person,
-    },
+use crate::support::{
+    applications::{AMBIGUOUS, Bystander, ONE, PROXY, Stage, TWO, connect, until_quiet},
+    memory::Alone,
+    people::Person,
 };
 
 const DATA: u8 = 0;
@@ -255,8 +253,9 @@ async fn fields_of_http_2_become_no_lines_of_http_1() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_frames_end_or_wait_and_hold_no_memory() {
+    let alone = Alone::here().await;
     let stage = Stage::start().await;
-    let before = resident();
+    let before = alone.resident();
     let bystander = Bystander::watch(&stage);
     let (names, alice) = ([(ONE, true), (PROXY, false)], &stage.alice);
     for (name, is_known) in names {
@@ -297,7 +296,7 @@ async fn floods_of_frames_end_or_wait_and_hold_no_memory() {
             let mut frames = open(&[]).await;
             frames.0.write_all(&frame(HEADERS, END_HEADERS, 1, &block(&get(name, "/slow")))).await.unwrap();
             frames.flood(&flood.repeat(1000), 300).await;
-            let grown = resident().saturating_sub(before);
+            let grown = alone.resident().saturating_sub(before);
             assert!(grown < MEMORY, "{name}: {what}: {} MiB more", grown >> 20);
         }
 
@@ -315,9 +314,10 @@ async fn floods_of_frames_end_or_wait_and_hold_no_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_makes_nobody_hold_much() {
+    let alone = Alone::here().await;
     let stage = Stage::start().await;
     let bystander = Bystander::watch(&stage);
-    let before = resident();
+    let before = alone.resident();
     // SETTINGS_INITIAL_WINDOW_SIZE 0: 40 answers of a mebibyte that may not be sent.
     let mut unread = Vec::new();
     for _ in 0..2 {
@@ -342,15 +342,16 @@ async fn who_reads_nothing_makes_nobody_hold_much() {
         pipelined.push(stream);
     }
     sleep(Duration::from_secs(1)).await;
-    let grown = resident().saturating_sub(before);
+    let grown = alone.resident().saturating_sub(before);
     assert!(grown < 2 * MEMORY, "{} MiB more", grown >> 20);
     bystander.was_served_within(PROMPT, "unread answers").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crowd_that_never_gets_to_the_point_keeps_nobody_out() {
+    let alone = Alone::here().await;
     let stage = Stage::start().await;
-    let before = resident();
+    let before = alone.resident();
     let mut silent = Vec::new();
     for number in 0..1000_u32 {
         let socket = TcpSocket::new_v4().unwrap();
@@ -392,7 +393,7 @@ async fn a_crowd_that_never_gets_to_the_point_keeps_nobody_out() {
         }
         sleep(Duration::from_millis(200)).await;
     }
-    let grown = resident().saturating_sub(before);
+    let grown = alone.resident().saturating_sub(before);
     assert!(grown < MEMORY, "{} MiB more", grown >> 20);
     bystander.was_served_within(PROMPT, "1,550 connections that get nowhere").await;
     assert!(stage.one.with_line("/half").is_empty());

@@ -23,8 +23,9 @@ use testkit::Cluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    hostile::{gzip, resident},
+    hostile::gzip,
     support::{
+        memory::Alone,
         people,
         raw::{self, Raw, code, framed},
     },
@@ -102,19 +103,20 @@ async fn unfinished(address: SocketAddr, tls: Arc<rustls::ClientConfig>, count: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_makes_the_server_hold_a_gigabyte() {
+    let alone = Alone::here().await;
     let cluster = Cluster::start().await;
     let admin = cluster.admin().await;
     let (eve, bob) =
         (people::user(&admin, "eve", &["editor"], 600).await, people::user(&admin, "bob", &["editor"], 600).await);
     let neighbour = Raw::with(cluster.address(), bob.chain()).await;
-    let before = resident();
+    let before = alone.resident();
     // The answers are listened to for ten seconds; what was not refused then is held.
     let attack = join_all((0..6).map(|_| unfinished(cluster.address(), raw::tls(Some(eve.chain())), 40)));
     let watch = async {
         let mut most = 0;
         for _ in 0..40 {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            most = most.max(resident().saturating_sub(before));
+            most = most.max(alone.resident().saturating_sub(before));
             assert!(neighbour.call(Ping::PATH, b"").await.is(code::OK));
         }
         most
@@ -152,6 +154,7 @@ fn nested(field: u8, message: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn four_kilobytes_of_gzip_become_a_gigabyte_of_elements() {
+    let alone = Alone::here().await;
     let cluster = Cluster::start().await;
     let admin = cluster.admin().await;
     let eve = people::user(&admin, "eve", &["access"], 600).await;
@@ -160,14 +163,14 @@ async fn four_kilobytes_of_gzip_become_a_gigabyte_of_elements() {
     let bomb = framed(&gzip(&nested(1, &nested(5, &identities))), true);
     assert!(bomb.len() < 8 << 10, "{} bytes", bomb.len());
     let connections = join_all((0..4).map(|_| Raw::with(cluster.address(), eve.chain()))).await;
-    let (before, mut most) = (resident(), 0);
+    let (before, mut most) = (alone.resident(), 0);
     let attacks = connections.iter().flat_map(|connection| (0..20).map(move |_| connection));
     let attack = join_all(attacks.map(|connection| connection.send(CreateUser::PATH, bomb.clone(), GZIPPED)));
     let mut attack = std::pin::pin!(attack);
     let answers = loop {
         tokio::select! {
             answers = &mut attack => break answers,
-            () = tokio::time::sleep(Duration::from_millis(20)) => most = most.max(resident().saturating_sub(before)),
+            () = tokio::time::sleep(Duration::from_millis(20)) => most = most.max(alone.resident().saturating_sub(before)),
         }
     };
     println!("80 gzipped requests with two million elements: {} MiB more", most >> 20);
