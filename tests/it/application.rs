@@ -23,7 +23,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::people::{self, Person};
+use crate::{
+    applications::kit::until,
+    support::people::{self, Person},
+};
 
 /// Answers each request with its head.
 async fn echo() -> SocketAddr {
@@ -67,7 +70,8 @@ app_service:
 /// A certificate that leads to the application.
 async fn routed(person: &Client, name: &str, cluster: &str) -> Person {
     let key = people::key();
-    Person::from_certs(key.clone(), &person.call::<GenerateUserCerts>(request(&key, name, cluster)).await.unwrap())
+    let ask = async || person.call::<GenerateUserCerts>(request(&key, name, cluster)).await.ok();
+    Person::from_certs(key.clone(), &until("the application is announced", ask).await)
 }
 
 fn request(key: &KeyPair, name: &str, cluster: &str) -> UserCertsRequest {
@@ -119,15 +123,11 @@ async fn a_certificate_for_an_application_leads_to_it_and_nothing_else_does() {
     let routed = routed(&client, "alice", "test.example").await;
 
     // The agent has linked up, but the proxy may hear of its application a moment later.
-    let mut answer = String::new();
-    for _ in 0..50 {
-        answer = curl(proxy, &alice.authorities, Some(&routed)).await;
-        if answer.starts_with("HTTP/1.1 200") {
-            break;
-        }
-        Clock::system().sleep(Duration::from_millis(200)).await;
-    }
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = until("the application is reached", async || {
+        let answer = curl(proxy, &alice.authorities, Some(&routed)).await;
+        answer.starts_with("HTTP/1.1 200").then_some(answer)
+    })
+    .await;
     let seen = answer.to_ascii_lowercase();
     assert!(seen.contains("get /path?a=b http/1.1"), "{answer}");
     assert!(seen.contains("teleport-jwt-assertion: ey"), "{answer}");

@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::support::people;
+use crate::{applications::kit::until, support::people};
 
 const APP: &str = "hello.proxy.localhost";
 
@@ -108,22 +108,20 @@ async fn a_session_of_a_browser_lives_until_it_logs_out() {
     people::role(&admin, "dev", json!({"allow": {"app_labels": {"env": "dev"}}})).await;
     let alice = people::user(&admin, "alice", &["dev"], 600).await;
     let client = cluster.client(alice.credentials()).await;
-    let request = CreateAppSessionRequest { app_name: "hello".into(), ..Default::default() };
-    let session = client.call::<CreateAppSession>(request).await.unwrap().session.unwrap();
+    let session = until("the application is announced", async || {
+        let request = CreateAppSessionRequest { app_name: "hello".into(), ..Default::default() };
+        client.call::<CreateAppSession>(request).await.ok()
+    });
+    let session = session.await.session.unwrap();
     let (id, bearer) = (session.metadata.unwrap().name, session.spec.unwrap().bearer_token);
     let cookies = format!("__Host-grv_app_session={id}; __Host-grv_app_session_subject={bearer}");
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: {APP}\r\nCookie: {cookies}\r\n\r\n");
 
-    let mut answer = String::new();
-    for _ in 0..50 {
-        let mut stream = connect(proxy, APP, trust()).await;
-        answer = ask(&mut stream, &get("/path")).await;
-        if answer.starts_with("HTTP/1.1 200") {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = until("the application is reached", async || {
+        let answer = ask(&mut connect(proxy, APP, trust()).await, &get("/path")).await;
+        answer.starts_with("HTTP/1.1 200").then_some(answer)
+    })
+    .await;
     assert!(answer.to_lowercase().contains("teleport-jwt-assertion: "), "the agent has let it in: {answer}");
     assert!(!answer.contains(&id) && !answer.contains(&bearer), "the cookies stay with the proxy: {answer}");
 
