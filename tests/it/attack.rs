@@ -1,11 +1,12 @@
 //! Every call, attacked by everybody who must not make it. The table is the server's own: a new row is attacked at once,
 //! and fails here until somebody has written down what it is expected to do.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use api::methods;
 use auth::Trace;
 use auth_grpc::{dispatch::Who, table};
+use clock::Clock;
 use testkit::Cluster;
 
 use crate::support::{
@@ -136,21 +137,26 @@ async fn every_call_is_refused_to_whoever_was_let_in_and_must_go() {
     let admin = cluster.admin().await;
     let address = cluster.address();
     let mut gone = Vec::new();
-    for (what, seconds) in [("locked", 600), ("deleted", 600), ("expired", 2), ("distrusted", 600)] {
+    let clock = Clock::system();
+    let mut end = clock.now();
+    for (what, seconds) in [("locked", 600), ("deleted", 600), ("expired", 5), ("distrusted", 600)] {
         let person = people::user(&admin, what, &["editor", "access"], seconds).await;
         let connection = Raw::with(address, person.chain()).await;
         assert!(connection.call("/proto.AuthService/GetCurrentUserRoles", b"").await.is_success(), "{what}");
         gone.push((what, connection));
+        if what == "expired" {
+            end = person.certificate.not_after();
+        }
     }
     people::lock(&admin, "locked", serde_json::json!({"user": "locked"})).await;
     let user = api::r#gen::teleport::users::v1::DeleteUserRequest { name: "deleted".into() };
     admin.call::<methods::teleport::users::v1::users_service::DeleteUser>(user).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    clock.sleep_until(end + Duration::from_secs(1)).await;
     let mut wrong = Vec::new();
     for (what, connection) in &gone {
         if *what == "distrusted" {
             people::replace_user_authority(&cluster).await;
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            clock.sleep(Duration::from_secs(1)).await;
         }
         for row in table::rows().iter().filter(|row| row.who == Who::Authenticated) {
             let own = calls.iter().filter(|call| call.path == row.path).map(|call| call.message.as_slice());

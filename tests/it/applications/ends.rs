@@ -97,9 +97,9 @@ async fn locks_roles_logout_and_expiry_end_what_runs_and_are_told() {
     .await;
 
     // Expiry and logout, beside each other: both take some seconds.
-    let short = (kit.routed_for("hello", 3, 0).await, kit.routed_for("db", 3, 0).await);
+    let short = (kit.routed_for("hello", 8, 0).await, kit.routed_for("db", 8, 0).await);
     let expiring = Running::begin(&kit, &short.0, &short.1).await;
-    expiring.end_within(SOON + Duration::from_secs(3), "expiry").await;
+    expiring.end_within(SOON + Duration::from_secs(8), "expiry").await;
     let running = Running::begin(&kit, &hello, &tcp).await;
     let request = DeleteUserAppSessionsRequest { username: "alice".to_owned() };
     kit.client.call::<DeleteUserAppSessions>(request).await.unwrap();

@@ -33,7 +33,7 @@ use crate::support::people::{self, Person};
 pub(crate) const CLUSTER: &str = "test.example";
 
 /// How long something may take that happens by itself.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 

@@ -156,7 +156,8 @@ async fn an_agent_finds_the_proxies_and_restarts_are_survived() {
         let request = upload.request("POST", "/count").body(full(vec![0; 1000])).unwrap();
         tokio::spawn(async move { upload.send(request).await.map(|answer| answer.status()) })
     };
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // They are with the proxy by now, which waits for an agent for four seconds.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     let agent = split.agent().await;
     assert_eq!(meanwhile.await.unwrap().unwrap(), StatusCode::OK, "it waited for the agent");
     assert_eq!(upload.await.unwrap().unwrap(), StatusCode::OK, "no agent had seen it: it could wait, too");
