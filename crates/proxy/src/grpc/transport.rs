@@ -1,5 +1,5 @@
 //! `teleport.transport.v1.TransportService`: a connection within a stream. The client speaks TLS with the auth service
-//! inside; what a stream can make us hold is one frame each way, and the windows of HTTP/2.
+//! inside; what a stream can make us hold is a frame and a buffer each way, and the windows of HTTP/2.
 
 use std::{
     future::{Future, ready},
