@@ -15,6 +15,7 @@ mod applications;
 mod attack;
 mod audit_table;
 mod crowd;
+mod days;
 mod full_disk;
 mod hostile;
 mod hostile_requests;
