@@ -11,8 +11,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// How long another process may take for what it does at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Running {
     child: Child,
@@ -25,7 +28,8 @@ impl Running {
     /// A server that is ready, with more in its environment.
     fn start(environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (port, diag) = (free_port(), format!("127.0.0.1:{}", free_port()));
+        let [port, diag] = free_ports();
+        let diag = format!("127.0.0.1:{diag}");
         write_config(directory.path(), port, &diag, "");
         let child = Command::new(env!("CARGO_BIN_EXE_tessera"))
             .args(["start", "-c"])
@@ -61,8 +65,10 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports that nobody listens at now, each another.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn write_config(directory: &Path, port: u16, diag: &str, mistake: &str) {
@@ -77,20 +83,19 @@ fn write_config(directory: &Path, port: u16, diag: &str, mistake: &str) {
 
 fn is_ready(diag: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(diag) else { return false };
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let mut answer = String::new();
     let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok() && answer.starts_with("HTTP/1.1 200")
 }
 
 #[expect(clippy::disallowed_methods, reason = "another process has its own clock")]
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..600 {
-        if condition() {
-            return;
-        }
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("not within 30 s: {what}");
 }
 
 fn lines(directory: &Path, wanted: &str) -> usize {
@@ -127,7 +132,7 @@ fn a_restart_that_would_fail_is_not_begun() {
     let taken = elsewhere.local_addr().unwrap().port();
     std::fs::write(at.join("empty.pem"), "").unwrap();
     let (proxy, name) = ("proxy_service: {enabled: no}", "cluster_name: signals.example");
-    let free = free_port();
+    let [free] = free_ports();
     let with = |more: &str| format!("proxy_service: {{public_addr: 'p.example', {more}}}");
     let pair = |name: &str| format!("https_keypairs: [{{key_file: {0}/{name}, cert_file: {0}/{name}}}]", at.display());
     let mistakes = [
@@ -213,30 +218,36 @@ fn no_connection_is_refused_while_the_server_begins_anew() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "another process has its own clock")]
 fn a_signal_at_any_moment_of_a_restart_does_not_end_the_process() {
     let mut server = Running::start(&[]);
-    let sent = AtomicUsize::new(0);
+    let (sent, began) = (AtomicUsize::new(0), Instant::now());
     while server.starts() < 4 {
         server.send(["HUP", "USR2", "USR1"][sent.fetch_add(1, Ordering::Relaxed) % 3]);
+        assert!(began.elapsed() < PATIENCE, "{} starts", server.starts());
         assert!(server.is_alive(), "after {} signals", sent.load(Ordering::Relaxed));
     }
     assert!(sent.load(Ordering::Relaxed) > 20, "the signals came too slowly to say anything");
     wait_until("calm", || is_ready(&server.diag));
     server.send("TERM");
+    wait_until("its end", || !server.is_alive());
     assert!(server.child.wait().unwrap().success());
     assert!(TcpStream::connect(&server.diag).is_err());
     assert!(!server.directory.path().join("data/admin.sock").exists());
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "another process has its own clock")]
 fn the_service_manager_is_told_of_reloads_and_that_we_are_alive() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
     let hear = |wanted: &str| {
-        let mut buffer = [0; 4096];
+        let (mut buffer, began) = ([0; 4096], Instant::now());
         loop {
+            // It says that it is alive all the time.
+            assert!(began.elapsed() < PATIENCE, "not said: {wanted}");
             let length = manager.recv(&mut buffer).expect("the manager hears nothing more");
             let said = String::from_utf8_lossy(&buffer[..length]).into_owned();
             if said.starts_with(wanted) {
@@ -266,8 +277,9 @@ fn the_service_manager_is_told_of_reloads_and_that_we_are_alive() {
 #[test]
 fn a_server_has_as_many_files_open_as_the_administrator_allows() {
     let directory = tempfile::tempdir().unwrap();
-    let diag = format!("127.0.0.1:{}", free_port());
-    write_config(directory.path(), free_port(), &diag, "");
+    let [port, diag] = free_ports();
+    let diag = format!("127.0.0.1:{diag}");
+    write_config(directory.path(), port, &diag, "");
     let child = Command::new("sh")
         .args(["-c", "ulimit -Sn 256 && ulimit -Hn 2000 && exec \"$0\" start -c \"$1\""])
         .arg(env!("CARGO_BIN_EXE_tessera"))
@@ -277,7 +289,7 @@ fn a_server_has_as_many_files_open_as_the_administrator_allows() {
         .spawn()
         .unwrap();
     let limits = format!("/proc/{}/limits", child.id());
-    let server = Running { child, port: 0, directory, diag };
+    let server = Running { child, port, directory, diag };
     wait_until("the start", || is_ready(&server.diag));
     let limits = std::fs::read_to_string(limits).unwrap();
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
