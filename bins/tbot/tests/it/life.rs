@@ -33,6 +33,7 @@ async fn signals_renew_everything_and_a_second_process_is_told_who_is_there() {
         wait_until(signal, || generation(&state) == expect && certificate() != before).await;
     }
     bot.signal("TERM");
+    wait_until("its end", || bot.child.try_wait().unwrap().is_some()).await;
     let ended = bot.child.wait().unwrap();
     assert!(ended.success(), "{ended:?}");
     assert!(!pid.exists(), "the pid file goes with the process");
