@@ -208,3 +208,33 @@ async fn a_certificate_that_is_not_ours_ends_the_handshake() {
     assert_eq!(said, None);
     cluster.stop().await;
 }
+
+/// Watches never end by themselves, and who waited for them would never stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graceful_stop_ends_watches() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin().await;
+    people::role(&admin, "reader", reader()).await;
+    let alice = people::user(&admin, "alice", &["reader"], 600).await;
+    let mut live = Live::of(&cluster, &alice).await;
+    let mut local = admin.watch(vec![WatchKind::all("role")]).await.unwrap();
+    let supervisor = cluster.server().supervisor();
+    supervisor.stop().soft();
+    for watch in [&mut live.watch, &mut local] {
+        let ended = timeout(Duration::from_secs(10), async {
+            loop {
+                if let Err(error) = watch.next().await {
+                    return error;
+                }
+            }
+        });
+        assert_eq!(ended.await.expect("the watch goes on").kind, ErrorKind::Unavailable);
+    }
+    let stopped = timeout(Duration::from_secs(10), async {
+        while supervisor.running().iter().any(|task| task == "api" || task.starts_with("administrator")) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    stopped.await.expect("the port waits for somebody");
+    drop((live, admin));
+}

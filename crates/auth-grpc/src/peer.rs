@@ -6,6 +6,7 @@ use arc_swap::ArcSwapOption;
 use auth::{Auth, Caller, Presented};
 use domain::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::receive::Budget;
 
@@ -25,6 +26,8 @@ pub struct Peer {
     /// A connection has one certificate, and so one user.
     user_budget: OnceLock<Arc<Budget>>,
     watches: Arc<Semaphore>,
+    /// See [`Options`](crate::Options).
+    end_of_watches: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -34,8 +37,8 @@ struct Known {
 }
 
 impl Peer {
-    /// The other end of a new connection.
-    pub fn new(presented: Presented, remote: impl Into<String>) -> Self {
+    /// The other end of a new connection, whose watches end with that token.
+    pub fn new(presented: Presented, remote: impl Into<String>, end_of_watches: CancellationToken) -> Self {
         Self {
             presented,
             remote: remote.into(),
@@ -44,6 +47,7 @@ impl Peer {
             stranger_budget: Arc::new(Budget::of_stranger()),
             user_budget: OnceLock::new(),
             watches: Arc::new(Semaphore::new(WATCHES)),
+            end_of_watches,
         }
     }
 
@@ -72,6 +76,12 @@ impl Peer {
                 "at most {WATCHES} watches run on one connection: end one, or put its kinds into another"
             ))
         })
+    }
+
+    /// Waits until what never ends by itself is to end; says what it ends with.
+    pub(crate) async fn end_of_watches(&self) -> Error {
+        self.end_of_watches.cancelled().await;
+        Error::unavailable("the auth service stops; watch again at the next one")
     }
 
     /// Where it is.

@@ -59,6 +59,9 @@ pub struct Options {
     pub limits: Limits,
     /// What is counted.
     pub metrics: Metrics,
+    /// Cancelled when watches are to end, which never do so by themselves: after `stop`, once nobody in this process lives by
+    /// one any more.
+    pub watches: CancellationToken,
 }
 
 /// The port cannot be served.
@@ -98,8 +101,8 @@ pub async fn serve(
     let acceptor = Acceptor::new(listener, Fixed(config), options.limits, auth.clock().clone())
         .believing(Arc::new(Proxies(Arc::clone(&auth))));
     let accept = acceptor.run(stop.clone(), {
-        let stop = stop.clone();
-        move |accepted| connection(Arc::clone(&dispatcher), accepted, stop.clone())
+        let (stop, watches) = (stop.clone(), options.watches);
+        move |accepted| connection(Arc::clone(&dispatcher), accepted, watches.clone(), stop.clone())
     });
     tokio::select! {
         () = accept => Ok(()),
@@ -147,6 +150,7 @@ async fn keep_current(auth: &Auth, mut own: OwnCertificate, identity: &ServerCer
 fn connection(
     dispatcher: Arc<Dispatcher>,
     accepted: Accepted,
+    watches: CancellationToken,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send {
     let Accepted { stream, peer, stranger, .. } = accepted;
@@ -161,7 +165,7 @@ fn connection(
         Some(Err(_)) => None,
     };
     let served = presented.map(|presented| {
-        let peer = Arc::new(Peer::new(presented, peer.to_string()));
+        let peer = Arc::new(Peer::new(presented, peer.to_string(), watches));
         http2(dispatcher, peer, stream, stop, stranger.is_some())
     });
     async move {
@@ -179,12 +183,12 @@ fn connection(
 pub async fn serve_unix(
     auth: Arc<Auth>,
     listener: UnixListener,
-    metrics: Metrics,
+    options: Options,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let own = rustix::process::geteuid().as_raw();
     let clock = auth.clock().clone();
-    let dispatcher = Arc::new(Dispatcher::new(auth, table::rows(), metrics));
+    let dispatcher = Arc::new(Dispatcher::new(auth, table::rows(), options.metrics));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = tokio::select! {
@@ -205,7 +209,7 @@ pub async fn serve_unix(
             tracing::warn!(uid, "a process of another user tried the administrator's socket");
             continue;
         }
-        let peer = Arc::new(Peer::new(Presented::LocalAdmin, "local"));
+        let peer = Arc::new(Peer::new(Presented::LocalAdmin, "local", options.watches.clone()));
         connections.spawn(http2(Arc::clone(&dispatcher), peer, stream, stop.clone(), false));
     }
     while connections.join_next().await.is_some() {}

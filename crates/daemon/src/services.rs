@@ -30,6 +30,9 @@ use crate::{
 /// The task that is the agent of applications, a client of the API that has something to say at its end.
 const AGENT: &str = "app";
 
+/// The name of its proxy.
+const PROXY: &str = "proxy";
+
 /// What the services of one process share.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a> {

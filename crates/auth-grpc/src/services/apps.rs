@@ -150,7 +150,12 @@ async fn list_resources(context: Context, request: ListResourcesRequest) -> Resu
 /// Takes keep-alives until the agent is done; the first that fails ends it, and the agent announces itself anew.
 async fn keep_alives(context: Context, mut alive: Requests<KeepAlive>) -> Result<(), Status> {
     let status = |error: Error| api::status::to_status(&error);
-    while let Some(message) = alive.message().await? {
+    loop {
+        let message = tokio::select! {
+            message = alive.message() => message?,
+            end = context.peer.end_of_watches() => return Err(status(end)),
+        };
+        let Some(message) = message else { return Ok(()) };
         // Decided anew for each: this stream lives for days.
         let caller = context.peer.caller(&context.auth).map_err(status)?;
         if message.r#type != i32::from(KeepAliveType::App) {
@@ -159,7 +164,6 @@ async fn keep_alives(context: Context, mut alive: Requests<KeepAlive>) -> Result
         let expires = super::keys::time(message.expires.as_ref());
         servers::keep_alive(&context.auth, &caller, &message.host_id, &message.name, expires).await.map_err(status)?;
     }
-    Ok(())
 }
 
 fn size(limit: i32) -> usize {

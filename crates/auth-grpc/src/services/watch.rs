@@ -62,7 +62,10 @@ impl Following {
         loop {
             self.stay_welcome()?;
             self.pay()?;
-            let told = self.watch.next(&self.caller).await?;
+            let told = tokio::select! {
+                told = self.watch.next(&self.caller) => told?,
+                end = self.context.peer.end_of_watches() => return Err(end),
+            };
             // The change may be the very one that shuts this watcher out, so look again before telling it.
             self.stay_welcome()?;
             match told {

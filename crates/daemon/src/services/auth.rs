@@ -22,7 +22,7 @@ use storage::Backend;
 use store::Store;
 use tokio::net::UnixListener;
 
-use super::{AGENT, Shared, once};
+use super::{AGENT, PROXY, Shared, once};
 use crate::{
     backend,
     config::{AuditSink, Config},
@@ -253,11 +253,14 @@ async fn chain(
 fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
     let Parts { auth, driver, listener, admin, metrics, .. } = parts;
     auth.run(driver, supervisor);
+    let watches = Stop::new();
+    let options =
+        auth_grpc::Options { metrics: metrics.api, watches: watches.token().clone(), ..auth_grpc::Options::default() };
     once(supervisor, "api", {
         let auth = Arc::clone(&auth);
         let strangers_per_address = config.teleport.connection_limits.max_connections;
         let limits = net::Limits { strangers_per_address, ..net::Limits::default() };
-        let options = auth_grpc::Options { metrics: metrics.api.clone(), limits };
+        let options = auth_grpc::Options { limits, ..options.clone() };
         let others = supervisor.clone();
         move |stop| async move {
             let last = Stop::new();
@@ -266,6 +269,8 @@ fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
                 stop.requested().await;
                 hear_out(&others, auth.clock()).await;
                 last.soft();
+                outlive(&others, auth.clock(), &[AGENT, PROXY]).await;
+                watches.soft();
                 std::future::pending().await
             };
             tokio::select! {
@@ -275,20 +280,22 @@ fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
         }
     });
     once(supervisor, "administrator's socket", move |stop| {
-        auth_grpc::serve_unix(auth, admin, metrics.api, stop.token().clone())
+        auth_grpc::serve_unix(auth, admin, options, stop.token().clone())
     });
 }
 
 /// Waits for the agent of this process, which stops as well: it takes its word back then, and tells what has been asked of
 /// its applications.
 async fn hear_out(supervisor: &Supervisor, clock: &Clock) {
-    let ended = async {
-        while supervisor.running().iter().any(|task| task == AGENT) {
-            clock.sleep(Duration::from_millis(20)).await;
-        }
-    };
-    if clock.timeout(LAST_WORDS, ended).await.is_err() {
+    if clock.timeout(LAST_WORDS, outlive(supervisor, clock, &[AGENT])).await.is_err() {
         tracing::info!("the API stops before the agent of this process, where something is still running");
+    }
+}
+
+/// Waits for the end of these tasks.
+async fn outlive(supervisor: &Supervisor, clock: &Clock, tasks: &[&str]) {
+    while supervisor.running().iter().any(|task| tasks.contains(&task.as_str())) {
+        clock.sleep(Duration::from_millis(20)).await;
     }
 }
 

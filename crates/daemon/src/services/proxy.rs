@@ -10,7 +10,7 @@ use proxy::{Address, Identity, Listeners, Ports, Proxy, WebCertificate};
 use service::{Component, Stop};
 
 use super::{
-    AuthService, Shared,
+    AuthService, PROXY, Shared,
     identity::{Source, outbound},
     once,
     stand_in::StandIn,
@@ -85,7 +85,7 @@ impl ProxyService {
             random: shared.environment.random.clone(),
             metrics: shared.metrics.proxy.clone(),
         };
-        once(shared.supervisor, "proxy", move |stop| run.run(Listeners { web: listeners, http }, stop));
+        once(shared.supervisor, PROXY, move |stop| run.run(Listeners { web: listeners, http }, stop));
         tracing::info!(%address, "the proxy listens");
         Ok(Self { address })
     }
