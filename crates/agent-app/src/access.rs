@@ -113,17 +113,20 @@ fn check_unknown(checker: &AccessChecker, asked: &Asked<'_>) -> Result<(), Refus
     let Some(key) = asked.unknown.iter().find(hangs_on) else { return Ok(()) };
     let app = &asked.session.route().name;
     Err(Refusal::Unavailable(format!(
-        "the command that prints label {key:?} of application {app:?} has not worked yet, and a role of yours depends on it; \
-         the agent's log says why"
+        "no command has printed label {key:?} of application {app:?} yet, and a role of yours depends on it; the agent's log \
+         says why"
     )))
 }
 
-/// Whether a role may refuse by this label somebody whom it lets in without. What an expression looks at shows only when it is
-/// asked.
+/// Whether a role may refuse by this label somebody whom it lets in without.
 fn could_refuse(role: &Role, key: &str) -> bool {
     let (allow, deny) = (&role.spec.allow, &role.spec.deny);
-    let is_plain = allow.app_labels_expression.is_empty() && deny.app_labels_expression.is_empty();
-    !is_plain || deny.app_labels.0.contains_key(key)
+    let looks = |expression: &String| {
+        !expression.is_empty()
+            && predicate::parse_labels_expression(expression)
+                .map_or(true, |expression| expression.looks_at("labels", key))
+    };
+    deny.app_labels.0.contains_key(key) || [allow, deny].iter().any(|rules| looks(&rules.app_labels_expression))
 }
 
 /// What the certificate itself narrows: an address, and a list of resources.

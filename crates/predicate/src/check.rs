@@ -34,6 +34,25 @@ pub(crate) enum Node {
     Call(Function, Vec<Node>),
 }
 
+impl Node {
+    /// Whether the value depends on this entry of a map. What is looked up by a computed key may be any entry.
+    pub(crate) fn looks_at(&self, name: &str, entry: &str) -> bool {
+        let looks = |node: &Self| node.looks_at(name, entry);
+        match self {
+            Self::Text(_) | Self::Int(_) | Self::Bool(_) => false,
+            Self::Field(field) => field == name,
+            Self::Index { map, key, .. } => match key.as_ref() {
+                Self::Text(key) => map == name && key == entry,
+                computed => map == name || looks(computed),
+            },
+            Self::LabelsMatching(pattern) => name == "labels" && pattern.matches(entry),
+            Self::Not(one) | Self::Match(one, _) | Self::Replace(one, ..) => looks(one),
+            Self::And(one, other) | Self::Or(one, other) | Self::Equal(one, other) => looks(one) || looks(other),
+            Self::Call(_, arguments) => arguments.iter().any(looks),
+        }
+    }
+}
+
 /// Checks a tree against a language.
 pub(crate) struct Checker<'a> {
     pub(crate) text: &'a str,

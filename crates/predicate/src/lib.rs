@@ -51,6 +51,12 @@ impl Expression {
         &self.text
     }
 
+    /// Whether what it says depends on an entry of a map, such as `env` of `labels`.
+    #[must_use]
+    pub fn looks_at(&self, map: &str, entry: &str) -> bool {
+        self.root.looks_at(map, entry)
+    }
+
     /// Whether the condition holds.
     ///
     /// # Errors

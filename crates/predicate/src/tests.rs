@@ -291,3 +291,22 @@ proptest! {
         prop_assert_eq!(parse_template(&text).unwrap().expand(&World::new()).unwrap(), vec![text]);
     }
 }
+
+#[test]
+fn what_an_expression_looks_at_is_known() {
+    for (text, looks) in [
+        (r#"labels["env"] == "prod""#, true),
+        (r#"!(labels.env == "prod") && labels["a"] == "b""#, true),
+        (r#"labels["team"] == "env" || contains(user.spec.traits["env"], "x")"#, false),
+        (r#"contains(user.spec.traits["teams"], labels["env"])"#, true),
+        (r#"contains_any(user.spec.traits["teams"], labels_matching("e*"))"#, true),
+        (r#"contains_any(user.spec.traits["teams"], labels_matching("team-*"))"#, false),
+        (r#"regexp.match(strings.upper(labels["env"]), "A")"#, true),
+    ] {
+        assert_eq!(
+            parse_labels_expression(text).map(|expression| expression.looks_at("labels", "env")),
+            Ok(looks),
+            "{text}"
+        );
+    }
+}
