@@ -213,7 +213,8 @@ impl Recorder {
         let is_running =
             |chunk: &Chunk| now.saturating_sub(chunk.begun) < CHUNK && chunk.session.not_after() > self.clock.now();
         let mut key = (session.sid().to_owned(), place(source));
-        let is_apart = state.chunks.contains_key(&key) || state.places(session.sid()) < PLACES;
+        let has_room = state.places(session.sid()) < PLACES && state.chunks.len() < CHUNKS / 2;
+        let is_apart = has_room || state.chunks.contains_key(&key);
         let source = source.filter(|_| is_apart);
         key.1 = place(source);
         if state.chunks.get(&key).is_some_and(is_running) {
