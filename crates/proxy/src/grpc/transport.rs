@@ -117,7 +117,9 @@ async fn proxy_cluster(
         let carried = forward::both_ways(client, auth, &callee.proxy.ports.clock, &callee.stop).await;
         carried.map_err(|error| error.downcast().unwrap_or_else(|_| broken()))
     });
-    Ok(Box::pin(stream::unfold(Some(Carried { from_auth, carrying }), async |carried| carried?.next().await)))
+    Ok(Box::pin(stream::unfold(Some(Carried { from_auth, carrying, broken: None }), async |carried| {
+        carried?.next().await
+    })))
 }
 
 /// The bytes of one stream.
@@ -125,6 +127,8 @@ struct Carried {
     from_auth: DuplexStream,
     /// Carries both sides; cut off with the stream.
     carrying: JoinSet<Result<(), Status>>,
+    /// Why it has ended; told after the bytes that came before.
+    broken: Option<Status>,
 }
 
 impl Carried {
@@ -134,13 +138,11 @@ impl Carried {
             tokio::select! {
                 // Why it has ended, before that it has.
                 biased;
-                Some(ended) = self.carrying.join_next(), if !self.carrying.is_empty() => match ended {
-                    Ok(Ok(())) => {}
-                    Ok(Err(status)) => return Some((Err(status), None)),
-                    Err(_) => return Some((Err(Status::internal("the stream broke")), None)),
-                },
+                Some(ended) = self.carrying.join_next(), if !self.carrying.is_empty() => {
+                    self.broken = ended.unwrap_or_else(|_| Err(Status::internal("the stream broke"))).err();
+                }
                 read = self.from_auth.read_buf(&mut payload) => return match read {
-                    Ok(0) => None,
+                    Ok(0) => self.broken.take().map(|status| (Err(status), None)),
                     Ok(_) => Some((Ok(ProxyClusterResponse { frame: Some(Frame { payload }) }), Some(self))),
                     Err(_) => Some((Err(broken()), None)),
                 },
