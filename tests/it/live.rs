@@ -16,7 +16,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use serde_json::json;
-use testkit::Cluster;
+use testkit::{Cluster, Options};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{
@@ -212,7 +212,13 @@ async fn a_certificate_that_is_not_ours_ends_the_handshake() {
 /// Watches never end by themselves, and who waited for them would never stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_stop_ends_watches() {
-    let cluster = Cluster::start().await;
+    for services in ["", "proxy_service: {web_listen_addr: '127.0.0.1:0', public_addr: 'proxy.localhost:0'}\n"] {
+        ends_watches(Options { auth_service: services.into(), ..Options::default() }).await;
+    }
+}
+
+async fn ends_watches(options: Options) {
+    let cluster = Cluster::start_with(options).await;
     let admin = cluster.admin().await;
     people::role(&admin, "reader", reader()).await;
     let alice = people::user(&admin, "alice", &["reader"], 600).await;
@@ -231,10 +237,11 @@ async fn a_graceful_stop_ends_watches() {
         assert_eq!(ended.await.expect("the watch goes on").kind, ErrorKind::Unavailable);
     }
     let stopped = timeout(Duration::from_secs(10), async {
+        drop(live);
         while supervisor.running().iter().any(|task| task == "api" || task.starts_with("administrator")) {
             sleep(Duration::from_millis(20)).await;
         }
     });
-    stopped.await.expect("the port waits for somebody");
-    drop((live, admin));
+    stopped.await.expect("a port waits for somebody");
+    drop(admin);
 }

@@ -273,10 +273,13 @@ fn serve(parts: Parts, config: &Config, supervisor: &Supervisor) {
                 watches.soft();
                 std::future::pending().await
             };
-            tokio::select! {
+            let served = tokio::select! {
                 served = serving => served,
                 () = ending => Ok(()),
-            }
+            };
+            // Nobody here lives by a watch any more: what lived by one had its connection to this port.
+            watches.soft();
+            served
         }
     });
     once(supervisor, "administrator's socket", move |stop| {
