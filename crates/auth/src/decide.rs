@@ -227,6 +227,7 @@ impl Auth {
             rule,
             explanation: reason.to_string(),
             attempts: 1,
+            first_attempt: None,
         });
     }
 

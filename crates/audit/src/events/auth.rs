@@ -1,5 +1,7 @@
 //! Events about who was let in, and who was not.
 
+use clock::Timestamp;
+
 use crate::event::events;
 
 events! {
@@ -30,6 +32,9 @@ events! {
         /// How many like denials this record stands for, when they were merged.
         #[serde(skip_serializing_if = "is_single")]
         attempts: u64,
+        /// Where this record could not be written for a while: when that was tried first, within a minute of the denial.
+        #[serde(with = "crate::time::optional", skip_serializing_if = "Option::is_none")]
+        first_attempt: Option<Timestamp>,
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use audit::{Recorder, events::auth::AccessDenied};
+use clock::Timestamp;
 use storage::{Backend, Batch};
 
 /// How long a user's denials are counted before it may again have some kept apart.
@@ -93,11 +94,13 @@ impl State {
         self.merge(event);
     }
 
-    /// Takes back what could not be written. It was told apart from others before, and is so further, within the bound.
-    fn take_back(&mut self, event: AccessDenied) {
+    /// Takes back what could not be written now. It was told apart from others before, and is so further, within the bound.
+    fn take_back(&mut self, mut event: AccessDenied, now: Timestamp) {
+        event.first_attempt.get_or_insert(now);
         let like = Like::of(&event);
         if let Some(known) = self.pending.get_mut(&like) {
             known.attempts += event.attempts;
+            known.first_attempt = event.first_attempt;
         } else if self.pending.len() < KEPT_APART {
             self.pending.insert(like, event);
         } else {
@@ -115,8 +118,12 @@ impl State {
             event.operation.clear();
             event.explanation = MANY_USERS.to_owned();
         }
-        let attempts = event.attempts;
-        self.merged.entry(Like::of(&event)).and_modify(|known| known.attempts += attempts).or_insert(event);
+        let (attempts, first) = (event.attempts, event.first_attempt);
+        let also = |known: &mut AccessDenied| {
+            known.attempts += attempts;
+            known.first_attempt = first.into_iter().chain(known.first_attempt).min();
+        };
+        self.merged.entry(Like::of(&event)).and_modify(also).or_insert(event);
     }
 
     /// What is to be written; the merged ones at the end of a window.
@@ -152,7 +159,8 @@ impl Denials {
                 Ok(()) => {}
                 Err(error @ storage::Error::Unavailable { .. }) if !is_last => {
                     tracing::warn!(%error, waiting = some.len(), "denials could not be audited yet");
-                    some.iter().for_each(|event| self.state().take_back(event.clone()));
+                    let now = self.recorder.clock().now();
+                    some.iter().for_each(|event| self.state().take_back(event.clone(), now));
                 }
                 // One that cannot be written must not take the others along.
                 Err(_) => self.write_each(backend, some).await,
@@ -200,7 +208,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_disk_loses_no_denial_and_keeps_a_bounded_number_of_records() {
-        let clock = ManualClock::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = ManualClock::new(start);
         let random = Random::seeded(1);
         let denials = Denials::new(Recorder::new("example", clock.clock(), random.clone()));
         let store = Arc::new(Memory::new(clock.clock(), &random));
@@ -224,6 +233,9 @@ mod tests {
         let attempts = |record: &serde_json::Value| record["attempts"].as_u64().unwrap_or(1);
         assert_eq!(records.iter().map(attempts).sum::<u64>(), 10 * 300);
         assert!(records.len() < KEPT_APART, "{}", records.len());
+        let begun =
+            records.iter().filter_map(|record| record["first_attempt"].as_str()?.parse::<Timestamp>().ok()).min();
+        assert_eq!(begun, Some(start), "when it was denied, and not when the disk was free");
         let of_one = records.iter().filter(|record| record["user"] == "user-7").map(attempts).collect::<Vec<_>>();
         assert_eq!(of_one, [10], "one record of what was tried again and again");
     }
