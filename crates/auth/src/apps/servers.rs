@@ -22,6 +22,9 @@ use crate::{Auth, Caller, Operation, app_sessions::create::metadata, decide::Ask
 /// How long a server is listed after it last said that it is there, unless it says how long.
 pub const PRESENCE: Duration = Duration::from_secs(600);
 
+/// The shortest: two announcements. An agent's clock may be behind by almost as much as it asks for.
+const SHORTEST: Duration = Duration::from_secs(120);
+
 /// The longest that a server may ask to be listed: a dead one must not be offered for days.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -210,5 +213,5 @@ pub(crate) fn refuse_other_host(caller: &Caller, host: &str) -> Result<(), Error
 fn presence(auth: &Auth, asked: Option<Timestamp>) -> Timestamp {
     let now = auth.clock.now();
     let until = |span| now.saturating_add(span).unwrap_or(Timestamp::MAX);
-    asked.filter(|end| *end > now).map_or_else(|| until(PRESENCE), |end| end.min(until(LONGEST)))
+    asked.filter(|end| *end > now).map_or_else(|| until(PRESENCE), |end| end.clamp(until(SHORTEST), until(LONGEST)))
 }

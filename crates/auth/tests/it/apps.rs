@@ -1,5 +1,7 @@
 //! Applications: seen by who can reach them, listed by label, word and query, in pages.
 
+use std::time::Duration;
+
 use auth::{
     apps::{
         create::create,
@@ -160,4 +162,17 @@ async fn a_silent_server_is_listed_no_more() {
     cluster.clock.advance(servers::PRESENCE);
     assert_eq!(count().await, 0);
     assert_eq!(servers::keep_alive(auth, &admin, "h1", "web", None).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn an_agent_whose_clock_is_behind_is_listed_until_it_announces_again() {
+    let cluster = Cluster::start().await;
+    let (auth, admin) = (&cluster.auth, cluster.admin());
+    let now = auth.clock().now();
+    for (asks, gets) in [(1, 120), (50, 120), (300, 300)] {
+        let mut server = server("web", "dev", "h1");
+        server.metadata.expires = Some(now + Duration::from_secs(asks));
+        let listed = servers::upsert(auth, &admin, server).await.unwrap();
+        assert_eq!(listed.metadata.expires, Some(now + Duration::from_secs(gets)));
+    }
 }
