@@ -136,10 +136,6 @@ class Process:
         with open(f"{DIR}/{self.name}.log", errors="replace") as log:
             return log.read()
 
-    def starts_in(self):
-        """Seconds that its last start took, by its own word."""
-        return int(re.findall(r" started milliseconds:(\d+)", self.log())[-1]) / 1000
-
 
 def tctl(*arguments, stdin=None):
     for _ in range(40):
@@ -394,9 +390,9 @@ def main():
         relays, loads, listener = begin(processes)
         ok(f"both bots are served by their applications after {wait_back('the start', [*loads, listener], 20):.1f} s")
 
-        def episode(what, hurt, heal, hold, within, met=(), fails=False, check=lambda: True, is_short=lambda: False):
+        def episode(what, hurt, heal, hold, within, met=(), fails=False, check=lambda: True, is_short=False):
             """`met`: relays in which somebody must have met the fault; `fails`: requests must have; `check`: it is there;
-            `is_short`: who asks by a bot's listener does not notice, since that repeats what has no answer for 4 s."""
+            `is_short`: who asks by a bot's listener does not notice, since that repeats what has no answer."""
             unanswered = listener.unanswered
             failures, answers = (sum(getattr(load, name) for load in loads) for name in ("failures", "answers"))
             before = [relay.hurt for relay in met]
@@ -409,7 +405,7 @@ def main():
             failed = sum(load.failures for load in loads) - failures
             if fails and not failed:
                 raise SystemExit(f"{what}: no request has met it")
-            if is_short():
+            if is_short:
                 wait_back(f"{what}: by the bot's listener", [listener], within)
                 if listener.unanswered != unanswered:
                     raise SystemExit(f"{what}: a request that may be repeated failed at the bot's listener: {listener.last}")
@@ -418,23 +414,22 @@ def main():
 
         for name, hold, within in (("agent", 0.3, 10), ("proxy", 0.3, 12), ("auth", 1.5, 10)):
             process = processes[name]
-            is_short = lambda: name != "agent" and process.starts_in() < 2
-            episode(f"{name} killed", process.kill, process.start, hold, within, fails=name == "proxy", is_short=is_short)
+            episode(f"{name} killed", process.kill, process.start, hold, within, fails=name == "proxy", is_short=name != "agent")
         for name, within, fails in (
-            ("bots and proxy", 6, True),
-            ("agent and one", 6, True),
-            ("agent and two", 6, True),
+            ("bots and proxy", 3, True),
+            ("agent and one", 3, True),
+            ("agent and two", 3, True),
             ("agent and proxy", 8, False),
             ("proxy and auth", 8, False),
         ):
             relay = relays[name]
-            is_short = lambda: name == "bots and proxy"
+            is_short = name == "bots and proxy"
             episode(f"the network between {name} cut", relay.cut, relay.heal, 1.0, within, [relay], fails, is_short=is_short)
-        for name, within in (("agent and proxy", 8), ("proxy and auth", 8), ("bots and proxy", 8), ("agent and one", 8)):
+        for name, within in (("agent and proxy", 8), ("proxy and auth", 8), ("bots and proxy", 5), ("agent and one", 5)):
             relay = relays[name]
             episode(f"silence between {name}", relay.silence, relay.heal, 1.2, within, [relay])
         relay = relays["bot and auth"]
-        episode("the network between bot and auth cut", relay.cut, relay.heal, 2.5, 6, [relay])
+        episode("the network between bot and auth cut", relay.cut, relay.heal, 2.5, 3, [relay])
         wait_renewed("after the network between bot and auth was cut", ["c-store"], 10)
         slow = [relays[name] for name in ("agent and proxy", "proxy and auth", "bots and proxy")]
         all_of = lambda act: lambda: [act(relay) for relay in slow]
@@ -462,7 +457,7 @@ def main():
             ("auth", "-1h", False, 12),
             ("auth", "+1h", True, 20),
             ("auth", "-1h", True, 20),
-            ("c", "+1h", True, 10),
+            ("c", "+1h", True, 5),
         ):
 
             def set_clock(offset, process=processes[name], is_running=is_running):
