@@ -30,7 +30,7 @@ use crate::{
 /// The task that is the agent of applications, a client of the API that has something to say at its end.
 const AGENT: &str = "app";
 
-/// The name of its proxy.
+/// The task that is the proxy. It lives by watches of the API until what it carries has ended.
 const PROXY: &str = "proxy";
 
 /// What the services of one process share.
