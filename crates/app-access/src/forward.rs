@@ -158,6 +158,11 @@ impl Forwarder {
                         _ => return Ok(answer),
                     }
                 }
+                (Ok(answer), Some(again)) if is_undecided(&answer) => {
+                    let Some(wait) = waits.next() else { return Ok(answer) };
+                    self.clock.sleep(*wait).await;
+                    (access, sending) = (self.access(app).await?, again);
+                }
                 // Who has been silent for long is not back for the asking.
                 (Err(failure), Some(again)) if failure.error.kind == Kind::Unavailable && !failure.is_late => {
                     let Some(wait) = waits.next() else { return Err(failure) };
@@ -228,6 +233,11 @@ fn is_refusal(answer: &Response<Incoming>) -> bool {
     let (status, headers) = (answer.status(), answer.headers());
     status.is_redirection() && headers.contains_key(LOGIN)
         || status == StatusCode::FORBIDDEN && headers.get(HOP).is_some_and(|hop| hop == "agent")
+}
+
+/// Whether the cluster itself cannot decide now, as about a session that it has not asked about when the auth service restarts.
+fn is_undecided(answer: &Response<Incoming>) -> bool {
+    answer.status() == StatusCode::SERVICE_UNAVAILABLE && answer.headers().contains_key(HOP)
 }
 
 fn ended(app: &str) -> Failure {

@@ -50,6 +50,8 @@ pub(crate) struct Front {
     pub(crate) refused: Mutex<Vec<String>>,
     /// Whom the agent does not let in.
     pub(crate) denied: Mutex<Vec<String>>,
+    /// So many requests are told that nobody can decide now.
+    pub(crate) undecided: AtomicUsize,
     /// It takes connections and says nothing.
     pub(crate) is_silent: AtomicBool,
     /// How many it has taken.
@@ -259,6 +261,7 @@ impl Front {
             breaks: AtomicUsize::new(0),
             refused: Mutex::default(),
             denied: Mutex::default(),
+            undecided: AtomicUsize::new(0),
             is_silent: AtomicBool::new(false),
             taken: AtomicUsize::new(0),
         });
@@ -349,6 +352,13 @@ impl Front {
         if self.denied.lock().unwrap().iter().any(|name| name == user) {
             *answer.status_mut() = StatusCode::FORBIDDEN;
             if request.uri().path() != "/forged" {
+                answer.headers_mut().insert("x-teleport-hop", "agent".parse().unwrap());
+            }
+            return Ok(answer);
+        }
+        if self.undecided.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            if request.uri().path() != "/own" {
                 answer.headers_mut().insert("x-teleport-hop", "agent".parse().unwrap());
             }
             return Ok(answer);

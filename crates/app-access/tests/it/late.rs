@@ -103,3 +103,18 @@ async fn each_request_waits_for_a_certificate_once() {
     assert_eq!(answers.matches("no certificate").count(), 2, "{answers}");
     assert_eq!(world.asked.load(Ordering::SeqCst), 1, "{answers}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_cluster_cannot_decide_now_is_asked_again_where_that_is_safe() {
+    let world = World::new(tunnel()).await;
+    for (request, undecided, expect) in [
+        (GET.to_owned(), 2, "200"),
+        (GET.replace("GET", "POST"), 1, "503"),
+        (GET.replace("GET /", "GET /own"), 1, "503"),
+        (GET.to_owned(), 9, "503"),
+    ] {
+        world.front.undecided.store(undecided, Ordering::SeqCst);
+        let answer = world.ask(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expect}")), "{request}: {answer}");
+    }
+}
