@@ -49,3 +49,8 @@ pub fn jwts(data: &[u8]) {
     let keys: Vec<_> = PublicKey::from_ed25519(&[9; 32]).into_iter().collect();
     assert!(ca::jwt::verify(&text(data), "JWT", &keys).is_err());
 }
+
+/// Exported authenticators, as they are at the head of a stream.
+pub fn authenticators(data: &[u8]) {
+    crypto::tls::fuzz_authenticators(data);
+}

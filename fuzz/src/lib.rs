@@ -13,7 +13,7 @@ mod records;
 mod texts;
 
 pub use crate::{
-    certificates::{jwts, ssh_certificates, x509_certificates},
+    certificates::{authenticators, jwts, ssh_certificates, x509_certificates},
     configs::{bot_config, server_config},
     documents::{documents, stored_records},
     http::{app_rewrites, first_words, launch_places, request_heads, ssh_clients, tunnel_streams, upgrade_packets},
@@ -45,6 +45,7 @@ targets!(
     ssh_keys,
     ssh_certificates,
     x509_certificates,
+    authenticators,
     jwts,
     messages,
     requests,

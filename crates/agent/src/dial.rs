@@ -3,11 +3,11 @@
 use std::{io, time::Duration};
 
 use async_trait::async_trait;
-use crypto::tls::{self, ClientOptions, Trust};
+use crypto::tls::{self, ClientOptions, Exported, Trust};
 use net::BoxIo;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
-use tunnel::agent::Dial;
+use tunnel::{Transport, agent::Dial};
 
 use crate::Host;
 
@@ -22,7 +22,7 @@ pub(crate) struct Dialler(pub(crate) Host);
 
 #[async_trait]
 impl Dial for Dialler {
-    async fn dial(&self, address: &str) -> io::Result<BoxIo> {
+    async fn dial(&self, address: &str) -> io::Result<Transport> {
         let identity = self.0.identity();
         let options = ClientOptions {
             trust: Trust::Roots(identity.authorities().to_vec()),
@@ -47,6 +47,6 @@ impl Dial for Dialler {
         if stream.get_ref().1.alpn_protocol() != Some(tunnel::ALPN) {
             return Err(io::Error::other(format!("{address} does not speak the tunnel's protocol; is it a proxy?")));
         }
-        Ok(Box::new(stream))
+        Ok(Transport { exported: Exported::of(stream.get_ref().1), io: Box::new(stream) })
     }
 }

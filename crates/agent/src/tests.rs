@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tunnel::{Open, Stream, Switchboard, agent::Dial as _, link::Serve};
+use tunnel::{Open, Stream, Switchboard, Transport, agent::Dial as _, link::Serve};
 
 use crate::{Certificates, Config, Host, Identity, Service, dial::Dialler, run};
 
@@ -136,7 +136,9 @@ async fn proxy(authority: &Authority, name: &str, alpn: &'static [u8]) -> Proxy 
             let certificates = stream.get_ref().1.peer_certificates().expect("the agent shows who it is");
             seen.lock().unwrap().push(certificates[0].to_vec());
             let board = board.clone();
-            links.spawn(async move { drop(board.attach(HOST, Box::new(stream), CancellationToken::new()).await) });
+            links.spawn(
+                async move { drop(board.attach(HOST, Transport::plain(stream), CancellationToken::new()).await) },
+            );
         }
     });
     Proxy { address, switchboard, shown, _peers: peers_known, _tasks: tasks }

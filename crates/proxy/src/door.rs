@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use crypto::tls::Exported;
 use domain::role::SystemRole;
 use net::{
     BoxIo, Gate, Pass,
@@ -18,6 +19,7 @@ use rustls::ServerConfig;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{StartHandshake, server::TlsStream};
 use tokio_util::sync::CancellationToken;
+use tunnel::Transport;
 
 use crate::{
     Proxy, acme,
@@ -203,12 +205,13 @@ fn established(
     let host = |role| Host::of(tls, &proxy.config.cluster, role);
     Ok(match route {
         Route::Tunnel => {
-            let (host, stream) = (host(SystemRole::App)?, Box::new(stream));
-            Box::pin(async move { Ok(tunnels::attach(&proxy, host, stream, stop).await?) })
+            let (host, exported) = (host(SystemRole::App)?, Exported::of(tls));
+            let transport = Transport { io: Box::new(stream), exported };
+            Box::pin(async move { Ok(tunnels::attach(&proxy, host, transport, stop).await?) })
         }
         Route::Peer => {
-            let (host, stream) = (host(SystemRole::Proxy)?, Box::new(stream));
-            Box::pin(async move { Ok(tunnels::serve_peer(&proxy, host, stream, stop).await?) })
+            let (host, transport) = (host(SystemRole::Proxy)?, Transport::plain(stream));
+            Box::pin(async move { Ok(tunnels::serve_peer(&proxy, host, transport, stop).await?) })
         }
         Route::Ssh => {
             let stream: BoxIo = Box::new(stream);

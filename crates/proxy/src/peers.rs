@@ -11,7 +11,7 @@ use domain::role::SystemRole;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tunnel::{Open, OpenError, Stream, link::Opener};
+use tunnel::{Open, OpenError, Stream, Transport, link::Opener};
 
 use crate::{
     Identity, Proxy,
@@ -169,7 +169,7 @@ async fn dial(proxy: &Proxy, id: &str, address: &str, identity: &Identity) -> st
     let stream = proxy.ports.clock.timeout(DIAL_WITHIN, Box::pin(dial)).await;
     let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))?;
     Host::of(stream.get_ref().1, &proxy.config.cluster, SystemRole::Proxy)?;
-    let (opener, link) = Opener::begin(Box::new(stream), id, &proxy.ports.clock).await?;
+    let (opener, link) = Opener::begin(Transport::plain(stream), id, &proxy.ports.clock).await?;
     proxy.tasks.spawn(link);
     Ok(opener)
 }

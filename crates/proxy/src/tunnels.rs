@@ -5,13 +5,12 @@ use std::{io, sync::Arc};
 use async_trait::async_trait;
 use crypto::x509::Certificate;
 use domain::{identity::Identity, role::SystemRole};
-use net::BoxIo;
 use rbac::locks::LockSubject;
 use rustls::CommonState;
 use tokio::io::copy_bidirectional_with_sizes;
 use tokio_util::sync::CancellationToken;
 use tunnel::{
-    Open, Stream, Switchboard,
+    Open, Stream, Switchboard, Transport,
     link::{self, Serve},
 };
 
@@ -102,12 +101,17 @@ impl Host {
 }
 
 /// Holds an agent's link, until it ends, the agent may not be connected any more, or has gone elsewhere after `stop`.
-pub(crate) async fn attach(proxy: &Proxy, mut host: Host, stream: BoxIo, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn attach(
+    proxy: &Proxy,
+    mut host: Host,
+    transport: Transport,
+    stop: CancellationToken,
+) -> io::Result<()> {
     host.check(proxy).map_err(refused)?;
     let id = host.id.clone();
     tracing::debug!(host = id, "a link of an agent begins");
     let ended = tokio::select! {
-        ended = proxy.switchboard.attach(&id, stream, stop) => ended,
+        ended = proxy.switchboard.attach(&id, transport, stop) => ended,
         over = host.is_over(proxy) => {
             tracing::warn!(host = id, reason = %over, "an agent's link was ended");
             Err(over)
@@ -121,14 +125,14 @@ pub(crate) async fn attach(proxy: &Proxy, mut host: Host, stream: BoxIo, stop: C
 pub(crate) async fn serve_peer(
     proxy: &Proxy,
     mut host: Host,
-    stream: BoxIo,
+    transport: Transport,
     stop: CancellationToken,
 ) -> io::Result<()> {
     host.check(proxy).map_err(refused)?;
     let (switchboard, places, pool) = (proxy.switchboard.clone(), Arc::clone(&proxy.places), Arc::clone(&proxy.pool));
     let serve = Arc::new(Onward { switchboard, places, pool, peer: host.id.clone() });
     tokio::select! {
-        ended = link::serve(stream, serve, &proxy.ports.clock, stop) => ended,
+        ended = link::serve(transport, serve, &proxy.ports.clock, stop) => ended,
         over = host.is_over(proxy) => {
             tracing::warn!(reason = %over, "another proxy's link was ended");
             Err(over)

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use clock::Clock;
 use crypto::Random;
-use net::BoxIo;
 use tokio::{
     sync::{mpsc, watch},
     task::{Id, JoinError, JoinSet},
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Open, Stream,
     control::{self, Message},
-    link::{self, Serve},
+    link::{self, Serve, Transport},
     machine::{Effect, Event, LinkId, Machine},
 };
 
@@ -32,7 +31,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 #[async_trait]
 pub trait Dial: Send + Sync + 'static {
     /// Dials `host:port`, shows our certificate and checks that the other end is a proxy of our cluster.
-    async fn dial(&self, address: &str) -> io::Result<BoxIo>;
+    async fn dial(&self, address: &str) -> io::Result<Transport>;
 }
 
 /// What is dialled, and as whom.
@@ -143,13 +142,13 @@ impl Agent {
         async move {
             let greeted = CancellationToken::new();
             let linked = async {
-                let io = tokio::select! {
+                let transport = tokio::select! {
                     () = cancel.cancelled() => return Ok(()),
                     dialled = dial.dial(&address) => dialled?,
                 };
                 let (greeted, stop) = (greeted.clone(), cancel.clone());
                 let serve = Arc::new(Streams { id, inner: serve, events, greeted, stop });
-                link::serve(io, serve, &clock, cancel.clone()).await
+                link::serve(transport, serve, &clock, cancel.clone()).await
             };
             // Whoever answers and does not say who it is would be waited for as long as it lives.
             let silence = async {
@@ -287,17 +286,19 @@ mod tests {
 
     #[async_trait]
     impl Dial for Cable {
-        async fn dial(&self, _: &str) -> io::Result<BoxIo> {
+        async fn dial(&self, _: &str) -> io::Result<Transport> {
             let ((ours, mut near), (mut far, theirs)) = (duplex(64 * 1024), duplex(64 * 1024));
             let (board, cut) = (self.board.clone(), self.cut.clone());
-            tokio::spawn(async move { board.attach("agent", Box::new(theirs), CancellationToken::new()).await });
+            tokio::spawn(
+                async move { board.attach("agent", Transport::plain(theirs), CancellationToken::new()).await },
+            );
             tokio::spawn(async move {
                 tokio::select! {
                     _ = copy_bidirectional(&mut near, &mut far) => {}
                     () = cut.cancelled() => drop(near.write_all(&[0xff; 64]).await),
                 }
             });
-            Ok(Box::new(ours))
+            Ok(Transport::plain(ours))
         }
     }
 

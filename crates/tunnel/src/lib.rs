@@ -12,7 +12,7 @@
 //! [`headers`] is what both ends agree on when they carry requests through streams.
 //!
 //! This crate must never know what is spoken inside a stream, nor how the other side proved who it is: it is handed
-//! established streams whose ends are known.
+//! established streams whose ends are known, and hands on what such a connection gives to prove more within it.
 
 pub mod agent;
 pub mod control;
@@ -26,7 +26,7 @@ pub mod switchboard;
 
 pub use crate::{
     control::{Hello, Peer},
-    link::{Open, OpenError},
+    link::{Open, OpenError, Transport},
     stream::Stream,
     switchboard::Switchboard,
 };

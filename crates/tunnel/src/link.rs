@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use clock::Clock;
+use crypto::tls::Exported;
 use h2::{Ping, PingPong, client, server};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use tokio::{sync::Notify, task::JoinSet};
@@ -56,10 +57,26 @@ const MAX_HEADER_BYTES: u32 = 8 * 1024;
 /// Room for one frame; large enough that TLS records inside fill it.
 const FRAME: u32 = 64 * 1024;
 
+/// The connection that a link runs over.
+pub struct Transport {
+    /// Its bytes.
+    pub io: BoxIo,
+    /// Where the end that opens streams can prove within it that it holds other keys: it is the server of this TLS.
+    pub exported: Option<Exported>,
+}
+
+impl Transport {
+    /// A connection within which nothing is proved.
+    pub fn plain(io: impl net::Io + 'static) -> Self {
+        Self { io: Box::new(io), exported: None }
+    }
+}
+
 const SERVICE: &str = "tessera-service";
 const AGENT: &str = "tessera-agent";
 const SOURCE: &str = "tessera-source";
 const SHARE: &str = "tessera-share";
+const PROTOCOL: &str = "tessera-protocol";
 const REASON: &str = "tessera-reason";
 
 /// What a stream is for.
@@ -73,6 +90,9 @@ pub struct Open {
     pub share: Option<String>,
     /// Where the client is that caused it, as far as is known.
     pub source: Option<SocketAddr>,
+    /// What is spoken after the opener has proved who it is ([`Stream::exported`]). Left out over a link that can carry no
+    /// proof: TLS comes first in a stream without it.
+    pub protocol: Option<String>,
 }
 
 impl Open {
@@ -103,6 +123,9 @@ impl Open {
         if let Some(source) = self.source {
             request.headers_mut().insert(SOURCE, value(&source.to_string())?);
         }
+        if let Some(protocol) = &self.protocol {
+            request.headers_mut().insert(PROTOCOL, value(protocol)?);
+        }
         Ok(request)
     }
 
@@ -114,6 +137,7 @@ impl Open {
             agent: text(AGENT).map(str::to_owned),
             share: text(SHARE).map(str::to_owned),
             source: text(SOURCE).and_then(|source| source.parse().ok()),
+            protocol: text(PROTOCOL).map(str::to_owned),
         })
     }
 }
@@ -139,6 +163,7 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct Opener {
     send: client::SendRequest<Bytes>,
+    exported: Option<Exported>,
     host: Arc<str>,
     state: Arc<State>,
 }
@@ -154,16 +179,17 @@ struct State {
 }
 
 impl Opener {
-    /// Begins a link over `io` to `host` (its id, for errors), as the end that opens streams. The returned future is the
+    /// Begins a link over `transport` to `host` (its id, for errors), as the end that opens streams. The returned future is the
     /// link: it must be polled, and ends with it.
     ///
     /// # Errors
     /// The other end does not speak HTTP/2.
     pub async fn begin(
-        io: BoxIo,
+        transport: Transport,
         host: &str,
         clock: &Clock,
     ) -> io::Result<(Self, impl Future<Output = ()> + Send + use<>)> {
+        let Transport { io, exported } = transport;
         let (io, turns) = gather(io);
         let handshake = client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -175,7 +201,7 @@ impl Opener {
             .handshake::<_, Bytes>(io);
         let (send, mut connection) =
             clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
-        let opener = Self { send, host: host.into(), state: Arc::default() };
+        let opener = Self { send, exported, host: host.into(), state: Arc::default() };
         let (state, clock, pings) = (Arc::clone(&opener.state), clock.clone(), connection.ping_pong());
         let driver = async move {
             tokio::select! {
@@ -200,7 +226,10 @@ impl Opener {
     /// # Errors
     /// See [`OpenError`]; except for `Refused`, nothing was served, and another way may be tried.
     pub async fn open(&self, open: &Open, clock: &Clock) -> Result<Stream, OpenError> {
-        let request = open.to_request()?;
+        let mut request = open.to_request()?;
+        if self.exported.is_none() {
+            request.headers_mut().remove(PROTOCOL);
+        }
         if self.state.is_slow.load(Ordering::Acquire) {
             return Err(OpenError::TooSlow(self.host.to_string()));
         }
@@ -217,7 +246,7 @@ impl Opener {
             let (response, stream) = send.send_request(request, false).map_err(lost)?;
             let response = response.await.map_err(lost)?;
             if response.status() == StatusCode::OK {
-                return Ok(Stream::new(stream, response.into_body()));
+                return Ok(Stream::new(stream, response.into_body(), self.exported.clone()));
             }
             let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok());
             Err(OpenError::Refused(reason.unwrap_or("no reason given").to_owned()))
@@ -244,12 +273,18 @@ pub trait Serve: Send + Sync + 'static {
     async fn serve(&self, open: Open, stream: Stream);
 }
 
-/// Serves the streams of a link over `io`, until it ends; at `stop` no new streams are taken, and the link ends with the
+/// Serves the streams of a link over `transport`, until it ends; at `stop` no new streams are taken, and the link ends with the
 /// last one.
 ///
 /// # Errors
 /// The link failed; that the other end closed it is none.
-pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    transport: Transport,
+    serve: Arc<dyn Serve>,
+    clock: &Clock,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let Transport { io, exported } = transport;
     let (io, turns) = gather(io);
     let handshake = server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
@@ -262,11 +297,12 @@ pub async fn serve(io: BoxIo, serve: Arc<dyn Serve>, clock: &Clock, stop: Cancel
     let mut connection = clock.timeout(OPEN_WITHIN, handshake).await.map_err(too_slow)?.map_err(io::Error::other)?;
     let state = State::default();
     let silence = keep_alive(connection.ping_pong(), clock, &state);
-    turns.run(streams(connection, silence, serve, stop)).await
+    turns.run(streams(connection, exported, silence, serve, stop)).await
 }
 
 async fn streams(
     mut connection: server::Connection<Gathered, Bytes>,
+    exported: Option<Exported>,
     silence: impl Future<Output = ()>,
     serve: Arc<dyn Serve>,
     stop: CancellationToken,
@@ -278,7 +314,7 @@ async fn streams(
         tokio::select! {
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
-                    streams.spawn(stream(request, respond, Arc::clone(&serve)));
+                    streams.spawn(stream(request, respond, exported.clone(), Arc::clone(&serve)));
                 }
                 Some(Err(error)) => return Err(io::Error::other(error)),
                 None => return Ok(()),
@@ -293,7 +329,12 @@ async fn streams(
     }
 }
 
-async fn stream(request: Request<h2::RecvStream>, mut respond: server::SendResponse<Bytes>, serve: Arc<dyn Serve>) {
+async fn stream(
+    request: Request<h2::RecvStream>,
+    mut respond: server::SendResponse<Bytes>,
+    exported: Option<Exported>,
+    serve: Arc<dyn Serve>,
+) {
     let Some(open) = Open::from_headers(request.headers()) else {
         return refuse(respond, "a stream without a service");
     };
@@ -302,7 +343,7 @@ async fn stream(request: Request<h2::RecvStream>, mut respond: server::SendRespo
     }
     // A failure to answer means that the link is gone, and the stream with it.
     if let Ok(send) = respond.send_response(Response::new(()), false) {
-        serve.serve(open, Stream::new(send, request.into_body())).await;
+        serve.serve(open, Stream::new(send, request.into_body(), exported)).await;
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use crypto::tls::Exported;
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -22,11 +23,19 @@ pub struct Stream {
     /// Received, not read yet; counted against the window until it is.
     unread: Bytes,
     is_shut: bool,
+    exported: Option<Exported>,
 }
 
 impl Stream {
-    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
-        Self { send, receive, unread: Bytes::new(), is_shut: false }
+    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream, exported: Option<Exported>) -> Self {
+        Self { send, receive, unread: Bytes::new(), is_shut: false, exported }
+    }
+
+    /// What the one that has opened the stream can prove with that it holds a key, and what the stream is called in such a
+    /// proof; none where the link cannot carry any.
+    pub fn exported(&self) -> Option<(Exported, [u8; 4])> {
+        let id = u32::from(self.send.stream_id());
+        self.exported.clone().map(|exported| (exported, id.to_be_bytes()))
     }
 
     fn reset_reason(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {

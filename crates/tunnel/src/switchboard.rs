@@ -11,7 +11,6 @@ use std::{
 };
 
 use clock::Clock;
-use net::BoxIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::watch,
@@ -22,7 +21,7 @@ use crate::{
     Open, OpenError, Stream,
     agent::CONTROL,
     control::{self, Hello, Message, Peer},
-    link::Opener,
+    link::{Opener, Transport},
 };
 
 /// How long an agent may take to hear a message: one that does not read would keep a proxy from telling it that it stops.
@@ -66,8 +65,8 @@ impl Switchboard {
     ///
     /// # Errors
     /// The agent does not speak our protocol.
-    pub async fn attach(&self, host: &str, io: BoxIo, stop: CancellationToken) -> io::Result<()> {
-        let (opener, link) = Opener::begin(io, host, &self.0.clock).await?;
+    pub async fn attach(&self, host: &str, transport: Transport, stop: CancellationToken) -> io::Result<()> {
+        let (opener, link) = Opener::begin(transport, host, &self.0.clock).await?;
         tokio::pin!(link);
         let talk = async {
             let (stream, peers) = self.greet(&opener).await?;

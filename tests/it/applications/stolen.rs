@@ -39,7 +39,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::json;
 use tokio_rustls::{TlsConnector, client::TlsStream};
-use tunnel::{Open, Stream, link::Opener};
+use tunnel::{Open, Stream, Transport, link::Opener};
 
 use super::{
     app,
@@ -73,7 +73,7 @@ impl Thief {
         let name = format!("{}.{CLUSTER}", real.host_id);
         let stream = tls(kit.proxy, &name, &kit.alice.authorities, Some(person.chain()), b"tessera-peer");
         let (opener, link) =
-            Opener::begin(Box::new(stream.await.unwrap()), &real.host_id, &Clock::system()).await.unwrap();
+            Opener::begin(Transport::plain(stream.await.unwrap()), &real.host_id, &Clock::system()).await.unwrap();
         tokio::spawn(link);
         let servers = proto::ListResourcesRequest {
             resource_type: "app_server".to_owned(),

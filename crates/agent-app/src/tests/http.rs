@@ -25,7 +25,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) async fn to(kit: &Kit, shown: &Shown) -> Self {
-        let stream = kit.connect(Some(shown), b"http/1.1").await.unwrap();
+        let stream = kit.connect(shown, "http/1.1").await;
         let (send, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut driving = JoinSet::new();
         driving.spawn(async move { drop(connection.with_upgrades().await) });
@@ -255,7 +255,7 @@ async fn a_websocket_is_carried_and_ends_with_its_session() {
 #[tokio::test]
 async fn grpc_keeps_http2_and_its_trailers() {
     let (kit, shown) = serving(|_| {}).await;
-    let stream = kit.connect(Some(&shown), b"h2").await.unwrap();
+    let stream = kit.connect(&shown, "h2").await;
     let (mut send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let mut driving = JoinSet::new();
     driving.spawn(async move { drop(connection.await) });

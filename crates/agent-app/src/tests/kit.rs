@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use clock::{Clock, Timestamp};
 use crypto::{
     Algorithm, KeyPair, Random, SecretString,
-    tls::{self, CertificateChain, ClientOptions, ServerCertificate},
+    tls::{self, CertificateChain, ClientOptions, Exported, ServerCertificate},
     x509::Certificate,
 };
 use domain::{
@@ -25,12 +25,13 @@ use domain::{
     suite::Suite,
 };
 use keystore::{SealingKey, SoftwareKeyStore};
+use net::BoxIo;
 use rustls::pki_types::ServerName;
 use service::Stop;
-use tokio::task::JoinSet;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::{io::AsyncWriteExt as _, task::JoinSet};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
-use tunnel::{Open, Stream, link};
+use tunnel::{Open, Stream, Transport, link};
 
 use crate::{
     AppService, Config, Me, Ports, Session, View,
@@ -52,6 +53,12 @@ pub(crate) struct Cluster {
 pub(crate) struct Shown {
     pub(crate) key: KeyPair,
     pub(crate) certificate: Certificate,
+}
+
+impl Shown {
+    pub(crate) fn chain(&self) -> CertificateChain {
+        CertificateChain::new(std::slice::from_ref(&self.certificate), &self.key).unwrap()
+    }
 }
 
 impl Cluster {
@@ -76,6 +83,25 @@ impl Cluster {
         let signer = ca::authority::tls_signer(authority).unwrap();
         let certificate = ca::x509::issue(&template, &signer, &self.store, &Random::system()).await.unwrap();
         Shown { key, certificate }
+    }
+
+    /// Both ends of a connection to a proxy: the proxy's, and the agent's.
+    pub(crate) async fn link(&self) -> (Transport, Transport) {
+        let (name, clock) = ("proxy.teleport.cluster.local", Clock::system());
+        let (chain, roots) = self.server(name).await;
+        let certificate = ServerCertificate::new(chain);
+        let server = tls::server_config(certificate, tls::ClientAuth::None, &[tunnel::ALPN], &clock).unwrap();
+        let trust = tls::Trust::Roots(roots);
+        let options = ClientOptions { trust, certificate: None, alpn: vec![tunnel::ALPN.to_vec()] };
+        let client = tls::client_config(options, &clock).unwrap();
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        let (near, far) = tokio::join!(
+            TlsAcceptor::from(server).accept(near),
+            TlsConnector::from(client).connect(ServerName::try_from(name).unwrap(), far)
+        );
+        let (near, far) = (near.unwrap(), far.unwrap());
+        let exported = (Exported::of(near.get_ref().1), Exported::of(far.get_ref().1));
+        (Transport { io: Box::new(near), exported: exported.0 }, Transport { io: Box::new(far), exported: exported.1 })
     }
 
     /// What a server of this name shows, and the authority that vouches for it.
@@ -295,16 +321,14 @@ impl Kit {
         view.replace(known, clock.monotonic());
         let auth = Arc::new(FakeAuth::default());
         let service = AppService::new(config, me, Arc::clone(&view), auth.ports()).unwrap();
-        let (near, far) = tokio::io::duplex(256 * 1024);
+        let (near, far) = cluster.link().await;
         let mut tasks = JoinSet::new();
         let (serving, link_clock) = (Arc::clone(&service), Clock::system());
-        tasks.spawn(
-            async move { drop(link::serve(Box::new(far), serving, &link_clock, CancellationToken::new()).await) },
-        );
+        tasks.spawn(async move { drop(link::serve(far, serving, &link_clock, CancellationToken::new()).await) });
         let (running, stop) = (Arc::clone(&service), Stop::new());
         let stopping = stop.clone();
         tasks.spawn(async move { agent::Service::run(&*running, stopping, Stop::new()).await });
-        let (opener, link) = link::Opener::begin(Box::new(near), HOST_ID, &Clock::system()).await.unwrap();
+        let (opener, link) = link::Opener::begin(near, HOST_ID, &Clock::system()).await.unwrap();
         tasks.spawn(link);
         Self { cluster, auth, view, service, stop, opener, tasks }
     }
@@ -329,15 +353,38 @@ impl Kit {
         self.cluster.issue(CaType::User, &identity(id, app), Duration::from_secs(600)).await
     }
 
-    /// A stream through the tunnel, TLS included, as a proxy opens one.
-    pub(crate) async fn connect(&self, shown: Option<&Shown>, alpn: &[u8]) -> std::io::Result<TlsStream<Stream>> {
-        let open = Open { source: Some("192.0.2.7:1234".parse().unwrap()), ..Open::service("app") };
-        let stream = self.opener.open(&open, &Clock::system()).await.map_err(std::io::Error::other)?;
-        let chain =
-            |shown: &Shown| CertificateChain::new(std::slice::from_ref(&shown.certificate), &shown.key).unwrap();
+    async fn open(&self, protocol: Option<&str>) -> Stream {
+        let source = Some("192.0.2.7:1234".parse().unwrap());
+        let open = Open { source, protocol: protocol.map(str::to_owned), ..Open::service("app") };
+        self.opener.open(&open, &Clock::system()).await.unwrap()
+    }
+
+    /// A stream through the tunnel, as a proxy opens one to its own agents.
+    pub(crate) async fn connect(&self, shown: &Shown, protocol: &str) -> BoxIo {
+        let mut stream = self.open(Some(protocol)).await;
+        let (exported, name) = stream.exported().unwrap();
+        net::authenticator::prove(&mut stream, &exported, &name, &shown.chain()).await.unwrap();
+        Box::new(stream)
+    }
+
+    /// The same with whatever comes first.
+    pub(crate) async fn connect_with(&self, first: impl FnOnce(&Exported, &[u8]) -> Vec<u8>) -> BoxIo {
+        let mut stream = self.open(Some("http/1.1")).await;
+        let (exported, name) = stream.exported().unwrap();
+        stream.write_all(&first(&exported, &name)).await.unwrap();
+        Box::new(stream)
+    }
+
+    /// A stream through the tunnel, TLS included, as a proxy opens one to the agents of another.
+    pub(crate) async fn connect_by_tls(
+        &self,
+        shown: Option<&Shown>,
+        alpn: &[u8],
+    ) -> std::io::Result<TlsStream<Stream>> {
+        let stream = self.open(None).await;
         let options = ClientOptions {
             trust: tls::Trust::Roots(ca::authority::trusted_certificates(&self.cluster.host).unwrap()),
-            certificate: shown.map(chain),
+            certificate: shown.map(Shown::chain),
             alpn: vec![alpn.to_vec()],
         };
         let config = tls::client_config(options, &Clock::system()).unwrap();

@@ -34,7 +34,7 @@ async fn bytes_go_both_ways_until_a_lock() {
     let mut kit = Kit::new(config).await;
     kit.run(running);
     let shown = kit.session("s", "db").await;
-    let mut stream = kit.connect(Some(&shown), b"teleport-tcp").await.unwrap();
+    let mut stream = kit.connect(&shown, "teleport-tcp").await;
     let mut answer = [0; 4];
     stream.write_all(b"ping").await.unwrap();
     stream.read_exact(&mut answer).await.unwrap();
@@ -42,7 +42,7 @@ async fn bytes_go_both_ways_until_a_lock() {
     kit.put(lock("alice"));
     let ended = stream.read(&mut answer).await;
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
-    let mut stream = kit.connect(Some(&shown), b"teleport-tcp").await.unwrap();
+    let mut stream = kit.connect(&shown, "teleport-tcp").await;
     let refused = stream.read(&mut answer).await;
     assert!(matches!(refused, Ok(0) | Err(_)), "{refused:?}");
 }
@@ -58,7 +58,7 @@ async fn the_session_says_which_port_and_the_application_which_there_are() {
     for (wanted, is_served) in [(usize::from(port), true), (0, false), (2, false)] {
         kit.auth.port.store(wanted, Ordering::Relaxed);
         let shown = kit.session(&format!("s-{wanted}"), "db").await;
-        let mut stream = kit.connect(Some(&shown), b"teleport-tcp").await.unwrap();
+        let mut stream = kit.connect(&shown, "teleport-tcp").await;
         let mut answer = [0; 4];
         let answered = match stream.write_all(b"ping").await {
             Ok(()) => stream.read_exact(&mut answer).await.is_ok(),

@@ -6,8 +6,9 @@ use ::http::StatusCode;
 use agent::Service as _;
 use clock::{Clock, ManualClock};
 use domain::{AnyResource, Metadata, ca::CaType, identity::Identity, resources::lock::Lock};
+use net::BoxIo;
 use rbac::{LockingMode, locks::STALE_AFTER_AT_AGENTS};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     http::{Line, serving},
@@ -32,12 +33,51 @@ async fn without_a_certificate_of_the_user_authority_nothing_is_answered() {
     let of_a_host = kit.cluster.issue(CaType::Host, &identity("s", "app"), HOUR).await;
     for shown in [None, Some(&foreign), Some(&of_a_host)] {
         // In TLS 1.3 the client is done before the server has judged it.
-        if let Ok(mut stream) = kit.connect(shown, b"http/1.1").await {
-            let read = stream.read(&mut [0; 1]).await;
-            assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+        if let Ok(stream) = kit.connect_by_tls(shown, b"http/1.1").await {
+            hears_nothing(Box::new(stream)).await;
         }
     }
+    for shown in [&foreign, &of_a_host] {
+        hears_nothing(kit.connect(shown, "http/1.1").await).await;
+    }
     assert_eq!(kit.auth.asked.load(std::sync::atomic::Ordering::Relaxed), 0, "auth is not even asked");
+}
+
+/// A stream whose end is not answered, though it asks.
+async fn hears_nothing(mut stream: BoxIo) {
+    drop(stream.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n").await);
+    let read = stream.read(&mut [0; 1]).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_proof_counts_for_its_own_stream_of_its_own_link_alone() {
+    let (kit, _) = serving(|_| {}).await;
+    let shown = kit.session("s", "app").await;
+    let (other_proxy, other_agent) = kit.cluster.link().await;
+    drop(other_agent.io);
+    let other_link = other_proxy.exported.unwrap();
+    let framed = |proof: Vec<u8>| [&u16::try_from(proof.len()).unwrap().to_be_bytes()[..], &proof].concat();
+    let first = kit.connect_with(|link, stream| framed(link.prove(&shown.chain(), stream).unwrap())).await;
+    assert!(is_answered(first).await, "what an honest proxy says");
+    let seen = std::cell::RefCell::new(Vec::new());
+    let honest = kit.connect_with(|link, stream| {
+        seen.replace(framed(link.prove(&shown.chain(), stream).unwrap()));
+        seen.borrow().clone()
+    });
+    drop(honest.await);
+    let again = seen.into_inner();
+    hears_nothing(kit.connect_with(|_, _| again).await).await;
+    hears_nothing(kit.connect_with(|_, stream| framed(other_link.prove(&shown.chain(), stream).unwrap())).await).await;
+    hears_nothing(kit.connect_with(|_, _| framed(Vec::new())).await).await;
+    hears_nothing(kit.connect_with(|_, _| framed(vec![0x16; 300])).await).await;
+}
+
+/// Whether a request over it has an answer.
+async fn is_answered(mut stream: BoxIo) -> bool {
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: app\r\n\r\n").await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.is_ok() && status == *b"HTTP/1.1 200"
 }
 
 #[tokio::test]

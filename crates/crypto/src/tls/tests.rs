@@ -1,17 +1,20 @@
 use std::io::{Read as _, Write as _};
 use std::process::Command;
+use std::slice::from_ref;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use clock::{ManualClock, Timestamp};
 use rustls::client::Resumption;
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 
 use super::{
-    ALPN_H2, AUTH_SERVER_NAME, CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients,
-    auth_alpn, client_config, server_config,
+    ALPN_H2, AUTH_SERVER_NAME, AuthenticatorError, CertificateChain, ClientAuth, ClientOptions, ClockTime, Exported,
+    ServerCertificate, Trust, TrustedClients, auth_alpn, client_config, provider, root_store, server_config,
 };
 use crate::KeyPair;
+use crate::hash::{hmac_sha256, sha256_parts};
 use crate::x509::Certificate;
 
 /// Two authorities of the same name (as the user and host CAs of a cluster are), and certificates of each.
@@ -120,11 +123,11 @@ fn a_client_is_known_by_its_certificate_or_is_anonymous() {
 #[test]
 fn a_foreign_or_expired_certificate_ends_the_handshake_and_a_removed_authority_counts_at_once() {
     let clock = clock();
-    let trusted = TrustedClients::new(std::slice::from_ref(&PKI.host_ca)).unwrap();
+    let trusted = TrustedClients::new(from_ref(&PKI.host_ca)).unwrap();
     let server = server(&trusted, &clock);
     let known = client(roots(), Some(PKI.user.clone()), &clock);
     assert!(shake(&server, &known, AUTH_SERVER_NAME).is_err(), "foreign");
-    trusted.set(std::slice::from_ref(&PKI.user_ca)).unwrap();
+    trusted.set(from_ref(&PKI.user_ca)).unwrap();
     let mut eager = (*known).clone();
     eager.resumption = Resumption::in_memory_sessions(8);
     let eager = Arc::new(eager);
@@ -136,7 +139,7 @@ fn a_foreign_or_expired_certificate_ends_the_handshake_and_a_removed_authority_c
     assert!(shake(&server, &known, AUTH_SERVER_NAME).is_err(), "removed");
     shake(&server, &client(roots(), None, &clock), AUTH_SERVER_NAME).unwrap();
 
-    trusted.set(std::slice::from_ref(&PKI.user_ca)).unwrap();
+    trusted.set(from_ref(&PKI.user_ca)).unwrap();
     let untimely = client(Trust::DangerAnyServer, Some(PKI.user.clone()), &clock);
     clock.set(PKI.server_leaf.not_after().checked_add(Duration::from_secs(60)).unwrap());
     assert!(shake(&server, &untimely, AUTH_SERVER_NAME).is_err(), "expired");
@@ -206,10 +209,116 @@ fn a_pinned_certificate_beside_a_foreign_chain_proves_nothing() {
     let server = server_config(ServerCertificate::new(chain), ClientAuth::None, &[ALPN_H2], &clock.clock()).unwrap();
     let pinned = client(Trust::Pins(vec![PKI.host_ca.pin()]), None, &clock);
     assert!(shake(&server, &pinned, AUTH_SERVER_NAME).is_err());
-    assert!(CertificateChain::new(std::slice::from_ref(&PKI.server_leaf), &key).is_err(), "another's key");
+    assert!(CertificateChain::new(from_ref(&PKI.server_leaf), &key).is_err(), "another's key");
 }
 
 #[test]
 fn the_name_of_a_cluster_is_hidden_in_hex() {
     assert_eq!(auth_alpn("a.b"), b"teleport-auth@612e62.teleport.cluster.local");
+}
+
+/// What the ends of a new connection have in common, as each of them sees it: the server's and the client's.
+fn exported() -> (Exported, Exported) {
+    let clock = clock();
+    let trusted = TrustedClients::new(from_ref(&PKI.user_ca)).unwrap();
+    let (server, client) = (server(&trusted, &clock), client(roots(), None, &clock));
+    let (_, server, client) = shake(&server, &client, AUTH_SERVER_NAME).unwrap();
+    (Exported::of(&server).unwrap(), Exported::of(&client).unwrap())
+}
+
+#[test]
+fn an_authenticator_proves_a_key_for_one_thing_within_one_connection() {
+    let (clock, users) = (clock(), TrustedClients::new(from_ref(&PKI.user_ca)).unwrap());
+    let (server, client) = exported();
+    let proof = server.prove(&PKI.user, b"stream 1").unwrap();
+    let verify = |proof: &[u8], context: &[u8]| client.verify(proof, context, &users, &clock.clock());
+    let leaf = verify(&proof, b"stream 1").unwrap();
+    assert_eq!(leaf.der(), &*PKI.user.0.cert[0]);
+
+    assert!(matches!(verify(&proof, b"stream 2"), Err(AuthenticatorError::Context)));
+    let (other, _) = exported();
+    let elsewhere = other.prove(&PKI.user, b"stream 1").unwrap();
+    assert!(matches!(verify(&elsewhere, b"stream 1"), Err(AuthenticatorError::Forged)));
+
+    let hosts = TrustedClients::new(from_ref(&PKI.host_ca)).unwrap();
+    let refused = client.verify(&proof, b"stream 1", &hosts, &clock.clock());
+    assert!(matches!(refused, Err(AuthenticatorError::Certificate(_))), "{refused:?}");
+    let nobody = TrustedClients::new(&[]).unwrap();
+    assert!(client.verify(&proof, b"stream 1", &nobody, &clock.clock()).is_err());
+    clock.advance(Duration::from_secs(3 * 86_400));
+    let late = client.verify(&proof, b"stream 1", &users, &clock.clock());
+    assert!(matches!(late, Err(AuthenticatorError::Certificate(_))), "{late:?}");
+}
+
+#[test]
+fn an_authenticator_with_any_byte_changed_or_missing_proves_nothing() {
+    let (clock, users) = (clock(), TrustedClients::new(from_ref(&PKI.user_ca)).unwrap());
+    let (server, client) = exported();
+    let proof = server.prove(&PKI.user, b"s").unwrap();
+    for at in 0..proof.len() {
+        let mut changed = proof.clone();
+        changed[at] ^= 1;
+        assert!(client.verify(&changed, b"s", &users, &clock.clock()).is_err(), "byte {at}");
+        assert!(client.verify(&proof[..at], b"s", &users, &clock.clock()).is_err(), "cut at {at}");
+    }
+    let longer = [&proof[..], &[0]].concat();
+    assert!(client.verify(&longer, b"s", &users, &clock.clock()).is_err());
+}
+
+/// Whoever knows what the ends share, but does not hold the key.
+#[test]
+fn a_certificate_without_its_key_proves_nothing() {
+    let (clock, users) = (clock(), TrustedClients::new(from_ref(&PKI.user_ca)).unwrap());
+    let (server, client) = exported();
+    let shown = CertifiedKey::new(PKI.user.0.cert.clone(), Arc::clone(&PKI.server.0.key));
+    let proof = server.prove(&CertificateChain(Arc::new(shown)), b"s").unwrap();
+    let refused = client.verify(&proof, b"s", &users, &clock.clock());
+    assert!(matches!(refused, Err(AuthenticatorError::Forged)), "{refused:?}");
+}
+
+/// The bytes of RFC 9261 §5.2, made once more with other means.
+#[test]
+fn an_authenticator_is_what_the_standard_says() {
+    let clock = clock();
+    let trusted = TrustedClients::new(from_ref(&PKI.user_ca)).unwrap();
+    let (server, client) = (server(&trusted, &clock), client(roots(), None, &clock));
+    let (_, server, client) = shake(&server, &client, AUTH_SERVER_NAME).unwrap();
+    let export = |label: &str| {
+        client
+            .export_keying_material([0; 32], format!("EXPORTER-server authenticator {label}").as_bytes(), None)
+            .unwrap()
+    };
+    let (context, key) = (export("handshake context"), export("finished key"));
+    let proof = Exported::of(&server).unwrap().prove(&PKI.user, b"abcd").unwrap();
+
+    let leaf = &PKI.user.0.cert[0];
+    let u24 = |length: usize| u32::try_from(length).unwrap().to_be_bytes()[1..].to_vec();
+    let entry = [&u24(leaf.len())[..], leaf, &[0, 0]].concat();
+    let body = [&b"\x04abcd"[..], &u24(entry.len()), &entry].concat();
+    let certificate = [&[11][..], &u24(body.len()), &body].concat();
+    let verify = proof.strip_prefix(&certificate[..]).unwrap();
+    // Behind the message's head: ecdsa_secp256r1_sha256, and the signature after its length.
+    assert_eq!((verify[0], &verify[4..6]), (15, &[4, 3][..]));
+    let length = usize::from(verify[7]);
+    let (signature, finished) = verify[8..].split_at(length);
+    let hash = sha256_parts(&[&context, &certificate]);
+    let signed = [&[0x20; 64][..], b"Exported Authenticator\0", &hash].concat();
+    Certificate::from_der(leaf).unwrap().public_key().unwrap().verify(&signed, signature).unwrap();
+    let hash = sha256_parts(&[&context, &certificate, &verify[..8 + length]]);
+    assert_eq!(finished, [&[20, 0, 0, 32][..], &hmac_sha256(&key, &hash)].concat());
+}
+
+#[test]
+fn within_tls_1_2_nothing_is_proved() {
+    let clock = clock();
+    let trusted = TrustedClients::new(from_ref(&PKI.user_ca)).unwrap();
+    let (server, client) = (server(&trusted, &clock), client(roots(), None, &clock));
+    let mut old = rustls::ClientConfig::builder_with_details(provider(), Arc::new(ClockTime(clock.clock())))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(root_store(from_ref(&PKI.host_ca)).unwrap())
+        .with_no_client_auth();
+    old.alpn_protocols.clone_from(&client.alpn_protocols);
+    let (_, server, client) = shake(&server, &Arc::new(old), AUTH_SERVER_NAME).unwrap();
+    assert!(Exported::of(&server).is_none() && Exported::of(&client).is_none());
 }

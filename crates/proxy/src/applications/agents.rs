@@ -1,16 +1,17 @@
-//! A way to an agent that serves an application: through our own tunnels, or another proxy's; with TLS inside, so that
-//! the agent sees the session's own certificate and no proxy in between can read along.
+//! A way to an agent that serves an application. The agent is shown the session's own certificate: through our own tunnels
+//! by a proof within the link, which is TLS already; through another proxy's by TLS inside, so that it cannot read along.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use crypto::tls::{ClientOptions, Trust, client_config};
 use domain::role::SystemRole;
+use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::TlsConnector;
 use tunnel::{Open, OpenError, Stream};
 
 use super::{
-    places::{Full, Held, Holder},
+    places::{Full, Held, Holder, Place},
     send::LOOK_AGAIN,
 };
 use crate::{
@@ -36,6 +37,26 @@ pub(crate) enum Purpose {
     Http2,
     /// Bytes.
     Tcp,
+}
+
+impl Purpose {
+    /// What is spoken for it.
+    fn protocol(self) -> &'static str {
+        match self {
+            Self::Http => "http/1.1",
+            Self::Http2 => "h2",
+            Self::Tcp => "teleport-tcp",
+        }
+    }
+}
+
+/// A connection to an agent that knows for which session it is.
+pub(crate) struct Connected {
+    pub(crate) io: BoxIo,
+    /// What it takes of the link that carries it.
+    pub(crate) place: Arc<Place>,
+    /// Whether HTTP/2 is spoken.
+    pub(crate) is_http2: bool,
 }
 
 /// The TLS configurations of a session, by purpose.
@@ -108,7 +129,27 @@ pub(crate) async fn connect(
     server: &Server,
     purpose: Purpose,
     source: SocketAddr,
-) -> Result<TlsStream<Held<Stream>>, NoWay> {
+) -> Result<Connected, NoWay> {
+    let held = open(proxy, server, &Holder::user(&live.session.user), source, Some(purpose.protocol())).await?;
+    let shown = Box::pin(show(proxy, live, server, purpose, held));
+    let shown = proxy.ports.clock.timeout(HANDSHAKE_WITHIN, shown).await;
+    shown.unwrap_or_else(|_| Err(NoWay::Handshake(io::ErrorKind::TimedOut.into())))
+}
+
+/// Shows the session's certificate to the agent at the other end of a stream.
+async fn show(
+    proxy: &Proxy,
+    live: &Live,
+    server: &Server,
+    purpose: Purpose,
+    mut held: Held<Stream>,
+) -> Result<Connected, NoWay> {
+    let place = Arc::clone(&held.place);
+    if let Some((exported, name)) = held.stream.exported() {
+        let proved = net::authenticator::prove(&mut held, &exported, &name, &live.session.certificate).await;
+        proved.map_err(NoWay::Handshake)?;
+        return Ok(Connected { io: Box::new(held), place, is_http2: purpose == Purpose::Http2 });
+    }
     let tls = match live.tls.get() {
         Some(tls) => tls,
         None => {
@@ -118,12 +159,12 @@ pub(crate) async fn connect(
     };
     let name = format!("{}.{}", server.host_id, proxy.config.cluster);
     let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
-    let stream = open(proxy, server, &Holder::user(&live.session.user), source).await?;
-    let handshake = TlsConnector::from(Arc::clone(&tls.0[purpose as usize])).connect(name, stream);
-    let shaken = proxy.ports.clock.timeout(HANDSHAKE_WITHIN, Box::pin(handshake)).await;
-    let stream = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(NoWay::Handshake)?;
-    Host::of(stream.get_ref().1, &proxy.config.cluster, SystemRole::App).map_err(NoWay::Handshake)?;
-    Ok(stream)
+    let connector = TlsConnector::from(Arc::clone(&tls.0[purpose as usize]));
+    let stream = connector.connect(name, held).await.map_err(NoWay::Handshake)?;
+    let tls = stream.get_ref().1;
+    Host::of(tls, &proxy.config.cluster, SystemRole::App).map_err(NoWay::Handshake)?;
+    let is_http2 = tls.alpn_protocol() == Some(H2);
+    Ok(Connected { io: Box::new(stream), place, is_http2 })
 }
 
 /// Opens a stream to an agent, and takes a place for it on the link that carries it.
@@ -132,8 +173,10 @@ pub(crate) async fn open(
     server: &Server,
     holder: &Holder,
     source: SocketAddr,
+    protocol: Option<&str>,
 ) -> Result<Held<Stream>, NoWay> {
-    let open = Open { source: Some(source), ..Open::service(tunnel::APPLICATIONS) };
+    let protocol = protocol.map(str::to_owned);
+    let open = Open { source: Some(source), protocol, ..Open::service(tunnel::APPLICATIONS) };
     let place = |link: &Arc<str>| proxy.pool.place(&proxy.places, holder, link).map_err(NoWay::Full);
     let mut near = OpenError::NotConnected(server.host_id.to_string());
     if proxy.switchboard.is_connected(&server.host_id) {

@@ -11,16 +11,14 @@ use hyper::{
     client::conn::{TrySendError, http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use net::BoxIo;
 
 use super::{
-    agents::{NoWay, Purpose, candidates, connect},
+    agents::{Connected, NoWay, Purpose, candidates, connect},
     pool::{Key, SETTLES, Way},
 };
 use crate::{
     Proxy,
     body::{Body, RequestBody},
-    router::H2,
     sessions::Live,
     view::Server,
 };
@@ -151,21 +149,18 @@ async fn way(
     {
         return Ok(Way::Http1(lease));
     }
-    let stream = Box::pin(connect(proxy, live, server, purpose, source)).await?;
-    let (held, tls) = stream.get_ref();
-    let (place, is_http2) = (Arc::clone(&held.place), tls.alpn_protocol() == Some(H2));
-    let stream: BoxIo = Box::new(stream);
+    let Connected { io, place, is_http2 } = Box::pin(connect(proxy, live, server, purpose, source)).await?;
     if is_http2 {
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW * 4)
-            .handshake(TokioIo::new(stream));
+            .handshake(TokioIo::new(io));
         let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
         proxy.tasks.spawn(async move { drop(connection.await) });
         return Ok(Way::Http2(proxy.pool.put_http2(key, sender, place)));
     }
-    let handshake = http1::Builder::new().max_buf_size(BUFFER * 4).handshake(TokioIo::new(stream));
+    let handshake = http1::Builder::new().max_buf_size(BUFFER * 4).handshake(TokioIo::new(io));
     let (sender, connection) = handshake.await.map_err(NoWay::Broken)?;
     proxy.tasks.spawn(async move { drop(connection.with_upgrades().await) });
     Ok(Way::Http1(proxy.pool.lease(key, sender, place)))

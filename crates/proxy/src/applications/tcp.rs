@@ -26,7 +26,7 @@ pub(crate) async fn serve(proxy: &Arc<Proxy>, shown: Option<Shown>, client: BoxI
             match Box::pin(connect(proxy, &live, &server, Purpose::Tcp, ends.client)).await {
                 Ok(agent) => {
                     let app = app.to_owned();
-                    carry_while_live(proxy, &Credential::Certificate(Arc::new(shown)), &app, client, agent).await;
+                    carry_while_live(proxy, &Credential::Certificate(Arc::new(shown)), &app, client, agent.io).await;
                     return Ok(());
                 }
                 Err(error) => last = error,

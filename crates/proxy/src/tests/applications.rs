@@ -219,7 +219,7 @@ async fn a_length_beside_chunks_does_not_reach_the_application() {
     let request = "POST /x HTTP/1.1\r\nHost: grafana.proxy.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\
                    Connection: close\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: grafana.proxy.example\r\n\r\n";
     let answer = world.raw(APP, Some(certificate), request.as_bytes()).await;
-    assert!(!answer.contains("content-length: 3") && !answer.contains("/smuggled"), "{answer}");
+    assert!(!answer.contains("content-length: 3\n") && !answer.contains("/smuggled"), "{answer}");
 }
 
 #[tokio::test]

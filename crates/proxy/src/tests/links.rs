@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
-use tunnel::{Open, OpenError, link::Opener};
+use tunnel::{Open, OpenError, Transport, link::Opener};
 
 use super::{
     until,
@@ -61,7 +61,7 @@ async fn each_user_of_another_proxy_has_a_share_of_a_link_and_a_full_one_is_said
     let _agent = world.agent().await;
     let stream = world.connect("f00d.c.example", Some(world.chain("beef", "Proxy").await), &[PEER]).await.unwrap();
     let clock = clock::Clock::system();
-    let (opener, link) = Opener::begin(Box::new(stream), "f00d", &clock).await.unwrap();
+    let (opener, link) = Opener::begin(Transport::plain(stream), "f00d", &clock).await.unwrap();
     tokio::spawn(link);
     let open = async |user: &str| {
         let (agent, share) = (Some(AGENT.to_owned()), Some(user.to_owned()));
@@ -107,7 +107,7 @@ async fn a_link_that_loses_each_stream_does_not_hide_another_way() {
     assert!(text(response).await.contains("GET /around"));
     let server = world.proxy.view.servers_of("grafana").remove(0);
     let source = ([127, 0, 0, 1], 1).into();
-    let held = agents::open(&world.proxy, &server, &Holder::user("alice"), source).await.unwrap();
+    let held = agents::open(&world.proxy, &server, &Holder::user("alice"), source, None).await.unwrap();
     assert_eq!(&*held.place.link, "other proxies", "it takes a place of a link that does not carry it");
 }
 
@@ -152,10 +152,26 @@ async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
 }
 
 #[tokio::test]
-async fn another_service_of_an_agents_machine_does_not_pass_for_the_agent() {
-    let world = world().await;
+async fn the_session_is_shown_within_our_own_links_and_by_tls_past_another_proxy() {
+    let mut world = world().await;
+    let _agent = world.agent().await;
+    for (is_far, shown) in [(false, "within the link"), (true, "by TLS")] {
+        if is_far {
+            world.meet_another_proxy().await;
+        }
+        let certificate = world.session("alice", "grafana", SESSION).await;
+        let response = world.http(APP, Some(certificate)).await.send_request(get(APP, "/")).await.unwrap();
+        let page = text(response).await;
+        assert!(page.contains(&format!("shown: {shown}\n")), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn another_service_of_an_agents_machine_does_not_pass_for_the_agent_of_another_proxy() {
+    let mut world = world().await;
     let node = world.chain(AGENT, "Node").await;
     let _agent = world.agent_that_shows(node, &world.users, AGENT, world.address).await;
+    world.meet_another_proxy().await;
     let certificate = world.session("alice", "grafana", SESSION).await;
     let response = world.http(APP, Some(certificate)).await.send_request(get(APP, "/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);

@@ -22,7 +22,7 @@ use crypto::{
     hash::sha256,
     ssh::CertificateType,
     tls::{
-        CertificateChain, ClientAuth, ClientOptions, ServerCertificate, Trust, TrustedClients, client_config,
+        CertificateChain, ClientAuth, ClientOptions, Exported, ServerCertificate, Trust, TrustedClients, client_config,
         server_config,
     },
     x509::Certificate,
@@ -55,7 +55,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tunnel::{
-    Open, Stream,
+    Open, Stream, Transport,
     agent::{Agent, Dial, Entry},
     link::Serve,
     source::Statement,
@@ -490,8 +490,13 @@ impl World {
     ) -> CancellationToken {
         let users = TrustedClients::new(&[users.certificate()]).unwrap();
         let certificate = ServerCertificate::new(shown);
-        let tls =
-            server_config(certificate, ClientAuth::Optional(users), &[b"h2", HTTP_1_1, TCP], &Clock::system()).unwrap();
+        let tls = server_config(
+            certificate,
+            ClientAuth::Optional(Arc::clone(&users)),
+            &[b"h2", HTTP_1_1, TCP],
+            &Clock::system(),
+        )
+        .unwrap();
         let options = ClientOptions {
             trust: Trust::Roots(vec![self.hosts.certificate()]),
             certificate: Some(self.chain(id, "App").await),
@@ -503,7 +508,7 @@ impl World {
         let agent = Agent {
             entry,
             dial: Arc::new(Tls(TlsConnector::from(dial))),
-            serve: Arc::new(Behind(TlsAcceptor::from(tls))),
+            serve: Arc::new(Behind(TlsAcceptor::from(tls), users)),
             connected,
             clock: Clock::system(),
             random: Random::system(),
@@ -519,14 +524,15 @@ struct Tls(TlsConnector);
 
 #[async_trait]
 impl Dial for Tls {
-    async fn dial(&self, address: &str) -> io::Result<net::BoxIo> {
+    async fn dial(&self, address: &str) -> io::Result<Transport> {
         let name = ServerName::try_from("proxy.teleport.cluster.local").unwrap();
-        Ok(Box::new(self.0.connect(name, TcpStream::connect(address).await?).await?))
+        let stream = self.0.connect(name, TcpStream::connect(address).await?).await?;
+        Ok(Transport { exported: Exported::of(stream.get_ref().1), io: Box::new(stream) })
     }
 }
 
-/// What an agent does: TLS with the session's certificate, then the application.
-struct Behind(TlsAcceptor);
+/// What an agent does: it looks at the session's certificate, then the application answers.
+struct Behind(TlsAcceptor, Arc<TrustedClients>);
 
 #[async_trait]
 impl Serve for Behind {
@@ -535,12 +541,24 @@ impl Serve for Behind {
     }
 
     async fn serve(&self, open: Open, stream: Stream) {
-        let Ok(mut stream) = self.0.accept(stream).await else { return };
-        let leaf = stream.get_ref().1.peer_certificates().expect("the session's certificate")[0].clone();
-        let leaf = Certificate::from_der(&leaf).unwrap();
+        let (mut stream, leaf, protocol, shown) = match open.protocol.clone() {
+            None => {
+                let Ok(stream) = self.0.accept(stream).await else { return };
+                let leaf = &stream.get_ref().1.peer_certificates().expect("the session's certificate")[0];
+                let leaf = Certificate::from_der(leaf).unwrap();
+                let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+                (Box::new(stream) as net::BoxIo, leaf, protocol, "by TLS")
+            }
+            Some(protocol) => {
+                let mut stream = stream;
+                let ((exported, name), clock) = (stream.exported().expect("a link of TLS 1.3"), Clock::system());
+                let leaf = net::authenticator::verify(&mut stream, &exported, &name, &self.1, &clock).await;
+                let Ok(leaf) = leaf else { return };
+                (Box::new(stream) as net::BoxIo, leaf, Some(protocol.into_bytes()), "within the link")
+            }
+        };
         let user = Subject::from_subject(leaf.subject()).unwrap().username;
-        let user = format!("{user}\nopened for: {}", open.source.unwrap().ip());
-        let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        let user = format!("{user}\nshown: {shown}\nopened for: {}", open.source.unwrap().ip());
         match protocol.as_deref() {
             Some(TCP) => {
                 let mut bytes = vec![0; 1024];

@@ -46,14 +46,14 @@ struct Port {
 
 #[async_trait]
 impl Dial for Port {
-    async fn dial(&self, _: &str) -> io::Result<BoxIo> {
+    async fn dial(&self, _: &str) -> io::Result<Transport> {
         if self.is_dead.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (board, stop) = (self.board.clone(), self.stop.clone());
-        tokio::spawn(async move { board.attach("agent", Box::new(theirs), stop).await });
-        Ok(Box::new(ours))
+        tokio::spawn(async move { board.attach("agent", Transport::plain(theirs), stop).await });
+        Ok(Transport::plain(ours))
     }
 }
 
@@ -229,9 +229,9 @@ async fn an_agent_that_does_not_listen_keeps_no_proxy_from_leaving_it() {
     let (port, tell) = port();
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (board, stop) = (port.board.clone(), port.stop.clone());
-    tokio::spawn(async move { board.attach("agent", Box::new(theirs), stop).await });
+    tokio::spawn(async move { board.attach("agent", Transport::plain(theirs), stop).await });
     tokio::spawn(async move {
-        link::serve(Box::new(ours), Arc::new(Deaf), &Clock::system(), CancellationToken::new()).await
+        link::serve(Transport::plain(ours), Arc::new(Deaf), &Clock::system(), CancellationToken::new()).await
     });
     // Until no window has room for another message.
     for round in 0..64 {
@@ -257,7 +257,7 @@ struct Odd {
 
 #[async_trait]
 impl Dial for Odd {
-    async fn dial(&self, address: &str) -> io::Result<BoxIo> {
+    async fn dial(&self, address: &str) -> io::Result<Transport> {
         let turn = self.dials.fetch_add(1, Ordering::Relaxed);
         assert!(turn > 0, "a defect");
         if turn > 2 {
@@ -266,7 +266,7 @@ impl Dial for Odd {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         tokio::spawn(async move {
             let clock = Clock::system();
-            let (opener, link) = Opener::begin(Box::new(theirs), "agent", &clock).await.unwrap();
+            let (opener, link) = Opener::begin(Transport::plain(theirs), "agent", &clock).await.unwrap();
             let link = tokio::spawn(link);
             if turn == 2 {
                 let mut stream = opener.open(&Open::service(CONTROL), &clock).await.unwrap();
@@ -278,7 +278,7 @@ impl Dial for Odd {
             link.await.unwrap();
             drop(opener);
         });
-        Ok(Box::new(ours))
+        Ok(Transport::plain(ours))
     }
 }
 
@@ -308,8 +308,10 @@ async fn a_link_whose_other_end_leaves_is_closed_to_new_streams_while_old_ones_r
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let clock = Clock::system();
-    tokio::spawn(async move { link::serve(Box::new(theirs), Arc::new(Echo), &Clock::system(), stopping).await });
-    let (opener, link) = Opener::begin(Box::new(ours), "agent", &clock).await.unwrap();
+    tokio::spawn(
+        async move { link::serve(Transport::plain(theirs), Arc::new(Echo), &Clock::system(), stopping).await },
+    );
+    let (opener, link) = Opener::begin(Transport::plain(ours), "agent", &clock).await.unwrap();
     tokio::spawn(link);
     let mut running = opener.open(&Open::service("echo"), &clock).await.unwrap();
     stop.cancel();
@@ -335,9 +337,9 @@ async fn a_half_open_link_is_given_up_after_an_unanswered_ping() {
         }
     });
     tokio::spawn(async move {
-        link::serve(Box::new(theirs), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
+        link::serve(Transport::plain(theirs), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
     });
-    let (opener, driver) = Opener::begin(Box::new(ours), "agent", &clock).await.unwrap();
+    let (opener, driver) = Opener::begin(Transport::plain(ours), "agent", &clock).await.unwrap();
     let driver = tokio::spawn(driver);
     drop(opener.open(&Open::service("echo"), &clock).await.unwrap());
     for _ in 0..4 {
@@ -391,9 +393,9 @@ async fn a_link_over_which_a_stream_was_too_slow_is_passed_over_until_a_ping_is_
         }
     });
     tokio::spawn(async move {
-        link::serve(Box::new(theirs), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
+        link::serve(Transport::plain(theirs), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
     });
-    let (opener, driver) = Opener::begin(Box::new(ours), "agent", &clock).await.unwrap();
+    let (opener, driver) = Opener::begin(Transport::plain(ours), "agent", &clock).await.unwrap();
     tokio::spawn(driver);
     let open = async || opener.open(&Open::service("echo"), &clock).await.map(drop);
     open().await.unwrap();
