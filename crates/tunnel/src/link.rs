@@ -77,6 +77,8 @@ const AGENT: &str = "tessera-agent";
 const SOURCE: &str = "tessera-source";
 const SHARE: &str = "tessera-share";
 const PROTOCOL: &str = "tessera-protocol";
+/// In the answer to a stream that was opened: that a proof at the head of one is understood.
+const PROOFS: &str = "tessera-proofs";
 const REASON: &str = "tessera-reason";
 
 /// What a stream is for.
@@ -90,8 +92,8 @@ pub struct Open {
     pub share: Option<String>,
     /// Where the client is that caused it, as far as is known.
     pub source: Option<SocketAddr>,
-    /// What is spoken after the opener has proved who it is ([`Stream::exported`]). Left out over a link that can carry no
-    /// proof: TLS comes first in a stream without it.
+    /// What is spoken after the opener has proved who it is ([`Stream::exported`]). Left out where no proof can be given, or
+    /// none is understood: TLS comes first in a stream without it.
     pub protocol: Option<String>,
 }
 
@@ -174,6 +176,8 @@ struct State {
     is_closed: AtomicBool,
     /// A stream was not opened in time, and no ping has been answered since.
     is_slow: AtomicBool,
+    /// The other end has said that it understands proofs. It says so at the first stream of a link, the control stream.
+    takes_proofs: AtomicBool,
     /// Whether the other end is there is to be asked at once.
     doubted: Notify,
 }
@@ -226,8 +230,10 @@ impl Opener {
     /// # Errors
     /// See [`OpenError`]; except for `Refused`, nothing was served, and another way may be tried.
     pub async fn open(&self, open: &Open, clock: &Clock) -> Result<Stream, OpenError> {
+        let proves = open.protocol.is_some() && self.state.takes_proofs.load(Ordering::Acquire);
+        let exported = self.exported.clone().filter(|_| proves);
         let mut request = open.to_request()?;
-        if self.exported.is_none() {
+        if exported.is_none() {
             request.headers_mut().remove(PROTOCOL);
         }
         if self.state.is_slow.load(Ordering::Acquire) {
@@ -246,7 +252,10 @@ impl Opener {
             let (response, stream) = send.send_request(request, false).map_err(lost)?;
             let response = response.await.map_err(lost)?;
             if response.status() == StatusCode::OK {
-                return Ok(Stream::new(stream, response.into_body(), self.exported.clone()));
+                if response.headers().contains_key(PROOFS) {
+                    self.state.takes_proofs.store(true, Ordering::Release);
+                }
+                return Ok(Stream::new(stream, response.into_body(), exported));
             }
             let reason = response.headers().get(REASON).and_then(|reason| reason.to_str().ok());
             Err(OpenError::Refused(reason.unwrap_or("no reason given").to_owned()))
@@ -342,7 +351,11 @@ async fn stream(
         return refuse(respond, &reason);
     }
     // A failure to answer means that the link is gone, and the stream with it.
-    if let Ok(send) = respond.send_response(Response::new(()), false) {
+    let mut response = Response::new(());
+    if exported.is_some() {
+        response.headers_mut().insert(PROOFS, HeaderValue::from_static("rfc9261"));
+    }
+    if let Ok(send) = respond.send_response(response, false) {
         serve.serve(open, Stream::new(send, request.into_body(), exported)).await;
     }
 }

@@ -330,6 +330,8 @@ impl Kit {
         tasks.spawn(async move { agent::Service::run(&*running, stopping, Stop::new()).await });
         let (opener, link) = link::Opener::begin(near, HOST_ID, &Clock::system()).await.unwrap();
         tasks.spawn(link);
+        // As with the control stream: by the answer to the first one the proxy knows that proofs are understood.
+        drop(opener.open(&Open::service("app"), &Clock::system()).await.unwrap());
         Self { cluster, auth, view, service, stop, opener, tasks }
     }
 

@@ -152,10 +152,12 @@ async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
 }
 
 #[tokio::test]
-async fn the_session_is_shown_within_our_own_links_and_by_tls_past_another_proxy() {
-    let mut world = world().await;
-    let _agent = world.agent().await;
-    for (is_far, shown) in [(false, "within the link"), (true, "by TLS")] {
+async fn the_session_is_shown_within_our_own_links_and_by_tls_past_another_proxy_or_to_an_old_agent() {
+    for (is_far, is_old, shown) in
+        [(false, false, "within the link"), (true, false, "by TLS"), (false, true, "by TLS"), (true, true, "by TLS")]
+    {
+        let mut world = world().await;
+        let _agent = if is_old { world.old_agent().await } else { world.agent().await };
         if is_far {
             world.meet_another_proxy().await;
         }

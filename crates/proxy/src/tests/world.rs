@@ -488,6 +488,22 @@ impl World {
         id: &str,
         address: SocketAddr,
     ) -> CancellationToken {
+        self.attach(shown, users, id, address, true).await
+    }
+
+    /// An agent of before there were proofs.
+    pub(super) async fn old_agent(&self) -> CancellationToken {
+        self.attach(self.chain(AGENT, "App").await, &self.users, AGENT, self.address, false).await
+    }
+
+    async fn attach(
+        &self,
+        shown: CertificateChain,
+        users: &Authority,
+        id: &str,
+        address: SocketAddr,
+        takes_proofs: bool,
+    ) -> CancellationToken {
         let users = TrustedClients::new(&[users.certificate()]).unwrap();
         let certificate = ServerCertificate::new(shown);
         let tls = server_config(
@@ -507,7 +523,7 @@ impl World {
         let (_, entry) = watch::channel(Entry::fixed(vec![address.to_string()]));
         let agent = Agent {
             entry,
-            dial: Arc::new(Tls(TlsConnector::from(dial))),
+            dial: Arc::new(Tls(TlsConnector::from(dial), takes_proofs)),
             serve: Arc::new(Behind(TlsAcceptor::from(tls), users)),
             connected,
             clock: Clock::system(),
@@ -520,14 +536,16 @@ impl World {
     }
 }
 
-struct Tls(TlsConnector);
+/// Dials; whether proofs within the link are understood.
+struct Tls(TlsConnector, bool);
 
 #[async_trait]
 impl Dial for Tls {
     async fn dial(&self, address: &str) -> io::Result<Transport> {
         let name = ServerName::try_from("proxy.teleport.cluster.local").unwrap();
         let stream = self.0.connect(name, TcpStream::connect(address).await?).await?;
-        Ok(Transport { exported: Exported::of(stream.get_ref().1), io: Box::new(stream) })
+        let exported = Exported::of(stream.get_ref().1).filter(|_| self.1);
+        Ok(Transport { exported, io: Box::new(stream) })
     }
 }
 
