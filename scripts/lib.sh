@@ -34,6 +34,13 @@ need_rust() {
     need_program cc gcc "the cryptography library and SQLite are compiled from C"
 }
 
+# need_space GIGABYTES DIRECTORY: says so when fewer are free, before a linker says it in its own way.
+need_space() {
+    local free
+    free=$(df -Pk "$2" | awk 'NR == 2 { print int($4 / 1024 / 1024) }')
+    [ "$free" -ge "$1" ] || say "WARNING: $free GB are free at $2, and a run from the start takes up to $1; remove what other builds left"
+}
+
 STEPS=() TIMES=() FAILED=""
 ONLY=("$@")
 
