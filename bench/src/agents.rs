@@ -13,18 +13,25 @@ use std::{
 use anyhow::{Context as _, ensure};
 use api::{
     convert::Wire,
-    r#gen::{proto::UpsertApplicationServerRequest, types::RegisterUsingTokenRequest},
-    methods::proto::{auth_service::UpsertApplicationServer, join_service::RegisterUsingToken},
+    r#gen::{
+        proto::UpsertApplicationServerRequest, teleport::trust::v1::GetCertAuthoritiesRequest,
+        types::RegisterUsingTokenRequest,
+    },
+    methods::{
+        proto::{auth_service::UpsertApplicationServer, join_service::RegisterUsingToken},
+        teleport::trust::v1::trust_service::GetCertAuthorities,
+    },
 };
 use async_trait::async_trait;
 use clock::{Clock, Timestamp};
 use crypto::{
     Algorithm, KeyPair, Random,
-    tls::{CertificateChain, ClientOptions, Exported, Trust, client_config},
+    tls::{CertificateChain, ClientOptions, Exported, Trust, TrustedClients, client_config},
     x509::Certificate,
 };
 use domain::{
     Resource as _,
+    ca::CaType,
     resources::{
         App,
         app::AppSpec,
@@ -34,7 +41,7 @@ use domain::{
 };
 use hyper::{Response, body::Bytes, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{io::AsyncReadExt, net::TcpStream, sync::watch, task::JoinSet};
+use tokio::{net::TcpStream, sync::watch, task::JoinSet};
 use tokio_rustls::{TlsConnector, rustls};
 use tokio_util::sync::CancellationToken;
 use tunnel::{
@@ -82,7 +89,8 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     let proxy = front(&site, &cluster, None).await?;
     let address: SocketAddr = proxy.address().parse()?;
     let before = proxy.resident()?;
-    let agents = Agents::join(&cluster, address).await?;
+    let machine = cluster.machines(1).await?.pop().context("no machine")?;
+    let agents = Agents::join(&cluster, Trusted::of(&cluster, &machine).await?, address).await?;
     say("  agents have joined");
     let connected = agents.start(address);
     let first = all_connected(&connected).await?;
@@ -90,7 +98,6 @@ pub(crate) async fn run(binaries: &Binaries) -> anyhow::Result<Report> {
     tokio::time::sleep(SETTLE).await;
     let with_agents = proxy.resident()?;
 
-    let machine = cluster.machines(1).await?.pop().context("no machine")?;
     let (new, kept) = ask(&cluster, &machine, address).await?;
 
     say("  the proxy restarts");
@@ -156,7 +163,7 @@ fn report(seen: Seen) -> Report {
     );
     report.remark(&format!(
         "Resident: {} MiB alone, {} with the agents, {} with the clients. The agents came within {} s. {ASKED} applications: \
-         the first request, with handshakes to proxy and agent, p50 {}, p99 {}; the next on the same connection p50 {}, p99 {}; \
+         the first request, with a handshake and a proof to the agent, p50 {}, p99 {}; the next on the same connection p50 {}, p99 {}; \
          after the restart p99 {}. The new proxy was ready after {}, and had spent {} s of CPU when all were back; the agents \
          are one thread on the same machine.",
         figure(mib(before)),
@@ -178,11 +185,31 @@ fn stop(cluster: Arc<Cluster>) -> anyhow::Result<()> {
     Arc::into_inner(cluster).context("somebody still uses the cluster")?.server.stop()
 }
 
+/// Whom agents trust.
+struct Trusted {
+    hosts: Vec<Certificate>,
+    users: Arc<TrustedClients>,
+}
+
+impl Trusted {
+    async fn of(cluster: &Cluster, machine: &Machine) -> anyhow::Result<Self> {
+        let client = cluster.connect(&machine.credentials).await?;
+        let request = GetCertAuthoritiesRequest { r#type: CaType::User.as_str().to_owned(), include_key: false };
+        let mut users = Vec::new();
+        for authority in client.call::<GetCertAuthorities>(request).await?.cert_authorities_v2 {
+            for pair in authority.spec.and_then(|spec| spec.active_keys).into_iter().flat_map(|keys| keys.tls) {
+                users.extend(Certificate::many_from_pem(&String::from_utf8(pair.cert)?)?);
+            }
+        }
+        Ok(Self { hosts: cluster.authorities().to_vec(), users: TrustedClients::new(&users)? })
+    }
+}
+
 /// The agents, and what ends them.
 struct Agents {
     /// By number.
     chains: BTreeMap<usize, (Certificate, KeyPair)>,
-    authorities: Vec<Certificate>,
+    trusted: Trusted,
     end: CancellationToken,
     /// Ends all but the first.
     but_one: CancellationToken,
@@ -196,7 +223,7 @@ impl Drop for Agents {
 
 impl Agents {
     /// Joins the hosts and announces their applications.
-    async fn join(cluster: &Arc<Cluster>, proxy: SocketAddr) -> anyhow::Result<Self> {
+    async fn join(cluster: &Arc<Cluster>, trusted: Trusted, proxy: SocketAddr) -> anyhow::Result<Self> {
         let token = cluster.make_host_token([SystemRole::App]).await?;
         // One key for all: that they have different certificates is what matters here.
         let key = KeyPair::generate(Algorithm::EcdsaP256)?;
@@ -216,7 +243,7 @@ impl Agents {
             chains.insert(number, chain);
         }
         let end = CancellationToken::new();
-        Ok(Self { chains, authorities: cluster.authorities().to_vec(), but_one: end.child_token(), end })
+        Ok(Self { chains, trusted, but_one: end.child_token(), end })
     }
 
     /// Lets all dial; each says to how many proxies it has a link.
@@ -225,7 +252,7 @@ impl Agents {
         let each = |(number, (certificate, key)): (&usize, &(Certificate, KeyPair))| {
             let (said, entry) = watch::channel(dialled.clone());
             let (connected, is_connected) = watch::channel(Vec::new());
-            let here = Here::new(certificate, key, &self.authorities)?;
+            let here = Here::new(certificate, key, &self.trusted)?;
             let agent = Agent {
                 entry,
                 dial: Arc::clone(&here) as _,
@@ -285,17 +312,18 @@ fn app(number: usize) -> String {
 /// An agent: dials with its certificate, and answers each request.
 struct Here {
     client: Arc<rustls::ClientConfig>,
+    users: Arc<TrustedClients>,
 }
 
 impl Here {
-    fn new(certificate: &Certificate, key: &KeyPair, authorities: &[Certificate]) -> anyhow::Result<Arc<Self>> {
+    fn new(certificate: &Certificate, key: &KeyPair, trusted: &Trusted) -> anyhow::Result<Arc<Self>> {
         let (chain, clock) = (CertificateChain::new(std::slice::from_ref(certificate), key)?, Clock::system());
         let options = ClientOptions {
-            trust: Trust::Roots(authorities.to_vec()),
+            trust: Trust::Roots(trusted.hosts.clone()),
             certificate: Some(chain),
             alpn: vec![ALPN.to_vec()],
         };
-        Ok(Arc::new(Self { client: client_config(options, &clock)? }))
+        Ok(Arc::new(Self { client: client_config(options, &clock)?, users: Arc::clone(&trusted.users) }))
     }
 }
 
@@ -320,9 +348,8 @@ impl Serve for Here {
         let answer = service_fn(|_| async {
             Ok::<_, Infallible>(Response::new(http_body_util::Full::new(Bytes::from_static(&[b'x'; 1024]))))
         });
-        // What the proxy proves is not looked at, and the proxy sees how it ends.
-        let Ok(length) = stream.read_u16().await else { return };
-        if stream.read_exact(&mut vec![0; length.into()]).await.is_ok() {
+        if stream.proved(&self.users, &Clock::system()).await.is_ok() {
+            // The proxy sees how it ends.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
         }
     }

@@ -79,7 +79,7 @@ pub(crate) fn decide(state: &State, asked: &Asked<'_>, clock: &Clock) -> Result<
     let Some(as_of) = state.as_of() else {
         return Err(Refusal::Unavailable("this agent does not know the cluster's roles and locks yet".into()));
     };
-    // A rotation may have taken the authority away since the handshake.
+    // A rotation may have taken the authority away since the certificate was shown.
     if !state.user_authorities().iter().any(|issuer| certificate.verify_signed_by(issuer).is_ok()) {
         return Err(Refusal::Untrusted("its authority is not trusted any more".into()));
     }

@@ -1,4 +1,4 @@
-//! One stream of the tunnel: TLS, then HTTP or plain bytes, until it ends or is not allowed any more.
+//! One stream of the tunnel, when it is known whose: HTTP or plain bytes, until it ends or is not allowed any more.
 
 use std::{
     convert::Infallible,

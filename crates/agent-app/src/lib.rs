@@ -1,7 +1,7 @@
 //! Applications behind an agent: who may reach them, and what goes to them and comes back.
 //!
-//! [`AppService`] takes the streams of service `app`: it is the TLS server at the end of the tunnel and lets in only who
-//! shows a certificate of a living application session, made by the cluster's user authority. It asks `rbac` itself, on
+//! [`AppService`] takes the streams of service `app` and lets in only who proves, within the tunnel or by TLS inside, to hold
+//! the key of a living application session's certificate, made by the cluster's user authority. It asks `rbac` itself, on
 //! every request and whenever something changes, and then forwards: HTTP with headers rewritten, WebSocket, gRPC, TCP.
 //!
 //! This crate must never believe a proxy in anything but the address of the client: what a session may reach is what auth

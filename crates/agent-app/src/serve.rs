@@ -4,31 +4,29 @@
 use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use clock::Clock;
 use crypto::{
-    tls::{self, ClientAuth, TrustedClients},
+    tls::{self, ClientAuth},
     x509::Certificate,
 };
 use net::BoxIo;
 use rustls::ServerConfig;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tunnel::{Open, Stream, link::Serve};
+use tunnel::{Open, Stream, headers::protocol, link::Serve};
 
 use crate::{
     AppService, Me, SERVICE, Session, View,
     access::Refusal,
     connection::{self, Protocol},
     guard::Guard,
+    service::Shared,
     tcp,
 };
 
-/// How long a handshake may take.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
+/// How long it may take to show a session.
+const SHOWN_WITHIN: Duration = Duration::from_secs(15);
 
-/// Plain bytes after the handshake.
-const ALPN_TCP: &[u8] = b"teleport-tcp";
-const ALPN_HTTP2: &[u8] = b"h2";
-const ALPN_HTTP1: &[u8] = b"http/1.1";
+/// What is spoken here, in order of preference.
+const PROTOCOLS: [&str; 3] = [protocol::HTTP_2, protocol::HTTP_1_1, protocol::TCP];
 
 /// TLS as this host, for whoever shows a certificate of the user authority.
 ///
@@ -36,7 +34,7 @@ const ALPN_HTTP1: &[u8] = b"http/1.1";
 /// In practice never.
 pub(crate) fn tls(me: &Me, view: &View) -> Result<Arc<ServerConfig>, tls::Error> {
     let auth = ClientAuth::Optional(view.trusted());
-    tls::server_config(me.certificate.clone(), auth, &[ALPN_HTTP2, ALPN_HTTP1, ALPN_TCP], &me.clock)
+    tls::server_config(me.certificate.clone(), auth, &PROTOCOLS.map(str::as_bytes), &me.clock)
 }
 
 /// What the other end of a stream has shown.
@@ -45,27 +43,20 @@ struct Shown {
     /// Whose key it has proved to hold.
     certificate: Option<Certificate>,
     /// What it speaks.
-    protocol: Option<Vec<u8>>,
+    protocol: Option<String>,
 }
 
 impl Shown {
-    async fn within_link(
-        mut stream: Stream,
-        protocol: String,
-        trusted: Arc<TrustedClients>,
-        clock: &Clock,
-    ) -> io::Result<Self> {
-        let nothing = || io::Error::new(io::ErrorKind::InvalidData, "nothing can be proved within this link");
-        let (exported, name) = stream.exported().ok_or_else(nothing)?;
-        let certificate = net::authenticator::verify(&mut stream, &exported, &name, &trusted, clock).await?;
-        Ok(Self { io: Box::new(stream), certificate: Some(certificate), protocol: Some(protocol.into_bytes()) })
+    async fn within_link(mut stream: Stream, protocol: String, shared: &Shared) -> io::Result<Self> {
+        let certificate = stream.proved(&shared.view.trusted(), &shared.clock).await?;
+        Ok(Self { io: Box::new(stream), certificate: Some(certificate), protocol: Some(protocol) })
     }
 
     fn by_tls(stream: TlsStream<Stream>) -> Self {
         let tls = stream.get_ref().1;
         let certificate = tls.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.and_then(|leaf| Certificate::from_der(leaf).ok());
-        let protocol = tls.alpn_protocol().map(<[u8]>::to_vec);
+        let protocol = tls.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
         Self { io: Box::new(stream), certificate, protocol }
     }
 }
@@ -73,9 +64,12 @@ impl Shown {
 #[async_trait]
 impl Serve for AppService {
     async fn admit(&self, open: &Open) -> Result<(), String> {
-        match open.service.as_str() {
-            SERVICE => Ok(()),
-            other => Err(format!("applications are served here, not {other:?}")),
+        if open.service != SERVICE {
+            return Err(format!("applications are served here, not {:?}", open.service));
+        }
+        match open.protocol.as_deref() {
+            Some(protocol) if !PROTOCOLS.contains(&protocol) => Err(format!("{protocol:?} is not spoken here")),
+            _ => Ok(()),
         }
     }
 
@@ -83,14 +77,14 @@ impl Serve for AppService {
         let clock = &self.shared.clock;
         let proved = async {
             match open.protocol.clone() {
-                Some(protocol) => Shown::within_link(stream, protocol, self.shared.view.trusted(), clock).await,
+                Some(protocol) => Shown::within_link(stream, protocol, &self.shared).await,
                 None => Ok(Shown::by_tls(TlsAcceptor::from(Arc::clone(&self.tls)).accept(stream).await?)),
             }
         };
-        let Shown { io, certificate, protocol } = match clock.timeout(HANDSHAKE_WITHIN, Box::pin(proved)).await {
+        let Shown { io, certificate, protocol } = match clock.timeout(SHOWN_WITHIN, Box::pin(proved)).await {
             Ok(Ok(shown)) => shown,
-            Ok(Err(error)) => return tracing::info!(%error, "a proxy's handshake failed"),
-            Err(_) => return tracing::info!("a proxy's handshake took too long"),
+            Ok(Err(error)) => return tracing::info!(error = connection::chain(&error), "a proxy has shown no session"),
+            Err(_) => return tracing::info!("a proxy took too long to show a session"),
         };
         let session = certificate.ok_or_else(|| Refusal::Untrusted("none was shown".into()));
         let session = match session.and_then(|shown| Session::read(shown, &self.shared.me.cluster)) {
@@ -99,9 +93,9 @@ impl Serve for AppService {
         };
         let guard = Guard::new(Arc::clone(&self.shared), session, open.source);
         match protocol.as_deref() {
-            Some(ALPN_TCP) => tcp::serve(io, &guard).await,
-            Some(ALPN_HTTP2) => connection::http(io, Protocol::Http2, &guard).await,
-            Some(ALPN_HTTP1) => connection::http(io, Protocol::Http1, &guard).await,
+            Some(protocol::TCP) => tcp::serve(io, &guard).await,
+            Some(protocol::HTTP_2) => connection::http(io, Protocol::Http2, &guard).await,
+            Some(protocol::HTTP_1_1) => connection::http(io, Protocol::Http1, &guard).await,
             _ if self.is_tcp(&guard.session().route().name) => tcp::serve(io, &guard).await,
             _ => connection::http(io, Protocol::Http1, &guard).await,
         }

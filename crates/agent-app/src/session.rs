@@ -15,7 +15,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads a certificate whose chain was checked in the handshake.
+    /// Reads a certificate whose chain was checked, and whose key is held at the other end.
     ///
     /// # Errors
     /// It is no certificate of a session with an application of this cluster.

@@ -127,7 +127,7 @@ impl View {
         self.doubts.send_modify(|count| *count += 1);
     }
 
-    /// Whose certificates the handshake accepts.
+    /// Whose certificates are accepted, in a handshake or a proof.
     pub(crate) fn trusted(&self) -> Arc<TrustedClients> {
         Arc::clone(&self.trusted)
     }

@@ -17,7 +17,7 @@ use client::{Proxies, Trust};
 use clock::Clock;
 use crypto::{
     Algorithm, KeyPair, Random,
-    tls::{self, CertificateChain, ClientAuth, ServerCertificate, TrustedClients},
+    tls::{self, CertificateChain, ClientAuth, Exported, ServerCertificate, TrustedClients},
 };
 use domain::{Error, ca::CaType, resources::cert_authority::CertAuthority, role::SystemRole, suite::Suite};
 use keystore::{SealingKey, SoftwareKeyStore};
@@ -136,9 +136,8 @@ async fn proxy(authority: &Authority, name: &str, alpn: &'static [u8]) -> Proxy 
             let certificates = stream.get_ref().1.peer_certificates().expect("the agent shows who it is");
             seen.lock().unwrap().push(certificates[0].to_vec());
             let board = board.clone();
-            links.spawn(
-                async move { drop(board.attach(HOST, Transport::plain(stream), CancellationToken::new()).await) },
-            );
+            let transport = Transport { exported: Exported::of(stream.get_ref().1), io: Box::new(stream) };
+            links.spawn(async move { drop(board.attach(HOST, transport, CancellationToken::new()).await) });
         }
     });
     Proxy { address, switchboard, shown, _peers: peers_known, _tasks: tasks }
@@ -263,7 +262,12 @@ impl Running {
     }
 
     async fn echo(&self) -> Stream {
-        self.proxy.switchboard.open(HOST, &Open::service("echo")).await.unwrap()
+        self.open(None).await
+    }
+
+    async fn open(&self, protocol: Option<&str>) -> Stream {
+        let open = Open { protocol: protocol.map(str::to_owned), ..Open::service("echo") };
+        self.proxy.switchboard.open(HOST, &open).await.unwrap()
     }
 
     fn announced(&self) -> usize {
@@ -297,6 +301,10 @@ async fn an_agent_links_announces_serves_and_takes_its_word_back() {
     let mut agent = Running::start(|_| {}).await;
     agent.readiness.ready().await;
     until(|| agent.echo.announced.lock().unwrap().last().is_some_and(|proxies| proxies == &["proxy-1"])).await;
+    let identity = agent.host.identity();
+    let own = CertificateChain::new(std::slice::from_ref(identity.tls()), identity.key()).unwrap();
+    assert!(agent.open(Some("h2")).await.proof(&own).is_some(), "a session can be proved within the link");
+    assert!(agent.open(None).await.proof(&own).is_none());
     let before = agent.announced();
     agent.echo.changed.send_modify(|count| *count += 1);
     until(|| agent.announced() > before).await;

@@ -1,6 +1,7 @@
 //! Keys, suites, signatures, hashing, secrets, randomness, TLS configuration: the one place to audit.
 //!
-//! All cryptography is that of `aws-lc-rs`; this crate adds types, encodings and read-only views of certificates. It
+//! All cryptography is that of `aws-lc-rs`; this crate adds types, encodings, read-only views of certificates, and the
+//! one protocol that no library has: exported authenticators (RFC 9261). It
 //! knows nothing of the product: no roles, no resources, no files, no network.
 
 pub mod aead;

@@ -7,7 +7,6 @@
 //! This crate must never know which service listens, nor what is spoken inside TLS.
 
 pub mod acceptor;
-pub mod authenticator;
 pub mod fair;
 pub mod gate;
 pub mod hello;

@@ -1,6 +1,7 @@
 //! Who serves a TLS connection, by the name and the protocols that its ClientHello asks for.
 
 use crypto::tls::AUTH_SERVER_NAME;
+use tunnel::headers::protocol;
 
 use crate::names::Names;
 
@@ -26,13 +27,13 @@ pub(crate) const JOIN: &[u8] = b"teleport-proxy-grpc";
 const OF_TELEPORT: &[u8] = b"teleport-";
 
 /// Bytes to a TCP application.
-pub(crate) const TCP: &[u8] = b"teleport-tcp";
+pub(crate) const TCP: &[u8] = protocol::TCP.as_bytes();
 
 /// HTTP/2.
-pub(crate) const H2: &[u8] = b"h2";
+pub(crate) const H2: &[u8] = protocol::HTTP_2.as_bytes();
 
 /// HTTP/1.1.
-pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
+pub(crate) const HTTP_1_1: &[u8] = protocol::HTTP_1_1.as_bytes();
 
 /// Who serves a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

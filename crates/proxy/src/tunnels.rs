@@ -165,6 +165,10 @@ impl Onward {
 #[async_trait]
 impl Serve for Onward {
     async fn admit(&self, open: &Open) -> Result<(), String> {
+        // What is said on other streams, an agent takes for the word of its own proxy.
+        if open.service != tunnel::APPLICATIONS {
+            return Err(format!("no stream for {:?} is carried on", open.service));
+        }
         match &open.agent {
             Some(agent) if self.switchboard.is_connected(agent) => {
                 self.place(open, agent).map(drop).map_err(|full| full.to_string())
@@ -180,7 +184,8 @@ impl Serve for Onward {
             Ok(place) => place,
             Err(full) => return tracing::warn!(%agent, peer = self.peer, %full, "a stream of another proxy is dropped"),
         };
-        let opened = self.switchboard.open(&agent, &Open { agent: None, share: None, ..open }).await;
+        // What it carries is not for us to prove, nor for it.
+        let opened = self.switchboard.open(&agent, &Open { agent: None, share: None, protocol: None, ..open }).await;
         let carried = match opened {
             Ok(mut onward) => copy_bidirectional_with_sizes(&mut stream, &mut onward, BUFFER, BUFFER).await.map(drop),
             Err(error) => Err(io::Error::other(error)),

@@ -9,6 +9,16 @@ use http::{
     },
 };
 
+/// What is spoken in a stream to an application: in TLS (ALPN), or after a proof.
+pub mod protocol {
+    /// Requests, one after another.
+    pub const HTTP_1_1: &str = "http/1.1";
+    /// Requests side by side, with trailers.
+    pub const HTTP_2: &str = "h2";
+    /// The bytes of a TCP application.
+    pub const TCP: &str = "teleport-tcp";
+}
+
 /// Tells the proxy that an answer is not the application's, and who made it: `agent`, `application` (the way to it),
 /// `agent-hosts` (the agent may not dial it) or `session` (which is over). A 403 of `agent` is about the certificate.
 pub const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");

@@ -12,7 +12,8 @@
 //! [`headers`] is what both ends agree on when they carry requests through streams.
 //!
 //! This crate must never know what is spoken inside a stream, nor how the other side proved who it is: it is handed
-//! established streams whose ends are known, and hands on what such a connection gives to prove more within it.
+//! established streams whose ends are known. What is spoken in a stream, and for whom, are words and bytes that it carries:
+//! it says which proof belongs to which stream of which link ([`Stream::proof`]), and judges none.
 
 pub mod agent;
 pub mod control;

@@ -54,7 +54,7 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// Header bytes of the request that opens a stream.
 const MAX_HEADER_BYTES: u32 = 8 * 1024;
 
-/// Room for one frame; large enough that TLS records inside fill it.
+/// Room for one frame; large enough that a few large ones fill a turn.
 const FRAME: u32 = 64 * 1024;
 
 /// The connection that a link runs over.
@@ -92,7 +92,7 @@ pub struct Open {
     pub share: Option<String>,
     /// Where the client is that caused it, as far as is known.
     pub source: Option<SocketAddr>,
-    /// What is spoken after the opener has proved who it is ([`Stream::exported`]). Left out where no proof can be given, or
+    /// What is spoken after the opener has proved who it is ([`Stream::proof`]). Left out where no proof can be given, or
     /// none is understood: TLS comes first in a stream without it.
     pub protocol: Option<String>,
 }

@@ -1,15 +1,19 @@
 //! One stream of a link as bytes both ways, with the flow control of HTTP/2 underneath.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
-use crypto::tls::Exported;
+use clock::Clock;
+use crypto::{
+    tls::{self, CertificateChain, Exported, TrustedClients},
+    x509::Certificate,
+};
 use h2::{Reason, RecvStream, SendStream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// The most that one write takes: a large write must not fill the link's send buffer at the cost of its neighbours.
 const MAX_WRITE: usize = 64 * 1024;
@@ -31,11 +35,33 @@ impl Stream {
         Self { send, receive, unread: Bytes::new(), is_shut: false, exported }
     }
 
-    /// What the one that has opened the stream can prove with that it holds a key, and what the stream is called in such a
-    /// proof; none where the link cannot carry any.
-    pub fn exported(&self) -> Option<(Exported, [u8; 4])> {
-        let id = u32::from(self.send.stream_id());
-        self.exported.clone().map(|exported| (exported, id.to_be_bytes()))
+    /// What the one that has opened the stream sends before all else where it is expected to prove that it holds this key
+    /// (RFC 9261): the length in two bytes, then the proof, for this stream of this link. None where TLS is expected.
+    ///
+    /// # Errors
+    /// The key cannot sign.
+    pub fn proof(&self, chain: &CertificateChain) -> Option<Result<Vec<u8>, tls::Error>> {
+        let proof = self.exported.as_ref()?.prove(chain, &self.name());
+        Some(proof.map(|proof| [&(proof.len() as u16).to_be_bytes()[..], &proof].concat()))
+    }
+
+    /// Reads such a proof. Whose key the other end holds: trusted as a client's certificate is. What follows is as safe as
+    /// the link, and nothing is sent back: whoever does not accept it ends the stream.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for what proves nothing; the stream is broken.
+    pub async fn proved(&mut self, trusted: &TrustedClients, clock: &Clock) -> io::Result<Certificate> {
+        let nothing = || io::Error::new(io::ErrorKind::InvalidData, "nothing can be proved within this link");
+        let exported = self.exported.clone().ok_or_else(nothing)?;
+        let mut proof = vec![0; usize::from(self.read_u16().await?)];
+        self.read_exact(&mut proof).await?;
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        exported.verify(&proof, &self.name(), trusted, clock).map_err(invalid)
+    }
+
+    /// What the stream is called in proofs: its number, which no other one of the link ever has (RFC 9113 §5.1.1).
+    fn name(&self) -> [u8; 4] {
+        u32::from(self.send.stream_id()).to_be_bytes()
     }
 
     fn reset_reason(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
@@ -75,21 +101,39 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if bytes.is_empty() {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    /// One frame of many parts: whoever speaks HTTP here has a head and a body, and need not put them together first.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = parts.iter().map(|part| part.len()).sum::<usize>().min(MAX_WRITE);
+        if all == 0 {
             return Poll::Ready(Ok(0));
         }
-        self.send.reserve_capacity(bytes.len().min(MAX_WRITE));
+        self.send.reserve_capacity(all);
         match ready!(self.send.poll_capacity(context)) {
             Some(Ok(granted)) => {
-                let length = granted.min(bytes.len());
-                match self.send.send_data(Bytes::copy_from_slice(&bytes[..length]), false) {
+                let length = granted.min(all);
+                let mut frame = Vec::with_capacity(length);
+                for part in parts {
+                    frame.extend_from_slice(&part[..part.len().min(length - frame.len())]);
+                }
+                match self.send.send_data(frame.into(), false) {
                     Ok(()) => Poll::Ready(Ok(length)),
                     Err(_) => self.reset_reason(context).map(Err),
                 }
             }
             Some(Err(_)) | None => self.reset_reason(context).map(Err),
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -255,22 +255,23 @@ async fn a_websocket_is_carried_and_ends_with_its_session() {
 #[tokio::test]
 async fn grpc_keeps_http2_and_its_trailers() {
     let (kit, shown) = serving(|_| {}).await;
-    let stream = kit.connect(&shown, "h2").await;
-    let (mut send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    let mut driving = JoinSet::new();
-    driving.spawn(async move { drop(connection.await) });
-    let request = Request::post("https://app.proxy.example/grpc")
-        .header(header::CONTENT_TYPE, "application/grpc+proto")
-        .header(header::TE, "trailers");
-    let response = send.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
-    assert_eq!(response.headers()["x-te"], "trailers");
-    let collected = response.into_body().collect().await.unwrap();
-    assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
-    assert_eq!(collected.to_bytes(), "HTTP/2.0");
+    for stream in kit.connect_both(&shown, "h2").await {
+        let (mut send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let mut driving = JoinSet::new();
+        driving.spawn(async move { drop(connection.await) });
+        let request = Request::post("https://app.proxy.example/grpc")
+            .header(header::CONTENT_TYPE, "application/grpc+proto")
+            .header(header::TE, "trailers");
+        let response = send.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()["x-te"], "trailers");
+        let collected = response.into_body().collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");
+        assert_eq!(collected.to_bytes(), "HTTP/2.0");
 
-    let plain = Request::get("https://app.proxy.example/").body(Empty::<Bytes>::new()).unwrap();
-    let seen = text(send.send_request(plain).await.unwrap()).await;
-    assert!(seen.contains("GET / HTTP/1.1") && seen.contains("x-forwarded-host: app.proxy.example"), "{seen}");
+        let plain = Request::get("https://app.proxy.example/").body(Empty::<Bytes>::new()).unwrap();
+        let seen = text(send.send_request(plain).await.unwrap()).await;
+        assert!(seen.contains("GET / HTTP/1.1") && seen.contains("x-forwarded-host: app.proxy.example"), "{seen}");
+    }
 }
 
 #[tokio::test]

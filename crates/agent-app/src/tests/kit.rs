@@ -364,16 +364,23 @@ impl Kit {
     /// A stream through the tunnel, as a proxy opens one to its own agents.
     pub(crate) async fn connect(&self, shown: &Shown, protocol: &str) -> BoxIo {
         let mut stream = self.open(Some(protocol)).await;
-        let (exported, name) = stream.exported().unwrap();
-        net::authenticator::prove(&mut stream, &exported, &name, &shown.chain()).await.unwrap();
+        let proof = stream.proof(&shown.chain()).unwrap().unwrap();
+        stream.write_all(&proof).await.unwrap();
         Box::new(stream)
     }
 
+    /// Both ways in which a session is shown, one after the other.
+    pub(crate) async fn connect_both(&self, shown: &Shown, protocol: &str) -> [BoxIo; 2] {
+        let by_tls = self.connect_by_tls(Some(shown), protocol.as_bytes()).await.unwrap();
+        assert_eq!(by_tls.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
+        [self.connect(shown, protocol).await, Box::new(by_tls)]
+    }
+
     /// The same with whatever comes first.
-    pub(crate) async fn connect_with(&self, first: impl FnOnce(&Exported, &[u8]) -> Vec<u8>) -> BoxIo {
+    pub(crate) async fn connect_with(&self, first: impl FnOnce(&Stream) -> Vec<u8>) -> BoxIo {
         let mut stream = self.open(Some("http/1.1")).await;
-        let (exported, name) = stream.exported().unwrap();
-        stream.write_all(&first(&exported, &name)).await.unwrap();
+        let first = first(&stream);
+        stream.write_all(&first).await.unwrap();
         Box::new(stream)
     }
 

@@ -34,14 +34,18 @@ async fn bytes_go_both_ways_until_a_lock() {
     let mut kit = Kit::new(config).await;
     kit.run(running);
     let shown = kit.session("s", "db").await;
-    let mut stream = kit.connect(&shown, "teleport-tcp").await;
+    let mut streams = kit.connect_both(&shown, "teleport-tcp").await;
     let mut answer = [0; 4];
-    stream.write_all(b"ping").await.unwrap();
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"ping");
+    for stream in &mut streams {
+        stream.write_all(b"ping").await.unwrap();
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"ping");
+    }
     kit.put(lock("alice"));
-    let ended = stream.read(&mut answer).await;
-    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    for stream in &mut streams {
+        let ended = stream.read(&mut answer).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
     let mut stream = kit.connect(&shown, "teleport-tcp").await;
     let refused = stream.read(&mut answer).await;
     assert!(matches!(refused, Ok(0) | Err(_)), "{refused:?}");

@@ -9,6 +9,7 @@ use domain::{AnyResource, Metadata, ca::CaType, identity::Identity, resources::l
 use net::BoxIo;
 use rbac::{LockingMode, locks::STALE_AFTER_AT_AGENTS};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tunnel::{Open, Stream, link::Serve as _};
 
 use super::{
     http::{Line, serving},
@@ -53,24 +54,38 @@ async fn hears_nothing(mut stream: BoxIo) {
 #[tokio::test]
 async fn a_proof_counts_for_its_own_stream_of_its_own_link_alone() {
     let (kit, _) = serving(|_| {}).await;
-    let shown = kit.session("s", "app").await;
-    let (other_proxy, other_agent) = kit.cluster.link().await;
-    drop(other_agent.io);
-    let other_link = other_proxy.exported.unwrap();
-    let framed = |proof: Vec<u8>| [&u16::try_from(proof.len()).unwrap().to_be_bytes()[..], &proof].concat();
-    let first = kit.connect_with(|link, stream| framed(link.prove(&shown.chain(), stream).unwrap())).await;
-    assert!(is_answered(first).await, "what an honest proxy says");
-    let seen = std::cell::RefCell::new(Vec::new());
-    let honest = kit.connect_with(|link, stream| {
-        seen.replace(framed(link.prove(&shown.chain(), stream).unwrap()));
-        seen.borrow().clone()
+    let shown = kit.session("s", "app").await.chain();
+    let honest = |stream: &Stream| stream.proof(&shown).unwrap().unwrap();
+    assert!(is_answered(kit.connect_with(honest).await).await, "what an honest proxy says");
+    let mut seen = Vec::new();
+    let overheard = kit.connect_with(|stream| {
+        seen = honest(stream);
+        seen.clone()
     });
-    drop(honest.await);
-    let again = seen.into_inner();
-    hears_nothing(kit.connect_with(|_, _| again).await).await;
-    hears_nothing(kit.connect_with(|_, stream| framed(other_link.prove(&shown.chain(), stream).unwrap())).await).await;
-    hears_nothing(kit.connect_with(|_, _| framed(Vec::new())).await).await;
-    hears_nothing(kit.connect_with(|_, _| framed(vec![0x16; 300])).await).await;
+    drop(overheard.await);
+    hears_nothing(kit.connect_with(|_| seen).await).await;
+    // The same proof by the link of another agent: even of a stream with the same number.
+    let (other, _) = serving(|_| {}).await;
+    let mut elsewhere = Vec::new();
+    drop(other.connect_with(honest).await);
+    let overheard = other.connect_with(|stream| {
+        elsewhere = honest(stream);
+        elsewhere.clone()
+    });
+    drop(overheard.await);
+    hears_nothing(kit.connect_with(|_| elsewhere).await).await;
+    for nothing in [&[0, 0][..], &[0, 4, 0x16, 3, 1, 0]] {
+        hears_nothing(kit.connect_with(|_| nothing.to_vec()).await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_protocol_that_is_not_known_is_refused_with_a_word() {
+    let (kit, _) = serving(|_| {}).await;
+    let open = |protocol: &str| Open { protocol: Some(protocol.to_owned()), ..Open::service("app") };
+    let refused = kit.service.admit(&open("http/3")).await;
+    assert!(refused.is_err_and(|why| why.contains("http/3")));
+    assert_eq!(kit.service.admit(&open("h2")).await, Ok(()));
 }
 
 /// Whether a request over it has an answer.

@@ -16,7 +16,7 @@ use rustls::time_provider::TimeProvider as _;
 use rustls::{CertificateError, ConnectionCommon, SignatureScheme, Tls13CipherSuite};
 use webpki::EndEntityCert;
 
-use super::{CertificateChain, ClockTime, TrustedClients, proof};
+use super::{CertificateChain, ClockTime, Error, TrustedClients, proof};
 use crate::constant_time_eq;
 use crate::x509::Certificate;
 
@@ -33,15 +33,9 @@ const CERTIFICATE: u8 = 11;
 const CERTIFICATE_VERIFY: u8 = 15;
 const FINISHED: u8 = 20;
 
-/// Those of TLS 1.3 (RFC 8446 §4.2.3).
-const SCHEMES: [SignatureScheme; 6] = [
-    SignatureScheme::ECDSA_NISTP256_SHA256,
-    SignatureScheme::ED25519,
-    SignatureScheme::ECDSA_NISTP384_SHA384,
-    SignatureScheme::RSA_PSS_SHA256,
-    SignatureScheme::RSA_PSS_SHA384,
-    SignatureScheme::RSA_PSS_SHA512,
-];
+/// Those of TLS 1.3 (RFC 8446 §4.2.3) for the keys that there are here: one for each kind.
+const SCHEMES: [SignatureScheme; 3] =
+    [SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ED25519, SignatureScheme::RSA_PSS_SHA256];
 
 /// Certificates of one chain at most.
 const MOST_CERTIFICATES: usize = 8;
@@ -49,7 +43,7 @@ const MOST_CERTIFICATES: usize = 8;
 /// An authenticator that proves nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticatorError {
-    /// It is not one, or one with parts that nobody asked for, or would be one with parts that are too long.
+    /// It is not one, or one with parts that nobody asked for.
     #[error("not an exported authenticator")]
     Malformed,
     /// It was made for something else within the connection.
@@ -61,9 +55,6 @@ pub enum AuthenticatorError {
     /// The certificate is not trusted.
     #[error("the certificate is not accepted")]
     Certificate(#[source] rustls::Error),
-    /// The key cannot sign, or not in a way that TLS 1.3 knows.
-    #[error("the key cannot sign an authenticator")]
-    Key(#[source] Option<rustls::Error>),
 }
 
 /// What both ends of one TLS 1.3 connection know, and nobody else: what authenticators of its server are made with.
@@ -98,10 +89,10 @@ impl Exported {
     ///
     /// # Errors
     /// The key cannot sign.
-    pub fn prove(&self, chain: &CertificateChain, context: &[u8]) -> Result<Vec<u8>, AuthenticatorError> {
+    pub fn prove(&self, chain: &CertificateChain, context: &[u8]) -> Result<Vec<u8>, Error> {
         let mut messages = certificate(context, &chain.0.cert)?;
-        let signer = chain.0.key.choose_scheme(&SCHEMES).ok_or(AuthenticatorError::Key(None))?;
-        let signature = signer.sign(&self.signed(&messages)).map_err(|error| AuthenticatorError::Key(Some(error)))?;
+        let signer = chain.0.key.choose_scheme(&SCHEMES).ok_or_else(|| unusable("the key has no scheme of TLS 1.3"))?;
+        let signature = signer.sign(&self.signed(&messages))?;
         certificate_verify(&mut messages, signer.scheme(), &signature)?;
         let finished = self.finished(&messages);
         message(&mut messages, FINISHED, finished.as_ref())?;
@@ -234,7 +225,7 @@ fn take_message<'a>(from: &mut &'a [u8], kind: u8) -> Option<&'a [u8]> {
 }
 
 /// The first message: what the proof is for, and the chain, without extensions.
-fn certificate(context: &[u8], chain: &[CertificateDer<'_>]) -> Result<Vec<u8>, AuthenticatorError> {
+fn certificate(context: &[u8], chain: &[CertificateDer<'_>]) -> Result<Vec<u8>, Error> {
     let mut entries = Vec::new();
     for certificate in chain {
         put(&mut entries, 3, certificate)?;
@@ -248,29 +239,29 @@ fn certificate(context: &[u8], chain: &[CertificateDer<'_>]) -> Result<Vec<u8>, 
 }
 
 /// The second message, after the first.
-fn certificate_verify(
-    messages: &mut Vec<u8>,
-    scheme: SignatureScheme,
-    signature: &[u8],
-) -> Result<(), AuthenticatorError> {
+fn certificate_verify(messages: &mut Vec<u8>, scheme: SignatureScheme, signature: &[u8]) -> Result<(), Error> {
     let mut body = u16::from(scheme).to_be_bytes().to_vec();
     put(&mut body, 2, signature)?;
     message(messages, CERTIFICATE_VERIFY, &body)
 }
 
-fn message(into: &mut Vec<u8>, kind: u8, body: &[u8]) -> Result<(), AuthenticatorError> {
+fn message(into: &mut Vec<u8>, kind: u8, body: &[u8]) -> Result<(), Error> {
     into.push(kind);
     put(into, 3, body)
 }
 
 /// The bytes after their length, in so many bytes itself.
-fn put(into: &mut Vec<u8>, width: usize, bytes: &[u8]) -> Result<(), AuthenticatorError> {
+fn put(into: &mut Vec<u8>, width: usize, bytes: &[u8]) -> Result<(), Error> {
     let length = bytes.len().to_be_bytes();
     let (zeros, length) = length.split_at(length.len() - width);
     if zeros.iter().any(|byte| *byte != 0) {
-        return Err(AuthenticatorError::Malformed);
+        return Err(unusable("a part of an authenticator is too long"));
     }
     into.extend_from_slice(length);
     into.extend_from_slice(bytes);
     Ok(())
+}
+
+fn unusable(words: &str) -> Error {
+    Error::Config(rustls::Error::General(words.to_owned()))
 }

@@ -63,7 +63,7 @@ impl TrustedClients {
         Ok(Arc::new(trusted))
     }
 
-    /// Trusts these CAs, and only these, from the next handshake on. Connections that stand are not touched: whoever
+    /// Trusts these CAs, and only these, from the next handshake or proof on. Connections that stand are not touched: whoever
     /// serves them asks again on each request.
     ///
     /// # Errors

@@ -322,3 +322,28 @@ fn within_tls_1_2_nothing_is_proved() {
     let (_, server, client) = shake(&server, &Arc::new(old), AUTH_SERVER_NAME).unwrap();
     assert!(Exported::of(&server).is_none() && Exported::of(&client).is_none());
 }
+
+#[test]
+fn keys_of_every_kind_prove_and_a_chain_has_an_end() {
+    let clock = clock();
+    let (server, client) = exported();
+    let dir = tempfile::tempdir().unwrap();
+    for kind in ["rsa:2048", "ed25519", "ec -pkeyopt ec_paramgen_curve:prime256v1"] {
+        std::fs::write(dir.path().join("ext"), "extendedKeyUsage=clientAuth\n").unwrap();
+        let request = format!("req -newkey {kind} -nodes -keyout key -out csr -subj /CN=u");
+        for arguments in [&request[..], "x509 -req -in csr -signkey key -days 1 -extfile ext -out own"] {
+            let ran = Command::new("openssl").current_dir(dir.path()).args(arguments.split_whitespace()).output();
+            let ran = ran.unwrap();
+            assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        }
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let (own, key) = (Certificate::from_pem(&read("own")).unwrap(), KeyPair::from_pem(&read("key")).unwrap());
+        // Signed by itself, so that it is its own authority.
+        let trusted = TrustedClients::new(from_ref(&own)).unwrap();
+        let proof =
+            |length| server.prove(&CertificateChain::new(&vec![own.clone(); length], &key).unwrap(), b"s").unwrap();
+        let verify = |proof: &[u8]| client.verify(proof, b"s", &trusted, &clock.clock());
+        assert_eq!(verify(&proof(1)).unwrap().der(), own.der(), "{kind}");
+        assert!(matches!(verify(&proof(9)), Err(AuthenticatorError::Malformed)), "{kind}");
+    }
+}

@@ -7,25 +7,20 @@ use crypto::tls::{ClientOptions, Trust, client_config};
 use domain::role::SystemRole;
 use net::BoxIo;
 use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsConnector;
-use tunnel::{Open, OpenError, Stream};
+use tunnel::{Open, OpenError, Stream, headers::protocol};
 
 use super::{
     places::{Full, Held, Holder, Place},
     send::LOOK_AGAIN,
 };
-use crate::{
-    Proxy,
-    router::{H2, HTTP_1_1, TCP},
-    sessions::Live,
-    tunnels::Host,
-    view::Server,
-};
+use crate::{Proxy, sessions::Live, tunnels::Host, view::Server};
 
 /// Stands for the links to all other proxies: no host is called so.
 const PEERS: &str = "other proxies";
 
-/// How long the handshake with an agent may take: two round trips through the tunnel, and its look at the session.
+/// How long it may take to show an agent the session: a handshake is two round trips through two tunnels.
 const HANDSHAKE_WITHIN: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// What a connection to an agent is for.
@@ -43,9 +38,9 @@ impl Purpose {
     /// What is spoken for it.
     fn protocol(self) -> &'static str {
         match self {
-            Self::Http => "http/1.1",
-            Self::Http2 => "h2",
-            Self::Tcp => "teleport-tcp",
+            Self::Http => protocol::HTTP_1_1,
+            Self::Http2 => protocol::HTTP_2,
+            Self::Tcp => protocol::TCP,
         }
     }
 }
@@ -55,8 +50,6 @@ pub(crate) struct Connected {
     pub(crate) io: BoxIo,
     /// What it takes of the link that carries it.
     pub(crate) place: Arc<Place>,
-    /// Whether HTTP/2 is spoken.
-    pub(crate) is_http2: bool,
 }
 
 /// The TLS configurations of a session, by purpose.
@@ -67,15 +60,14 @@ impl AgentTls {
         let options = ClientOptions {
             trust: Trust::Roots(proxy.host_authorities()),
             certificate: Some(live.session.certificate.clone()),
-            alpn: vec![HTTP_1_1.to_vec()],
+            alpn: Vec::new(),
         };
-        let http = client_config(options, &proxy.ports.clock)?;
-        let with = |alpn: &[&[u8]]| {
-            let mut config = ClientConfig::clone(&http);
-            config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let config = client_config(options, &proxy.ports.clock)?;
+        Ok(Self([Purpose::Http, Purpose::Http2, Purpose::Tcp].map(|purpose| {
+            let mut config = ClientConfig::clone(&config);
+            config.alpn_protocols = vec![purpose.protocol().into()];
             Arc::new(config)
-        };
-        Ok(Self([Arc::clone(&http), with(&[H2, HTTP_1_1]), with(&[TCP])]))
+        })))
     }
 }
 
@@ -91,7 +83,7 @@ pub(crate) enum NoWay {
     /// The tunnel.
     #[error("the tunnel from the proxy to the agent failed")]
     Tunnel(#[source] OpenError),
-    /// The agent's TLS.
+    /// The agent's TLS, or its link broke while the session was shown.
     #[error("the agent did not accept the connection")]
     Handshake(#[source] io::Error),
     /// It was there, and is no more.
@@ -145,10 +137,9 @@ async fn show(
     mut held: Held<Stream>,
 ) -> Result<Connected, NoWay> {
     let place = Arc::clone(&held.place);
-    if let Some((exported, name)) = held.stream.exported() {
-        let proved = net::authenticator::prove(&mut held, &exported, &name, &live.session.certificate).await;
-        proved.map_err(NoWay::Handshake)?;
-        return Ok(Connected { io: Box::new(held), place, is_http2: purpose == Purpose::Http2 });
+    if let Some(proof) = held.stream.proof(&live.session.certificate) {
+        held.write_all(&proof.map_err(NoWay::Ours)?).await.map_err(NoWay::Handshake)?;
+        return Ok(Connected { io: Box::new(held), place });
     }
     let tls = match live.tls.get() {
         Some(tls) => tls,
@@ -161,10 +152,8 @@ async fn show(
     let name = ServerName::try_from(name).map_err(|error| NoWay::Handshake(io::Error::other(error)))?;
     let connector = TlsConnector::from(Arc::clone(&tls.0[purpose as usize]));
     let stream = connector.connect(name, held).await.map_err(NoWay::Handshake)?;
-    let tls = stream.get_ref().1;
-    Host::of(tls, &proxy.config.cluster, SystemRole::App).map_err(NoWay::Handshake)?;
-    let is_http2 = tls.alpn_protocol() == Some(H2);
-    Ok(Connected { io: Box::new(stream), place, is_http2 })
+    Host::of(stream.get_ref().1, &proxy.config.cluster, SystemRole::App).map_err(NoWay::Handshake)?;
+    Ok(Connected { io: Box::new(stream), place })
 }
 
 /// Opens a stream to an agent, and takes a place for it on the link that carries it.

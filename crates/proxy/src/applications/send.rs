@@ -149,8 +149,8 @@ async fn way(
     {
         return Ok(Way::Http1(lease));
     }
-    let Connected { io, place, is_http2 } = Box::pin(connect(proxy, live, server, purpose, source)).await?;
-    if is_http2 {
+    let Connected { io, place } = Box::pin(connect(proxy, live, server, purpose, source)).await?;
+    if purpose == Purpose::Http2 {
         let handshake = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW)

@@ -152,6 +152,28 @@ async fn more_calls_of_a_session_than_one_connection_carries_are_answered() {
 }
 
 #[tokio::test]
+async fn another_proxy_opens_streams_to_applications_alone_and_cannot_say_that_one_begins_with_a_proof() {
+    let world = world().await;
+    let _agent = world.agent().await;
+    let stream = world.connect("f00d.c.example", Some(world.chain("beef", "Proxy").await), &[PEER]).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (service, expect) in [("control", StatusCode::FORBIDDEN), ("app", StatusCode::OK)] {
+        let open = Open {
+            agent: Some(AGENT.to_owned()),
+            source: Some("192.0.2.1:1".parse().unwrap()),
+            protocol: Some("http/1.1".to_owned()),
+            ..Open::service(service)
+        };
+        let request = open.to_request().unwrap().map(|()| Full::<Bytes>::default());
+        assert_eq!(sender.send_request(request).await.unwrap().status(), expect, "{service}");
+    }
+    until(|| !world.opened.lock().unwrap().is_empty()).await;
+    let opened = world.opened.lock().unwrap();
+    assert!(matches!(&opened[..], [Open { service, protocol: None, .. }] if service == "app"), "{opened:?}");
+}
+
+#[tokio::test]
 async fn the_session_is_shown_within_our_own_links_and_by_tls_past_another_proxy_or_to_an_old_agent() {
     for (is_far, is_old, shown) in
         [(false, false, "within the link"), (true, false, "by TLS"), (false, true, "by TLS"), (true, true, "by TLS")]

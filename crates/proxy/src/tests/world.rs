@@ -263,9 +263,13 @@ pub(super) struct World {
     pub(super) proxy: Arc<Proxy>,
     /// Calls of the auth service.
     pub(super) calls: Arc<AtomicUsize>,
+    /// What streams to agents were opened for.
+    pub(super) opened: Opened,
     config: Config,
     directory: tempfile::TempDir,
 }
+
+type Opened = Arc<Mutex<Vec<Open>>>;
 
 pub(super) async fn world() -> World {
     world_with(|_| {}).await
@@ -297,7 +301,7 @@ pub(super) async fn world_with(change: impl FnOnce(&mut Config)) -> World {
     let calls = Arc::default();
     let client = silent_client(&directory.path().join("auth"), &calls).await;
     let (address, stop, proxy) = start(&hosts, &users, config.clone(), &sessions, client, &[]).await;
-    World { hosts, users, address, sessions, auth, stop, proxy, calls, config, directory }
+    World { hosts, users, address, sessions, auth, stop, proxy, calls, opened: Opened::default(), config, directory }
 }
 
 /// Starts a proxy that knows the application, and that its agent is attached to `attached`.
@@ -524,7 +528,7 @@ impl World {
         let agent = Agent {
             entry,
             dial: Arc::new(Tls(TlsConnector::from(dial), takes_proofs)),
-            serve: Arc::new(Behind(TlsAcceptor::from(tls), users)),
+            serve: Arc::new(Behind(TlsAcceptor::from(tls), users, Arc::clone(&self.opened))),
             connected,
             clock: Clock::system(),
             random: Random::system(),
@@ -550,7 +554,7 @@ impl Dial for Tls {
 }
 
 /// What an agent does: it looks at the session's certificate, then the application answers.
-struct Behind(TlsAcceptor, Arc<TrustedClients>);
+struct Behind(TlsAcceptor, Arc<TrustedClients>, Opened);
 
 #[async_trait]
 impl Serve for Behind {
@@ -559,6 +563,7 @@ impl Serve for Behind {
     }
 
     async fn serve(&self, open: Open, stream: Stream) {
+        self.2.lock().unwrap().push(open.clone());
         let (mut stream, leaf, protocol, shown) = match open.protocol.clone() {
             None => {
                 let Ok(stream) = self.0.accept(stream).await else { return };
@@ -569,9 +574,7 @@ impl Serve for Behind {
             }
             Some(protocol) => {
                 let mut stream = stream;
-                let ((exported, name), clock) = (stream.exported().expect("a link of TLS 1.3"), Clock::system());
-                let leaf = net::authenticator::verify(&mut stream, &exported, &name, &self.1, &clock).await;
-                let Ok(leaf) = leaf else { return };
+                let Ok(leaf) = stream.proved(&self.1, &Clock::system()).await else { return };
                 (Box::new(stream) as net::BoxIo, leaf, Some(protocol.into_bytes()), "within the link")
             }
         };

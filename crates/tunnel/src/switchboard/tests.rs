@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test's task ends with its runtime")]
 
 use std::{
+    io::IoSlice,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
@@ -408,4 +409,23 @@ async fn a_link_over_which_a_stream_was_too_slow_is_passed_over_until_a_ping_is_
     pass(&manual, Duration::from_secs(1)).await;
     open().await.unwrap();
     assert!(!opener.is_closed());
+}
+
+#[tokio::test]
+async fn parts_go_out_together_and_in_order() {
+    let (ours, theirs) = tokio::io::duplex(1 << 20);
+    tokio::spawn(async move {
+        link::serve(Transport::plain(ours), Arc::new(Echo), &Clock::system(), CancellationToken::new()).await
+    });
+    let (opener, driver) = Opener::begin(Transport::plain(theirs), "agent", &Clock::system()).await.unwrap();
+    tokio::spawn(driver);
+    let mut stream = opener.open(&Open::service("echo"), &Clock::system()).await.unwrap();
+    let (head, body) = (vec![1; 100], vec![2; 200_000]);
+    let parts = [IoSlice::new(&head), IoSlice::new(&[]), IoSlice::new(&body)];
+    let written = stream.write_vectored(&parts).await.unwrap();
+    assert!(written > head.len() && written < head.len() + body.len(), "{written}");
+    let mut back = vec![0; written];
+    stream.read_exact(&mut back).await.unwrap();
+    assert!(back[..100] == head[..] && back[100..] == body[..written - 100]);
+    assert_eq!(stream.write_vectored(&[]).await.unwrap(), 0);
 }
