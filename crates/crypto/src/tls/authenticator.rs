@@ -15,6 +15,7 @@ use rustls::server::danger::ClientCertVerifier as _;
 use rustls::time_provider::TimeProvider as _;
 use rustls::{CertificateError, ConnectionCommon, SignatureScheme, Tls13CipherSuite};
 use webpki::EndEntityCert;
+use zeroize::Zeroizing;
 
 use super::{CertificateChain, ClockTime, Error, TrustedClients, proof};
 use crate::constant_time_eq;
@@ -63,7 +64,7 @@ pub struct Exported(Arc<Inner>);
 
 struct Inner {
     suite: &'static Tls13CipherSuite,
-    handshake_context: Vec<u8>,
+    handshake_context: Zeroizing<Vec<u8>>,
     /// Wiped when dropped.
     finished_key: OkmBlock,
 }
@@ -79,9 +80,9 @@ impl Exported {
     pub fn of<Side>(connection: &ConnectionCommon<Side>) -> Option<Self> {
         let suite = connection.negotiated_cipher_suite()?.tls13()?;
         let length = suite.common.hash_provider.output_len();
-        let export = |label| connection.export_keying_material(vec![0; length], label, Some(b"")).ok();
-        let key = zeroize::Zeroizing::new(export(FINISHED_KEY)?);
-        let (handshake_context, finished_key) = (export(HANDSHAKE_CONTEXT)?, OkmBlock::new(&key));
+        let export = |label| connection.export_keying_material(Zeroizing::new(vec![0; length]), label, Some(b"")).ok();
+        let (handshake_context, key) = (export(HANDSHAKE_CONTEXT)?, export(FINISHED_KEY)?);
+        let finished_key = OkmBlock::new(&key);
         Some(Self(Arc::new(Inner { suite, handshake_context, finished_key })))
     }
 
