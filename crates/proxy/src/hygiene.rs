@@ -107,11 +107,15 @@ fn strip_cookies(headers: &mut HeaderMap) {
 }
 
 /// Where a client is, by the word of the balancer before us. Of several addresses the last is the one that it has seen
-/// itself; those before it anybody can write.
+/// itself; those before it anybody can write. Some balancers write the client's port, too, and IPv6 in brackets then.
 pub(crate) fn client_behind(headers: &HeaderMap, balancer: SocketAddr) -> SocketAddr {
     let last = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
-    let ip = last.and_then(|value| value.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
-    ip.map_or(balancer, |ip| SocketAddr::new(ip.to_canonical(), balancer.port()))
+    let ip = last.and_then(|value| {
+        let last = value.rsplit(',').next()?.trim();
+        last.parse().or_else(|_| last.parse().map(|with_port: SocketAddr| with_port.ip())).ok()
+    });
+    // The port says how sure the address is, and is the balancer's.
+    ip.map_or(balancer, |ip: IpAddr| SocketAddr::new(ip.to_canonical(), balancer.port()))
 }
 
 /// Says where a request came from.
