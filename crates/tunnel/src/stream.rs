@@ -39,7 +39,7 @@ impl Stream {
     /// (RFC 9261): the length in two bytes, then the proof, for this stream of this link. None where TLS is expected.
     ///
     /// # Errors
-    /// The key cannot sign.
+    /// See [`Exported::prove`], which makes none whose length does not fit.
     pub fn proof(&self, chain: &CertificateChain) -> Option<Result<Vec<u8>, tls::Error>> {
         let proof = self.exported.as_ref()?.prove(chain, &self.name());
         Some(proof.map(|proof| [&(proof.len() as u16).to_be_bytes()[..], &proof].concat()))

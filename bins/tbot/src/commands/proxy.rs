@@ -36,7 +36,7 @@ pub(crate) struct Args {
 /// Where it leads.
 #[derive(Debug, clap::Subcommand)]
 enum To {
-    /// To an application.
+    /// Carry what comes to a local port to an application.
     #[command(after_help = "Example:\n  tbot proxy --destination-dir=/opt/machine-id app --port=1234 grafana-example")]
     App(App),
     /// To a database (not supported yet).

@@ -17,7 +17,7 @@ use crate::{args::Globals, session::Session};
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "Example:\n  tsh --proxy=example.com:3080 -i alice.pem proxy app grafana --port=1234")]
 pub(crate) enum Command {
-    /// To an application.
+    /// Carry what comes to a local port to an application.
     App(App),
     #[command(flatten)]
     Later(Later),

@@ -80,6 +80,17 @@ async fn a_proof_counts_for_its_own_stream_of_its_own_link_alone() {
 }
 
 #[tokio::test]
+async fn a_proof_that_never_comes_is_not_waited_for_long() {
+    let manual = ManualClock::new(Clock::system().now());
+    let kit = Kit::with_clock(Config { debug_app: true, ..Config::default() }, manual.clock()).await;
+    let (began, mut silent) = (manual.clock().monotonic(), kit.connect_with(|_| vec![0]).await);
+    let ended = manual.pass_until(Duration::from_secs(1), silent.read(&mut [0; 1])).await;
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    let waited = manual.clock().monotonic() - began;
+    assert!((Duration::from_secs(14)..Duration::from_secs(60)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test]
 async fn a_protocol_that_is_not_known_is_refused_with_a_word() {
     let (kit, _) = serving(|_| {}).await;
     let open = |protocol: &str| Open { protocol: Some(protocol.to_owned()), ..Open::service("app") };

@@ -41,6 +41,9 @@ const SCHEMES: [SignatureScheme; 3] =
 /// Certificates of one chain at most.
 const MOST_CERTIFICATES: usize = 8;
 
+/// Bytes of an authenticator at most: its length is told in two. A handshake's messages have the same limit in `rustls`.
+const MOST_BYTES: usize = u16::MAX as usize;
+
 /// An authenticator that proves nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticatorError {
@@ -86,10 +89,11 @@ impl Exported {
         Some(Self(Arc::new(Inner { suite, handshake_context, finished_key })))
     }
 
-    /// The server's proof that it holds this key. `context` is what it is for: another one each time (§4).
+    /// The server's proof that it holds this key, in no more bytes than two bytes can count. `context` is what it is for:
+    /// another one each time (§4).
     ///
     /// # Errors
-    /// The key cannot sign.
+    /// The key cannot sign, or the chain is too long.
     pub fn prove(&self, chain: &CertificateChain, context: &[u8]) -> Result<Vec<u8>, Error> {
         let mut messages = certificate(context, &chain.0.cert)?;
         let signer = chain.0.key.choose_scheme(&SCHEMES).ok_or_else(|| unusable("the key has no scheme of TLS 1.3"))?;
@@ -97,6 +101,9 @@ impl Exported {
         certificate_verify(&mut messages, signer.scheme(), &signature)?;
         let finished = self.finished(&messages);
         message(&mut messages, FINISHED, finished.as_ref())?;
+        if messages.len() > MOST_BYTES {
+            return Err(unusable("the chain is too long to be shown"));
+        }
         Ok(messages)
     }
 

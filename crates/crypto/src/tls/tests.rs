@@ -265,6 +265,18 @@ fn an_authenticator_with_any_byte_changed_or_missing_proves_nothing() {
     assert!(client.verify(&longer, b"s", &users, &clock.clock()).is_err());
 }
 
+#[test]
+fn a_chain_that_is_too_long_to_be_counted_is_not_shown() {
+    let (server, _) = exported();
+    let leaf = &PKI.user.0.cert[0];
+    let prove = |bytes: usize| {
+        let shown = CertifiedKey::new(vec![leaf.clone(); bytes / leaf.len()], Arc::clone(&PKI.user.0.key));
+        server.prove(&CertificateChain(Arc::new(shown)), b"s")
+    };
+    assert!(prove(60_000).unwrap().len() <= usize::from(u16::MAX));
+    assert!(prove(70_000).is_err());
+}
+
 /// Whoever knows what the ends share, but does not hold the key.
 #[test]
 fn a_certificate_without_its_key_proves_nothing() {
