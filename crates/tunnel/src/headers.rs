@@ -20,7 +20,9 @@ pub mod protocol {
 }
 
 /// Tells the proxy that an answer is not the application's, and who made it: `agent`, `application` (the way to it),
-/// `agent-hosts` (the agent may not dial it) or `session` (which is over). A 403 of `agent` is about the certificate.
+/// `agent-hosts` (the agent may not dial it) or `session` (which is over). A 403 of `agent` is about the certificate. The proxy
+/// says it on to whoever holds a certificate, where he can do something about it: with 403, and with 503 (`auth`: the cluster
+/// cannot say whether there is a session), after which the same may be asked again.
 pub const HOP: HeaderName = HeaderName::from_static("x-teleport-hop");
 
 /// What the proxy calls a request, for logs and error pages.

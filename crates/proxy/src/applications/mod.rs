@@ -105,7 +105,9 @@ pub(crate) async fn answer(
                 tracing::warn!(app, request = id, %error, "it cannot be asked if there is a session");
                 let reason = "it has not said whether there is a session";
                 let hop = "between the proxy and the auth service";
-                return pages::hop(StatusCode::SERVICE_UNAVAILABLE, &app, &id, hop, reason, wants_html);
+                let mut page = pages::hop(StatusCode::SERVICE_UNAVAILABLE, &app, &id, hop, reason, wants_html);
+                page.headers_mut().insert(HOP, HeaderValue::from_static("auth"));
+                return page;
             }
             tracing::debug!(app, client = %visit.ends.client, reason = &refused as &dyn Error, "led to the login page");
             return login();
@@ -226,8 +228,9 @@ async fn from_hop(
         }
         status => {
             hygiene::strip_hop_by_hop(answer.headers_mut());
-            // To the holder of a certificate it says that a newer one may be let in: applications cannot say it.
-            if status == StatusCode::FORBIDDEN
+            // To the holder of a certificate it says that a newer one may be let in, or that the cluster may be able to decide
+            // in a moment: applications cannot say it.
+            if matches!(status, StatusCode::FORBIDDEN | StatusCode::SERVICE_UNAVAILABLE)
                 && let Some(hop) = hop
             {
                 answer.headers_mut().insert(HOP, hop);

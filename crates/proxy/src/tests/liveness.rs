@@ -67,6 +67,7 @@ async fn an_auth_service_that_fails_makes_nobody_sign_in_and_ends_nothing() {
         let response = world.http(APP, Some(unknown.clone())).await.send_request(get(APP, "/")).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{kind}");
         assert!(!response.headers().contains_key(LOCATION) && !response.headers().contains_key("x-teleport-login"));
+        assert_eq!(response.headers()["x-teleport-hop"], "auth", "a bot asks again by it");
         let id = response.headers()["x-teleport-request-id"].to_str().unwrap().to_owned();
         let page = text(response).await;
         assert!(page.contains("between the proxy and the auth service") && page.contains(&id), "{page}");

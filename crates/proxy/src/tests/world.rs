@@ -638,6 +638,10 @@ async fn application(mut request: Request<Incoming>, user: String) -> Result<Ans
             let answer = Response::builder().status(StatusCode::FORBIDDEN).header("x-teleport-hop", "agent");
             answer.body(text("access denied".into())).unwrap()
         }
+        "/undecided" => {
+            let answer = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE).header("x-teleport-hop", "agent");
+            answer.body(text("cannot decide now".into())).unwrap()
+        }
         "/gone" => {
             let answer = Response::builder().status(StatusCode::BAD_GATEWAY).header("x-teleport-hop", "agent");
             answer.body(text("connection refused".into())).unwrap()
